@@ -1,0 +1,73 @@
+/** Every label, annotation, port and well-known name that more than one part of Weir must spell the same way. */
+export const GROUP = 'weir.dev';
+
+export const labels = {
+  /** Namespace or pod: `enabled` | `disabled`. */
+  inject: 'weir.dev/inject',
+  /** On everything Weir creates for a Rollout: the Rollout's name. */
+  rollout: 'weir.dev/rollout',
+  /** On what Weir creates: stable | canary | preview. */
+  role: 'weir.dev/role',
+  managedBy: 'app.kubernetes.io/managed-by',
+  podTemplateHash: 'pod-template-hash',
+} as const;
+
+export const annotations = {
+  /** CLI verbs, consumed by the controller: value is JSON {id, by, at, …}. */
+  approve: 'weir.dev/approve',
+  promote: 'weir.dev/promote',
+  abort: 'weir.dev/abort',
+  retry: 'weir.dev/retry',
+  /** Present while a person holds the running rollout (`weir rollouts pause`). */
+  paused: 'weir.dev/paused',
+  /** Digest of the pod template that a canary ReplicaSet of Weir's runs. */
+  digest: 'weir.dev/template-digest',
+  /** On an injected pod: JSON map of application port -> mesh (mTLS) port, e.g. {"8080":4143}. */
+  inboundPorts: 'weir.dev/inbound-ports',
+  /** On an injected pod: the injector's version, so that a second injection changes nothing. */
+  injected: 'weir.dev/injected',
+  configPrefix: 'config.weir.dev/',
+  scrape: 'prometheus.io/scrape',
+  scrapePort: 'prometheus.io/port',
+  scrapePath: 'prometheus.io/path',
+} as const;
+
+export const FINALIZER = 'weir.dev/rollout';
+export const FIELD_MANAGER = 'weir-controller';
+
+export const SYSTEM_NAMESPACE = 'weir';
+export const CONTROLLER_SERVICE_ACCOUNT = 'weir-controller';
+export const MESH_SERVICE_ACCOUNT = 'weir-mesh';
+export const MESH_SERVICE = 'weir-mesh';
+export const METRICS_SERVICE = 'weir-metrics';
+export const TRUST_DOMAIN = 'weir.local';
+
+/** ConfigMap per guarded namespace: `deployment.<name>` -> Rollout, `pin.<service>` -> `hash|key=value|…`. */
+export const GATE_CONFIG_MAP = 'weir-gate';
+/** Secret with the mesh CA (tls.crt, tls.key) and ConfigMap with its bundle (ca.pem), both in the system namespace. */
+export const ISSUER_SECRET = 'weir-identity-issuer';
+export const TRUST_CONFIG_MAP = 'weir-trust';
+/** Audience of the ServiceAccount token that a proxy exchanges for a certificate. */
+export const IDENTITY_AUDIENCE = 'weir-identity';
+
+export const ports = {
+  outbound: 4140,
+  inbound: 4143,
+  admin: 4191,
+  tap: 4190,
+  /** `weir mesh`: discovery, identity, acknowledgements (mTLS or server-side TLS). */
+  discovery: 8443,
+  /** `weir mesh`: admission webhooks (HTTPS). */
+  webhook: 9443,
+  /** Health and /metrics of controller and mesh. */
+  health: 9090,
+  metrics: 9090,
+} as const;
+
+export const serviceAccountUser = (namespace: string, name: string): string =>
+  `system:serviceaccount:${namespace}:${name}`;
+export const spiffeId = (
+  namespace: string,
+  serviceAccount: string,
+  trustDomain: string = TRUST_DOMAIN,
+): string => `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`;

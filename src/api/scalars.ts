@@ -1,0 +1,24 @@
+import { z } from 'zod';
+import { DURATION_PATTERN } from '../lib/duration.ts';
+
+/** A Go or Prometheus duration in a manifest: `30s`, `10m`, `1h30m`. Parse with lib/duration. */
+export const duration = () =>
+  z.string().regex(new RegExp(DURATION_PATTERN), 'must be a duration such as 30s, 10m or 1h30m');
+
+/** A share written `99%`; kept as written, parse with `percentToRatio`. */
+export const percent = () =>
+  z.string().regex(/^[0-9]+(\.[0-9]+)?%$/, 'must be a percentage such as 99% or 0.1%');
+
+/** 0.99 of `99%`. */
+export const percentToRatio = (text: string): number => Number(text.slice(0, -1)) / 100;
+
+export const weight = () =>
+  z.number().int('must be a whole number').min(0).max(100, 'a weight is a percentage: at most 100');
+
+/** A DNS-1123 name. */
+export const objectName = () =>
+  z
+    .string()
+    .min(1)
+    .max(253)
+    .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be a lower-case DNS name');
