@@ -1,0 +1,38 @@
+// `npm run bench -- NAME [--json]`: prints one JSON object on stdout with --json, a table without; exits 1 on a missed bar.
+import type { Bench } from './row.ts';
+
+const benches: Record<string, () => Promise<{ bench: Bench }>> = {
+  demo: () => import('./demo.ts'),
+  rollback: () => import('./rollback.ts'),
+  'zero-loss': () => import('./zero-loss.ts'),
+  proxy: () => import('./proxy.ts'),
+  test: () => import('./test.ts'),
+};
+
+const [name, ...flags] = process.argv.slice(2);
+const load = name === undefined ? undefined : benches[name];
+if (!load) {
+  console.error(`usage: npm run bench -- NAME [--json]\nbenches: ${Object.keys(benches).join(', ')}`);
+  process.exit(2);
+}
+const { bench } = await load();
+const rows = await bench.run({ log: (line) => process.stderr.write(`${line}\n`) });
+if (flags.includes('--json')) console.log(JSON.stringify({ bench: name, rows }));
+else {
+  for (const { name: row, value, unit, peer, ratio, bar, ok } of rows) {
+    const verdict = ok === undefined ? '' : ok ? 'ok' : 'MISSED';
+    console.log(
+      [
+        row.padEnd(44),
+        `${value} ${unit}`.padStart(18),
+        peer === undefined ? '' : `peer ${peer}`,
+        ratio === undefined ? '' : `x${ratio.toFixed(2)}`,
+        bar ?? '',
+        verdict,
+      ]
+        .join('  ')
+        .trimEnd(),
+    );
+  }
+}
+process.exitCode = rows.some(({ ok }) => ok === false) ? 1 : 0;

@@ -1,0 +1,27 @@
+/** One printed figure. `ratio` and `bar` compare with a peer of the same run; `ok` is false when the bar was missed. */
+export interface Row {
+  name: string;
+  value: number | string;
+  unit: string;
+  peer?: string | number;
+  ratio?: number;
+  bar?: string;
+  ok?: boolean;
+}
+
+export interface Bench {
+  summary: string;
+  run(options: { log: (line: string) => void }): Promise<Row[]>;
+}
+
+export function median(values: number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** The value below which `q` of the samples lie. */
+export function quantile(values: number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
+}

@@ -1,0 +1,142 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { kinds } from '../../src/api/kinds.ts';
+import type { KubeObject } from '../../src/api/meta.ts';
+import { App } from './support/app.ts';
+import { eventually, processes } from './support/cluster.ts';
+import { type RunningCluster, startWithWeir } from './support/start.ts';
+
+/** A cluster of its own: these scenarios kill what the others rely on. */
+let cluster: RunningCluster;
+let app: App;
+
+beforeAll(async () => {
+  cluster = await startWithWeir(mkdtempSync(join(tmpdir(), 'weir-faults-')));
+}, 60_000);
+afterEach(() => app?.remove());
+afterAll(() => cluster?.stop(), 30_000);
+
+const kill = (...words: string[]) => {
+  const pids = processes(cluster.dir, ...words);
+  expect(pids.length).toBeGreaterThan(0);
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  return pids;
+};
+
+const leaderOf = async () => {
+  const lease = await cluster.client.get(kinds.Lease, 'weir', 'weir-controller');
+  return (lease.spec as { holderIdentity?: string }).holderIdentity;
+};
+
+const scaleSystem = (name: string, replicas: number) =>
+  cluster.client.patch(kinds.Deployment, 'weir', name, { type: 'merge', body: { spec: { replicas } } });
+
+describe('faults', () => {
+  test('11: the metrics store is away for longer than the progress deadline: holds, does not abort, resumes', async () => {
+    app = await App.create(cluster, 's11', {
+      strategy: { canary: { weights: [10, 50], dwell: '1s' } },
+      spec: { progressDeadline: '4s' },
+    });
+    await scaleSystem('weir-metrics', 0);
+    await eventually(
+      'the metrics store is gone',
+      () => processes(cluster.dir, 'main.js metrics').length === 0,
+    );
+    await app.deploy('v2');
+    const held = await app.until(
+      'held',
+      ({ status }) => status?.phase === 'Progressing' && status.analysis?.verdict === 'hold',
+    );
+    const since = Date.now();
+    await eventually('longer than the deadline', () => Date.now() - since > 6000);
+    expect((await app.rollout()).status).toMatchObject({
+      phase: 'Progressing',
+      step: { index: held.status!.step!.index },
+    });
+    await scaleSystem('weir-metrics', 1);
+    await app.promoted('v2');
+  });
+
+  // One kill in each phase; the machine's own tests kill between any two effects of every run.
+  test.each(['Preparing', 'Progressing', 'Promoting', 'RollingBack'] as const)(
+    '13: the controller is killed while %s: same end, never two canaries',
+    async (phase) => {
+      app = await App.create(cluster, `s13-${phase.toLowerCase()}`, {
+        strategy: { canary: { weights: [50], dwell: '500ms' } },
+      });
+      const bad = phase === 'RollingBack';
+      await app.deploy('v2', bad ? { ERROR_RATE: '1' } : {});
+      await eventually(`phase ${phase}`, () => app.phases.includes(phase), {
+        everyMs: 5,
+        describe: () => app.describe(),
+      });
+      kill('main.js controller');
+      const canaries = new Set<string>();
+      await eventually(
+        'the end',
+        async () => {
+          const own = (await app.replicaSets()).filter(
+            ({ metadata }) => metadata.labels?.['weir.dev/rollout'],
+          );
+          for (const { metadata } of own) canaries.add(metadata.name);
+          const { status } = await app.rollout();
+          return bad
+            ? status?.phase === 'Failed'
+            : status?.phase === 'Healthy' && status.stable?.images.includes('weir-sample:v2');
+        },
+        { timeoutMs: 60_000, describe: () => app.describe() },
+      );
+      expect(canaries.size).toBeLessThanOrEqual(1);
+      expect((await app.podsOf('v2')).length).toBe(bad ? 0 : 2);
+    },
+  );
+
+  test('15: two controllers; the leader dies; the other goes on at the same step', async () => {
+    app = await App.create(cluster, 's15', {
+      strategy: { canary: { steps: [{ weight: 10 }, { pause: {} }, { weight: 50 }], dwell: '500ms' } },
+    });
+    await scaleSystem('weir-controller', 2);
+    await eventually('two controllers', () => processes(cluster.dir, 'main.js controller').length === 2);
+    await app.deploy('v2');
+    const paused = await app.until(
+      'the pause',
+      ({ status }) => status?.step?.index === 1 && status.traffic?.canary === 10,
+    );
+    const first = await leaderOf();
+    // Both: the lease outlives its holder, so whoever comes back first must wait for it.
+    kill('main.js controller');
+    await eventually('another leader', async () => (await leaderOf()) !== first, { timeoutMs: 40_000 });
+    expect((await app.rollout()).status).toMatchObject({
+      phase: 'Progressing',
+      step: { index: paused.status!.step!.index },
+      traffic: { canary: 10 },
+    });
+    await app.applyRollout({ approve: 'v2' });
+    await app.promoted('v2');
+    await scaleSystem('weir-controller', 1);
+  });
+
+  test.each([
+    ['API server', 'local apiserver'],
+    ['workload controllers', 'local workloads'],
+    ['node', 'local node'],
+    ['mesh control plane', 'main.js mesh'],
+    ['metrics store', 'main.js metrics'],
+  ])('SIGKILL of the %s mid-rollout loses nothing', async (name, words) => {
+    app = await App.create(cluster, `kill-${name.toLowerCase().replaceAll(' ', '-')}`, {
+      strategy: { canary: { weights: [20, 50], dwell: '1s' } },
+    });
+    await app.deploy('v2');
+    await app.until('20 %', ({ status }) => status?.traffic?.canary === 20);
+    kill(words);
+    await app.promoted('v2', 90_000);
+    expect((await app.podsOf('v2')).length).toBe(2);
+    expect((await app.podsOf('v1')).length).toBe(0);
+    const slices = await cluster.client.list<KubeObject>(kinds.EndpointSlice, app.namespace, {
+      labelSelector: 'kubernetes.io/service-name=web',
+    });
+    expect(slices.items.flatMap(({ endpoints }) => endpoints as unknown[]).length).toBe(2);
+  });
+});

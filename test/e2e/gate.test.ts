@@ -1,0 +1,171 @@
+import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { kinds } from '../../src/api/kinds.ts';
+import type { KubeObject } from '../../src/api/meta.ts';
+import { App, type AppOptions } from './support/app.ts';
+import { eventually, sharedCluster, type TestCluster } from './support/cluster.ts';
+
+let cluster: TestCluster;
+let app: App;
+const HOLD: AppOptions = { strategy: { canary: { steps: [{ weight: 10 }, { pause: {} }], dwell: '200ms' } } };
+const create = async (namespace: string, options?: AppOptions) => {
+  app = await App.create(cluster, namespace, options);
+  return app;
+};
+
+beforeAll(async () => {
+  cluster = await sharedCluster();
+});
+afterEach(() => app?.remove());
+
+describe('gate scenarios', () => {
+  test('14: Deployment deleted and re-created mid-rollout: no stuck finalizer, no orphan', async () => {
+    await create('s14', HOLD);
+    await app.deploy('v2');
+    await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
+    await cluster.client.delete(kinds.Deployment, app.namespace, 'web', { propagationPolicy: 'Background' });
+    await eventually(
+      'the old one is gone',
+      async () => !(await cluster.client.find(kinds.Deployment, app.namespace, 'web')),
+    );
+    await app.deploy('v3');
+    await app.promoted('v3');
+    await eventually('one ReplicaSet is left', async () => (await app.replicaSets()).length === 1, {
+      describe: () => app.describe(),
+    });
+    await cluster.client.delete(kinds.Rollout, app.namespace, 'web');
+    await eventually(
+      'the Rollout goes',
+      async () => !(await cluster.client.find(kinds.Rollout, app.namespace, 'web')),
+    );
+  });
+
+  test('16: a second apply, replace, resume and paused: false leave the gate closed', async () => {
+    await create('s16', HOLD);
+    await app.deploy('v2');
+    await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
+    const held = async (how: string) => {
+      const deployment = await app.deployment();
+      expect({ how, paused: deployment.spec.paused }).toEqual({ how, paused: true });
+    };
+    await held('first apply');
+    await app.deploy('v2');
+    await held('second apply');
+    await app.deploy('v2', {}, { paused: false });
+    await held('paused: false in the manifest');
+    const { client } = cluster;
+    await client.patch(kinds.Deployment, app.namespace, 'web', {
+      type: 'merge',
+      body: { spec: { paused: null } },
+    });
+    await held('merge patch (rollout resume)');
+    await client.patch(kinds.Deployment, app.namespace, 'web', {
+      type: 'json',
+      body: [{ op: 'replace', path: '/spec/paused', value: false }],
+    });
+    await held('JSON patch');
+    const current = await app.deployment();
+    await client.replace(kinds.Deployment, {
+      ...current,
+      spec: { ...current.spec, paused: false },
+    } as KubeObject);
+    await held('replace');
+    expect((await app.podsOf('v2')).length).toBe(1);
+  });
+
+  test('17: v1, v2, v1 across promotions keeps the tested pods of each run', async () => {
+    await create('s17', { strategy: { canary: { weights: [50], dwell: '500ms' } } });
+    for (const version of ['v2', 'v1']) {
+      await app.deploy(version);
+      await app.until(
+        'half',
+        ({ status }) =>
+          status?.traffic?.canary === 50 &&
+          (status.canary?.images.includes(`weir-sample:${version}`) ?? false),
+      );
+      const tested = (await app.podsOf(version)).map(({ metadata }) => metadata.uid);
+      await app.promoted(version);
+      expect((await app.podsOf(version)).map(({ metadata }) => metadata.uid)).toEqual(
+        expect.arrayContaining(tested),
+      );
+    }
+    expect((await app.load()).failed).toBe(0);
+  });
+
+  test('18: v3 applied while v2 is being promoted is gated, not shipped', async () => {
+    await create('s18', { strategy: { canary: { weights: [50], dwell: '500ms' } } });
+    await app.deploy('v2');
+    await app.phase('Promoting');
+    await app.deploy('v3');
+    await app.until(
+      'v3 is judged as a canary',
+      ({ status }) =>
+        status?.canary?.images.includes('weir-sample:v3') === true && status.traffic?.canary === 50,
+    );
+    const stable = (await app.rollout()).status?.stable;
+    expect(stable?.images).toEqual(['weir-sample:v2']);
+    await app.promoted('v3');
+  });
+
+  test.each(['Background', 'Foreground', 'Orphan'] as const)(
+    '19: Rollout deleted mid-canary (%s): nothing is adopted unjudged',
+    async (propagationPolicy) => {
+      await create(`s19-${propagationPolicy.toLowerCase()}`, HOLD);
+      await app.deploy('v2');
+      await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
+      await cluster.client.delete(kinds.Rollout, app.namespace, 'web', { propagationPolicy });
+      await eventually(
+        'the Rollout goes',
+        async () => !(await cluster.client.find(kinds.Rollout, app.namespace, 'web')),
+      );
+      await eventually('the canary goes', async () => (await app.podsOf('v2')).length === 0);
+      expect((await app.podsOf('v1')).length).toBe(2);
+      expect((await app.deployment()).spec.paused).toBe(true);
+      const service = await cluster.client.get(kinds.Service, app.namespace, 'web');
+      expect((service.spec as { selector: object }).selector).toEqual({ app: 'web' });
+    },
+  );
+
+  test('20: Deployment re-created with another selector: no Service without endpoints, run ended', async () => {
+    await create('s20', HOLD);
+    await app.deploy('v2');
+    await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
+    await cluster.client.delete(kinds.Deployment, app.namespace, 'web', { propagationPolicy: 'Background' });
+    await eventually(
+      'the old one is gone',
+      async () => !(await cluster.client.find(kinds.Deployment, app.namespace, 'web')),
+    );
+    const manifest = app.deploymentManifest('v3');
+    const spec = manifest.spec as {
+      selector: object;
+      template: { metadata: { labels: Record<string, string> } };
+    };
+    spec.selector = { matchLabels: { app: 'web', tier: 'front' } };
+    spec.template.metadata.labels.tier = 'front';
+    await cluster.client.apply(kinds.Deployment, manifest, { fieldManager: 'gitops', force: true });
+    await app.promoted('v3');
+    await eventually('the root Service has endpoints', async () => {
+      const slices = await cluster.client.list<KubeObject>(kinds.EndpointSlice, app.namespace, {
+        labelSelector: 'kubernetes.io/service-name=web',
+      });
+      return slices.items.some(({ endpoints }) =>
+        (endpoints as { conditions: { ready: boolean } }[]).some(({ conditions }) => conditions.ready),
+      );
+    });
+  });
+
+  test('21: scaled during the release and pods unready before it: no release of what was not tested, nothing lost', async () => {
+    await create('s21', { replicas: 3, strategy: { canary: { weights: [50], dwell: '500ms' } } });
+    await app.deploy('v2');
+    await app.phase('Promoting');
+    await cluster.client.patch(
+      kinds.Deployment,
+      app.namespace,
+      'web',
+      { type: 'merge', body: { spec: { replicas: 4 } } },
+      { subresource: 'scale' },
+    );
+    await app.promoted('v2');
+    await eventually('four v2 pods', async () => (await app.podsOf('v2')).length === 4);
+    expect((await app.load()).failed).toBe(0);
+  });
+});

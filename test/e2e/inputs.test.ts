@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { kinds } from '../../src/api/kinds.ts';
+import type { KubeObject } from '../../src/api/meta.ts';
+import type { Rollout } from '../../src/api/rollout.ts';
+import { App } from './support/app.ts';
+import { eventually, sharedCluster, type TestCluster } from './support/cluster.ts';
+
+let cluster: TestCluster;
+let app: App;
+
+beforeAll(async () => {
+  cluster = await sharedCluster();
+  app = await App.create(cluster, 'inputs');
+});
+afterAll(() => app?.remove());
+
+const manifest = (name: string, spec: object): KubeObject => ({
+  ...(app.rolloutManifest(spec) as KubeObject),
+  metadata: { name, namespace: 'inputs' },
+});
+
+/** The server refuses it, naming the field. */
+async function refused(name: string, spec: object, field: RegExp): Promise<void> {
+  await expect(cluster.client.create(kinds.Rollout, manifest(name, spec))).rejects.toThrow(field);
+}
+
+/** The server takes it and the controller says what is wrong. */
+async function stalled(name: string, spec: object, message: RegExp): Promise<void> {
+  await cluster.client.create(kinds.Rollout, manifest(name, spec));
+  await eventually(
+    `${name} is Stalled`,
+    async () => {
+      const rollout = await cluster.client.get<Rollout>(kinds.Rollout, 'inputs', name);
+      const condition = rollout.status?.conditions.find(({ type }) => type === 'Stalled');
+      return condition?.status === 'True' && message.test(condition.message);
+    },
+    {
+      describe: async () =>
+        JSON.stringify((await cluster.client.get<Rollout>(kinds.Rollout, 'inputs', name)).status?.conditions),
+    },
+  );
+  await cluster.client.delete(kinds.Rollout, 'inputs', name);
+}
+
+describe('bad input', () => {
+  test('weights over 100 name the field', () =>
+    refused('w', { strategy: { canary: { weights: [10, 150] } } }, /strategy\.canary\.weights/));
+  test('a malformed service port names the field', () =>
+    refused('p', { service: { name: 'web', port: 'http' } }, /service\.port/));
+  test('a missing target names the field', () => refused('t', { targetRef: {} }, /targetRef\.name/));
+  test('a bad duration names the field', () =>
+    refused('d', { progressDeadline: 'soon' }, /progressDeadline/));
+  test('an unknown router names the field', () =>
+    refused('r', { traffic: { router: 'carrier-pigeon' } }, /traffic\.router/));
+  test('a target that does not exist', () => stalled('missing', { targetRef: { name: 'nobody' } }, /nobody/));
+  test('a Service without the port', () =>
+    stalled('port', { targetRef: { name: 'load' }, service: { name: 'web', port: 81 } }, /81/));
+  test('two Rollouts on one Deployment: the younger one stands back', () => stalled('second', {}, /web/));
+  test('a StatefulSet is refused clearly', () =>
+    stalled('sts', { targetRef: { kind: 'StatefulSet', name: 'db' } }, /StatefulSet/));
+  test('a bad cron expression', () =>
+    stalled('cron', { targetRef: { name: 'load' }, windows: [{ allow: 'whenever', for: '1h' }] }, /windows/));
+
+  test('a PromQL typo holds with the server’s message, and every other Rollout goes on', async () => {
+    const typo = await App.create(cluster, 'inputs-typo', {
+      analysis: {
+        interval: '500ms',
+        minRequests: 0,
+        metrics: [{ name: 'typo', prometheus: { query: 'sum(rate(' }, threshold: { min: 1 } }],
+      },
+    });
+    await typo.deploy('v2');
+    await typo.until(
+      'the typo is told',
+      ({ status }) =>
+        status?.analysis?.metrics.some(
+          ({ verdict, message }) => verdict === 'error' && /parse|syntax|unexpected/i.test(message ?? ''),
+        ) ?? false,
+    );
+    await app.deploy('v2');
+    await app.promoted('v2');
+    expect((await typo.rollout()).status?.phase).toBe('Progressing');
+    await typo.remove();
+  });
+});
