@@ -155,7 +155,6 @@ const analysis = z.strictObject({
   inconclusive: z
     .strictObject({
       after: duration().default('2h'),
-      // biome-ignore lint/suspicious/noThenProperty: the field's name in the API; never awaited.
       then: z.enum(['pause', 'promote', 'rollback']).default('pause'),
     })
     .prefault({})
