@@ -78,6 +78,8 @@ export interface SubscriptionRequest {
 export interface AckRequest {
   session: string;
   acks: { key: string; version: number; split?: string }[];
+  /** Version of the ping that this answers. A session that answers one ping promises to answer them all. */
+  ping?: number;
 }
 
 /** GET /v1/acknowledgements (the controller): NDJSON, one line per destination with a split, at once and on change. */
@@ -92,4 +94,9 @@ export interface AcknowledgementFrame {
   subscribed: number;
   /** … of which route by `version`. */
   acknowledged: number;
+  /**
+   * False for the first moments of a replica's life, while proxies that were connected before may be missing from the
+   * counts: then `acknowledged === subscribed` proves nothing. Absent means settled.
+   */
+  settled?: boolean;
 }
