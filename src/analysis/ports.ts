@@ -14,6 +14,8 @@ export interface RevisionRef {
   /** pod-template-hash of the canary and of stable. */
   canary: string;
   stable: string;
+  /** Other Services whose requests to these revisions count too, such as a blue/green preview. */
+  alsoServices?: string[];
 }
 
 /** Reads numbers from somewhere. Never throws for a missing or broken backend: that is a Measurement. */

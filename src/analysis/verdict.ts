@@ -1,0 +1,218 @@
+import type { AnalysisSpec, MetricSpec, MetricStatus } from '../api/rollout.ts';
+import { parseDuration } from '../lib/duration.ts';
+import type { JudgeMemory, Measurement, Verdict } from './ports.ts';
+
+export type Unit = 'ratio' | 'percent' | 'seconds' | 'milliseconds' | 'count';
+
+/** What was measured for one metric at one look. `stable` only where the metric compares. */
+export interface MetricReading {
+  spec: MetricSpec;
+  unit: Unit;
+  canary: Measurement;
+  stable?: Measurement;
+}
+
+export interface Look {
+  spec: AnalysisSpec;
+  readings: MetricReading[];
+  /** Canary requests since the step began; undefined when nobody knows. */
+  requests: number | undefined;
+  memory: JudgeMemory;
+  /** RFC 3339. */
+  at: string;
+}
+
+/** A limit in the unit of the value: `99%` is 0.99 of a ratio, `500ms` is 0.5 of seconds, numbers are taken as written. */
+export function limitIn(unit: Unit, limit: number | string): number {
+  if (typeof limit === 'number') return limit;
+  if (limit.endsWith('%')) {
+    const percent = Number(limit.slice(0, -1));
+    return unit === 'percent' ? percent : percent / 100;
+  }
+  const milliseconds = parseDuration(limit);
+  return unit === 'milliseconds' ? milliseconds : milliseconds / 1000;
+}
+
+/** As a person would say it: `98.21%`, `412ms`, `3.2`. */
+export function say(unit: Unit, value: number): string {
+  switch (unit) {
+    case 'ratio':
+      return `${round(value * 100)}%`;
+    case 'percent':
+      return `${round(value)}%`;
+    case 'seconds':
+      return value < 1 ? `${round(value * 1000)}ms` : `${round(value)}s`;
+    case 'milliseconds':
+      return `${round(value)}ms`;
+    case 'count':
+      return String(round(value));
+  }
+}
+
+const round = (value: number): number => Number(value.toPrecision(4));
+
+type Judgement = { ok: boolean; threshold: string; message: string };
+
+function againstThreshold({ spec, unit }: MetricReading, value: number): Judgement | undefined {
+  if (!spec.threshold) return undefined;
+  const { min, max } = spec.threshold;
+  const parts: string[] = [];
+  let ok = true;
+  if (min !== undefined) {
+    parts.push(`>= ${min}`);
+    ok &&= value >= limitIn(unit, min);
+  }
+  if (max !== undefined) {
+    parts.push(`<= ${max}`);
+    ok &&= value <= limitIn(unit, max);
+  }
+  const threshold = parts.join(' and ');
+  return { ok, threshold, message: `${say(unit, value)}, must be ${threshold}` };
+}
+
+/**
+ * Plain comparison: the canary may be `ratio` times as bad as stable plus `absolute`. "Bad" is the error rate for a
+ * success rate and the time itself for a latency.
+ */
+function againstStable({ spec, unit }: MetricReading, canary: number, stable: number): Judgement | undefined {
+  if (!spec.compare) return undefined;
+  const { ratio, absolute } = spec.compare.tolerance;
+  const slack = absolute === undefined ? 0 : limitIn(unit, absolute);
+  const rate = spec.name === 'success-rate';
+  const allowed = (rate ? 1 - stable : stable) * ratio + slack;
+  // A hair of slack for the rounding of two divisions: equal sides must never count as worse.
+  const ok = (rate ? 1 - canary : canary) <= allowed + 1e-9;
+  const threshold = rate ? `>= ${say(unit, 1 - allowed)}` : `<= ${say(unit, allowed)}`;
+  return {
+    ok,
+    threshold: `${threshold} (stable ${say(unit, stable)})`,
+    message: `${say(unit, canary)}, must be ${threshold} because stable has ${say(unit, stable)}`,
+  };
+}
+
+function judge(reading: MetricReading, look: Look): MetricStatus {
+  const { spec, unit, canary, stable } = reading;
+  const failures = look.memory[spec.name]?.failures ?? 0;
+  const base: MetricStatus = {
+    name: spec.name,
+    verdict: 'hold',
+    unit,
+    failures,
+    query: canary.query,
+    at: look.at,
+    ...(look.requests === undefined ? {} : { samples: Math.round(look.requests) }),
+    ...(canary.kind === 'value' ? { canary: canary.value } : {}),
+    ...(stable?.kind === 'value' ? { stable: stable.value } : {}),
+    ...(spec.threshold ? { threshold: limits(spec) } : {}),
+  };
+  const broken = [canary, stable].find((side) => side?.kind === 'error');
+  if (broken?.kind === 'error')
+    return { ...base, verdict: 'error', query: broken.query, message: broken.message };
+  const missing = [canary, stable].find((side) => side?.kind === 'no-data');
+  if (canary.kind !== 'value' || missing?.kind === 'no-data') {
+    const why = missing?.kind === 'no-data' ? missing.message : 'no data';
+    switch (spec.noData ?? look.spec.noData) {
+      case 'hold':
+        return { ...base, message: why };
+      case 'pass':
+        return { ...base, verdict: 'pass', message: `${why}; passes because noData is "pass"` };
+      case 'fail':
+        return {
+          ...base,
+          verdict: 'fail',
+          failures: failures + 1,
+          message: `${why}; fails because noData is "fail"`,
+        };
+    }
+  }
+  const judgements = [
+    againstThreshold(reading, canary.value),
+    stable?.kind === 'value' ? againstStable(reading, canary.value, stable.value) : undefined,
+  ].filter((judgement) => judgement !== undefined);
+  const worst = judgements.find(({ ok }) => !ok) ?? judgements[0];
+  const threshold = judgements.map((judgement) => judgement.threshold).join(' and ');
+  if (!worst || worst.ok) {
+    return { ...base, verdict: 'pass', failures: 0, threshold, message: worst?.message ?? '' };
+  }
+  // A high quantile of a handful of requests is one request, and the first ones of a fresh process are its slowest.
+  // Errors are judged from the first request on.
+  if (isLatency(spec) && (look.requests ?? 0) < look.spec.minRequests) {
+    const seen = Math.round(look.requests ?? 0);
+    return {
+      ...base,
+      threshold,
+      message: `${worst.message}; too early to count, ${seen} of ${look.spec.minRequests} requests so far`,
+    };
+  }
+  return { ...base, verdict: 'fail', failures: failures + 1, threshold, message: worst.message };
+}
+
+const isLatency = (spec: MetricSpec): boolean =>
+  spec.name === 'latency' && !spec.prometheus && !spec.templateRef;
+
+const limits = ({ threshold }: MetricSpec): string =>
+  [
+    threshold?.min === undefined ? [] : [`>= ${threshold.min}`],
+    threshold?.max === undefined ? [] : [`<= ${threshold.max}`],
+  ]
+    .flat()
+    .join(' and ');
+
+/** How many failed looks in a row roll back; 0 and 1 both mean the first. */
+const limitOf = (spec: MetricSpec): number => Math.max(1, spec.failureLimit);
+
+/**
+ * The pure judge. Fails when a metric has failed `failureLimit` looks in a row; errors and missing data hold, they
+ * are not failures; passes only when every metric passes and the step has its requests.
+ */
+export function decide(look: Look): Omit<Verdict, 'failedRequests'> {
+  const metrics = look.readings.map((reading) => judge(reading, look));
+  const memory: JudgeMemory = Object.fromEntries(
+    metrics.map(({ name, failures }) => [name, { failures: failures ?? 0 }]),
+  );
+  const answer = (decision: Verdict['decision'], reason: string, message: string) => ({
+    decision,
+    reason,
+    message,
+    metrics,
+    requests: look.requests,
+    memory,
+  });
+
+  const specOf = new Map(look.readings.map(({ spec }) => [spec.name, spec]));
+  const failed = metrics.find(
+    ({ name, verdict, failures }) => verdict === 'fail' && (failures ?? 0) >= limitOf(specOf.get(name)!),
+  );
+  if (failed) {
+    const times = failed.failures === 1 ? '' : `, ${failed.failures} looks in a row`;
+    return answer('fail', 'MetricFailed', `${failed.name}: ${failed.message}${times}`);
+  }
+  const failing = metrics.find(({ verdict }) => verdict === 'fail');
+  if (failing) {
+    return answer(
+      'hold',
+      'MetricFailing',
+      `${failing.name}: ${failing.message}; failed look ${failing.failures} of ${limitOf(specOf.get(failing.name)!)}`,
+    );
+  }
+  const broken = metrics.find(({ verdict }) => verdict === 'error');
+  if (broken) {
+    return answer(
+      'hold',
+      'MetricError',
+      `${broken.name}: ${broken.message}; holding until it can be measured`,
+    );
+  }
+  const { minRequests } = look.spec;
+  if (minRequests > 0 && (look.requests ?? 0) < minRequests) {
+    const seen = Math.floor(look.requests ?? 0);
+    return answer('hold', 'TooFewRequests', `${seen} of ${minRequests} requests to the canary in this step`);
+  }
+  const waiting = metrics.find(({ verdict }) => verdict === 'hold');
+  if (waiting) return answer('hold', 'NoData', `${waiting.name}: ${waiting.message}`);
+  return answer(
+    'pass',
+    'MetricsPassed',
+    metrics.map(({ name, message }) => (message ? `${name} ${message}` : name)).join('; '),
+  );
+}
