@@ -1,0 +1,43 @@
+import type { KubeObject } from '../../api/meta.ts';
+
+/* The parts of the core kinds that discovery reads. */
+
+export interface ServicePort {
+  name?: string;
+  port: number;
+  protocol?: string;
+  appProtocol?: string;
+  targetPort?: number | string;
+}
+
+export interface Service extends KubeObject {
+  spec?: {
+    type?: string;
+    clusterIP?: string;
+    externalName?: string;
+    selector?: Record<string, string>;
+    ports?: ServicePort[];
+  };
+}
+
+export interface SliceEndpoint {
+  addresses?: string[];
+  conditions?: { ready?: boolean | null; serving?: boolean | null; terminating?: boolean | null };
+  targetRef?: { kind?: string; namespace?: string; name?: string };
+  zone?: string;
+}
+
+export interface EndpointSlice extends KubeObject {
+  addressType?: string;
+  endpoints?: SliceEndpoint[] | null;
+  ports?: { name?: string | null; port?: number | null; protocol?: string | null }[] | null;
+}
+
+export interface Pod extends KubeObject {
+  spec?: { serviceAccountName?: string; nodeName?: string };
+  status?: {
+    phase?: string;
+    podIP?: string;
+    conditions?: { type: string; status: string }[];
+  };
+}

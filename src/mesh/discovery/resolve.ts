@@ -1,0 +1,190 @@
+import { keyOf } from '../../api/meta.ts';
+import { annotations, labels } from '../../api/names.ts';
+import type { TrafficSplit } from '../../api/traffic-split.ts';
+import type { ClusterIndex } from './cluster-index.ts';
+import type { DestinationKey } from './destination-key.ts';
+import type { Backend, Destination, Protocol } from './model.ts';
+import type { EndpointSlice, Service, ServicePort, SliceEndpoint } from './objects.ts';
+
+type BackendEndpoint = Backend['endpoints'][number];
+
+/** Ports whose protocols let the server speak first, so that detection would only cost time. */
+const OPAQUE_PORTS = new Set([25, 587, 3306, 4444, 5432, 6379, 9300, 11211]);
+
+export interface Resolution {
+  /** null: no such Service or port. */
+  destination: Destination | null;
+  /** Why it is null, for the person who asks. */
+  problem?: { code: string; message: string };
+}
+
+/** The state of one destination, from the cluster as indexed. Pure: equal clusters give equal destinations. */
+export function resolve(index: ClusterIndex, key: DestinationKey, leaseSeconds: number): Resolution {
+  const rootKey = `${key.namespace}/${key.name}`;
+  const text = `${key.name}.${key.namespace}:${key.port}`;
+  const service = index.service(rootKey);
+  if (!service)
+    return missing('NoSuchService', `Service ${rootKey} does not exist: check name and namespace`);
+  const port = (service.spec?.ports ?? []).find((each) => each.port === key.port);
+  if (!port)
+    return missing(
+      'NoSuchPort',
+      `Service ${rootKey} has no port ${key.port}: it serves ${
+        (service.spec?.ports ?? []).map((each) => each.port).join(', ') || 'none'
+      }`,
+    );
+  const split = index.splitsOf(rootKey)[0];
+  const destination: Destination = {
+    key: text,
+    namespace: key.namespace,
+    protocol: protocolOf(service, port),
+    backends: [],
+    policy: {},
+  };
+  if (!split) {
+    destination.backends.push(backendOf(index, service, port, 1));
+    return { destination };
+  }
+  const weights = new Map<string, number>();
+  for (const { service: leaf, weight } of split.spec.backends)
+    weights.set(leaf, (weights.get(leaf) ?? 0) + weight);
+  for (const [leaf, weight] of weights) {
+    const leafService = index.service(`${key.namespace}/${leaf}`);
+    const leafPort = leafService && matchingPort(leafService, port);
+    destination.backends.push(
+      // A leaf that is not there yet keeps its weight: its share fails visibly instead of moving elsewhere silently.
+      leafService && leafPort
+        ? backendOf(index, leafService, leafPort, weight)
+        : { name: leaf, weight, endpoints: [] },
+    );
+  }
+  destination.backends.sort((a, b) => order(a.name, b.name));
+  destination.split = {
+    name: keyOf(split),
+    version: split.metadata.resourceVersion ?? '',
+    leaseSeconds,
+    fallback: fallbackOf(index, split),
+  };
+  return { destination };
+}
+
+function missing(code: string, message: string): Resolution {
+  return { destination: null, problem: { code, message } };
+}
+
+/** The leaf port that stands for the root's: same number, else same name, else the only one. */
+function matchingPort(leaf: Service, root: ServicePort): ServicePort | undefined {
+  const ports = leaf.spec?.ports ?? [];
+  return (
+    ports.find(({ port }) => port === root.port) ??
+    ports.find(({ name }) => name !== undefined && name === root.name) ??
+    (ports.length === 1 ? ports[0] : undefined)
+  );
+}
+
+/** Where a proxy sends everything when it has lost the control plane: the stable leaf, else the heaviest. */
+function fallbackOf(index: ClusterIndex, split: TrafficSplit): string {
+  const namespace = split.metadata.namespace ?? 'default';
+  const stable = split.spec.backends.find(
+    ({ service }) => index.service(`${namespace}/${service}`)?.metadata.labels?.[labels.role] === 'stable',
+  );
+  if (stable) return stable.service;
+  return split.spec.backends.reduce((best, each) => (each.weight > best.weight ? each : best)).service;
+}
+
+function backendOf(index: ClusterIndex, service: Service, port: ServicePort, weight: number): Backend {
+  const endpoints = endpointsOf(index, service, port);
+  const revisions = new Set(endpoints.map(({ revision }) => revision));
+  const deployments = new Set(endpoints.map(({ deployment }) => deployment));
+  // A leaf that selects one revision has it even with no endpoint, so that its failures are counted where they belong.
+  const revision =
+    service.spec?.selector?.[labels.podTemplateHash] ??
+    (revisions.size === 1 ? [...revisions][0] : undefined);
+  const deployment = deployments.size === 1 ? [...deployments][0] : undefined;
+  return {
+    name: service.metadata.name,
+    weight,
+    ...(revision ? { revision } : {}),
+    ...(deployment ? { deployment } : {}),
+    endpoints,
+  };
+}
+
+function endpointsOf(index: ClusterIndex, service: Service, port: ServicePort): BackendEndpoint[] {
+  if (service.spec?.type === 'ExternalName')
+    return service.spec.externalName ? [{ address: `${service.spec.externalName}:${port.port}` }] : [];
+  const ready = new Map<string, BackendEndpoint>();
+  const leaving = new Map<string, BackendEndpoint>();
+  for (const slice of index.slicesOf(keyOf(service))) {
+    const number = slicePort(slice, port);
+    if (number === undefined || slice.addressType === 'FQDN') continue;
+    for (const each of slice.endpoints ?? []) {
+      const endpoint = endpointOf(index, each, service.metadata.namespace ?? 'default', number);
+      if (!endpoint) continue;
+      const { conditions = {} } = each;
+      // "ready" unset means ready (EndpointSlice API); serving+terminating serves only when nothing else does (KEP-1669).
+      if (conditions.ready ?? true) ready.set(endpoint.address, endpoint);
+      else if (conditions.terminating && conditions.serving) leaving.set(endpoint.address, endpoint);
+    }
+  }
+  const chosen = ready.size > 0 ? ready : leaving;
+  return [...chosen.values()].sort((a, b) => order(a.address, b.address));
+}
+
+function slicePort(slice: EndpointSlice, port: ServicePort): number | undefined {
+  const found = (slice.ports ?? []).find(({ name }) => (name ?? '') === (port.name ?? ''));
+  return found?.port ?? undefined;
+}
+
+function endpointOf(
+  index: ClusterIndex,
+  endpoint: SliceEndpoint,
+  namespace: string,
+  port: number,
+): BackendEndpoint | undefined {
+  const ip = endpoint.addresses?.[0];
+  if (!ip) return undefined;
+  const host = ip.includes(':') ? `[${ip}]` : ip;
+  const { targetRef, zone } = endpoint;
+  const pod =
+    targetRef?.kind === 'Pod' && targetRef.name
+      ? index.pod(`${targetRef.namespace ?? namespace}/${targetRef.name}`)
+      : undefined;
+  const meshPort = pod?.meshPorts?.[String(port)];
+  return {
+    address: `${host}:${meshPort ?? port}`,
+    ...(pod && meshPort ? { identity: pod.identity } : {}),
+    ...(targetRef?.name ? { pod: targetRef.name } : {}),
+    ...(zone ? { zone } : {}),
+    ...(pod?.revision ? { revision: pod.revision } : {}),
+    ...(pod?.deployment ? { deployment: pod.deployment } : {}),
+  };
+}
+
+function protocolOf(service: Service, port: ServicePort): Protocol {
+  const opaque = (service.metadata.annotations?.[`${annotations.configPrefix}opaque-ports`] ?? '')
+    .split(',')
+    .map((each) => Number(each.trim()));
+  if (opaque.includes(port.port)) return 'tcp';
+  switch (port.appProtocol?.toLowerCase()) {
+    case 'http':
+    case 'http1':
+    case 'kubernetes.io/ws':
+      return 'http1';
+    case 'kubernetes.io/h2c':
+    case 'http2':
+    case 'h2c':
+    case 'grpc':
+      return 'http2';
+    case 'tcp':
+    case 'tls':
+    case 'https':
+    case 'kubernetes.io/wss':
+      return 'tcp';
+    default:
+      return OPAQUE_PORTS.has(port.port) ? 'tcp' : 'detect';
+  }
+}
+
+/** By code units, as the proxies do: localeCompare would depend on the locale. */
+const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
