@@ -1,0 +1,148 @@
+import { Command } from 'commander';
+import { stringify } from 'yaml';
+import { kinds } from '../api/kinds.ts';
+import type { Rollout } from '../api/rollout.ts';
+import { connect } from '../kube/index.ts';
+import { parseDuration } from '../lib/duration.ts';
+import { act, type Verb } from './rollouts/actions.ts';
+import { lintFiles } from './rollouts/lint.ts';
+import { historyTable, rolloutCard, rolloutTable, whyText } from './rollouts/view.ts';
+import { watchRollout } from './rollouts/watch.ts';
+
+interface Options {
+  namespace: string;
+  kubeconfig?: string;
+  output?: string;
+}
+
+const print = (text: string) => process.stdout.write(text);
+
+function printed(value: unknown, output: string | undefined, table: () => string): void {
+  if (output === 'json') print(`${JSON.stringify(value, null, 2)}\n`);
+  else if (output === 'yaml') print(stringify(value));
+  else print(table());
+}
+
+const get = async (name: string, options: Options) =>
+  (await connect({ kubeconfig: options.kubeconfig })).get<Rollout>(kinds.Rollout, options.namespace, name);
+
+const VERBS: Record<Verb, string> = {
+  approve: 'approve the revision that waits for approval',
+  promote: 'end the current step now and go to the next one',
+  pause: 'hold the running rollout where it is',
+  resume: 'let a paused rollout go on',
+  abort: 'roll back now',
+  retry: 'try a failed revision again',
+};
+
+const EXIT_CODES = `
+Exit codes:
+  0  promoted: the rollout is at rest and healthy
+  1  an error
+  2  wrong usage
+  3  rolled back
+  4  held: still running or waiting when --timeout was over`;
+
+export function command(): Command {
+  const root = new Command('rollouts').alias('ro').description('Look at rollouts and steer them.');
+  const sub = (name: string, description: string) =>
+    root
+      .command(name)
+      .description(description)
+      .option('-n, --namespace <namespace>', 'namespace of the Rollout', 'default')
+      .option('--kubeconfig <file>', 'default: $KUBECONFIG, in-cluster, ~/.kube/config');
+
+  sub('list', 'every Rollout in one table')
+    .option('-A, --all-namespaces', 'all namespaces')
+    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .action(async (options: Options & { allNamespaces?: boolean }) => {
+      const client = await connect({ kubeconfig: options.kubeconfig });
+      const { items } = await client.list<Rollout>(
+        kinds.Rollout,
+        options.allNamespaces ? undefined : options.namespace,
+      );
+      printed(items, options.output, () =>
+        items.length === 0
+          ? 'No Rollouts here; look in all namespaces with -A, or start from examples/rollouts/.\n'
+          : rolloutTable(items, Date.now()),
+      );
+    });
+
+  sub('get <name>', 'one Rollout: weights, metrics, conditions, last decision')
+    .option('-o, --output <format>', 'card, json or yaml', 'card')
+    .action(async (name: string, options: Options) => {
+      const rollout = await get(name, options);
+      printed(rollout, options.output, () => rolloutCard(rollout, Date.now()));
+    });
+
+  sub('watch <name>', 'follow a rollout live')
+    .option('--timeout <duration>', 'end when the run has ended, or after this long')
+    .option('--tag <tag>', 'only this image tag counts as promoted (with --timeout)')
+    .addHelpText(
+      'after',
+      `${EXIT_CODES}\n\nExamples:\n  weir rollouts watch web -n shop\n  weir rollouts watch web -n shop --timeout 15m --tag v2 || echo not promoted`,
+    )
+    .action(async (name: string, options: Options & { timeout?: string; tag?: string }) => {
+      const timeout = options.timeout === undefined ? undefined : parseDuration(options.timeout);
+      const client = await connect({ kubeconfig: options.kubeconfig });
+      const interrupted = new AbortController();
+      process.once('SIGINT', () => interrupted.abort());
+      process.exitCode = await watchRollout({
+        client,
+        namespace: options.namespace,
+        name,
+        timeout,
+        tag: options.tag,
+        stream: process.stdout,
+        signal: interrupted.signal,
+      });
+    });
+
+  for (const [verb, description] of Object.entries(VERBS) as [Verb, string][]) {
+    const made = sub(`${verb} <name>`, description);
+    if (verb === 'promote')
+      made.option('--full', 'all the way to 100 %, without further analysis; recorded as unproven');
+    made.action(async (name: string, options: Options & { full?: boolean }) => {
+      print(
+        await act(
+          await connect({ kubeconfig: options.kubeconfig }),
+          options.namespace,
+          name,
+          verb,
+          options.full,
+        ),
+      );
+    });
+  }
+
+  sub('history <name>', 'the last 20 transitions: when, why, who')
+    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .action(async (name: string, options: Options) => {
+      const rollout = await get(name, options);
+      printed(rollout.status?.history ?? [], options.output, () => historyTable(rollout));
+    });
+
+  sub('why <name>', 'value, threshold, samples and query behind the last decision').action(
+    async (name: string, options: Options) => {
+      print(whyText(await get(name, options), Date.now()));
+    },
+  );
+
+  root
+    .command('lint')
+    .description('check Rollout manifests without a cluster')
+    .requiredOption('-f, --filename <file...>', 'YAML files; - reads standard input')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weir rollouts lint -f examples/rollouts/canary.yaml\n  kustomize build . | weir rollouts lint -f -',
+    )
+    .action(({ filename }: { filename: string[] }) => {
+      if (lintFiles(filename, print) > 0) process.exitCode = 1;
+    });
+
+  root.addHelpText(
+    'after',
+    '\nExamples:\n  weir rollouts list -A\n  weir rollouts watch web -n shop\n  weir rollouts promote web -n shop --full',
+  );
+  return root;
+}

@@ -1,0 +1,128 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Rollout } from '../../api/rollout.ts';
+import { stripColour } from '../render/colour.ts';
+import { lintText } from './lint.ts';
+import { rolloutCard, rolloutTable, whyText } from './view.ts';
+import { EXIT, outcomeOf, plainLine } from './watch.ts';
+
+const NOW = Date.parse('2026-03-01T10:00:00Z');
+
+const running: Rollout = {
+  apiVersion: 'weir.dev/v1alpha1',
+  kind: 'Rollout',
+  metadata: { name: 'web', namespace: 'shop', creationTimestamp: '2026-03-01T08:00:00Z' },
+  spec: {},
+  status: {
+    phase: 'Progressing',
+    message: 'step 2 of 3: 20 % to weir-sample:v2',
+    conditions: [
+      {
+        type: 'NoMeshedCaller',
+        status: 'True',
+        reason: 'Unmeshed',
+        message: 'no caller is meshed',
+        lastTransitionTime: '2026-03-01T09:00:00Z',
+      },
+    ],
+    stable: { digest: 'a', replicaSet: 'web-1', hash: '1', images: ['weir-sample:v1'] },
+    canary: { digest: 'b', replicaSet: 'web-2', hash: '2', images: ['weir-sample:v2'] },
+    step: { index: 1, of: 3, weight: 20, since: '2026-03-01T09:59:00Z' },
+    traffic: { stable: 80, canary: 20, acknowledged: { proxies: 3, of: 4 } },
+    analysis: {
+      verdict: 'pass',
+      failedRequests: 2,
+      metrics: [
+        {
+          name: 'success-rate',
+          verdict: 'pass',
+          canary: 0.998,
+          unit: 'ratio',
+          threshold: '>= 99%',
+          samples: 500,
+          query: 'sum(x)',
+        },
+      ],
+    },
+    history: [
+      {
+        at: '2026-03-01T09:59:30Z',
+        from: 'Preparing',
+        to: 'Progressing',
+        reason: 'CanaryReady',
+        message: 'ready',
+        by: 'kim',
+      },
+    ],
+  },
+};
+
+describe('rollout views', () => {
+  test('the card shows weights, acknowledgement, metrics, loud conditions and who did it', () => {
+    const text = stripColour(rolloutCard(running, NOW));
+    expect(text).toContain('shop/web  Progressing  step 2/3');
+    expect(text).toMatch(/stable .* 80% {2}weir-sample:v1/);
+    expect(text).toMatch(/canary .* 20% {2}weir-sample:v2/);
+    expect(text).toContain('acknowledged by 3 of 4 proxies');
+    expect(text).toContain('99.80%');
+    expect(text).toContain('! NoMeshedCaller: no caller is meshed');
+    expect(text).toContain('30s ago: Preparing -> Progressing, CanaryReady by kim');
+  });
+
+  test('a Rollout that no controller has seen says what to do', () => {
+    expect(rolloutCard({ ...running, status: undefined }, NOW)).toContain('weir check');
+  });
+
+  test('the table has one line per Rollout', () => {
+    expect(stripColour(rolloutTable([running], NOW)).split('\n')[1]).toMatch(
+      /^shop +web +Progressing +20% +2\/3 +weir-sample:v2 +weir-sample:v1 +2h /,
+    );
+  });
+
+  test('why names value, limit, samples, query and the cost', () => {
+    const text = stripColour(whyText(running, NOW));
+    for (const part of [
+      '99.80% over 500 requests',
+      '>= 99%',
+      'sum(x)',
+      'failed user requests in this run: 2',
+    ])
+      expect(text).toContain(part);
+  });
+
+  test('outcomes and plain lines', () => {
+    const at = (phase: 'Healthy' | 'Failed') => ({ ...running, status: { ...running.status!, phase } });
+    expect(outcomeOf(running, undefined)).toBeUndefined();
+    expect(outcomeOf(at('Healthy'), undefined)).toBe(EXIT.promoted);
+    expect(outcomeOf(at('Healthy'), 'v2')).toBeUndefined();
+    expect(outcomeOf(at('Failed'), undefined)).toBe(EXIT.rolledBack);
+    expect(plainLine(running)).toContain('Progressing  canary weir-sample:v2 20%');
+  });
+});
+
+describe('lint', () => {
+  const good =
+    'apiVersion: weir.dev/v1alpha1\nkind: Rollout\nmetadata: {name: web}\nspec:\n  targetRef: {name: web}\n  service: {name: web, port: 80}\n  strategy:\n    canary:\n      weights: [5, 20]\n';
+
+  test('a good Rollout has no problems; other kinds are left alone', () => {
+    expect(lintText(`${good}---\nkind: Service\napiVersion: v1\n`, 'a.yaml')).toEqual({
+      problems: [],
+      rollouts: 1,
+    });
+  });
+
+  test('each problem has its line, field and remedy', () => {
+    const { problems } = lintText(good.replace('[5, 20]', '[5, 120]'), 'a.yaml');
+    expect(problems).toEqual([
+      expect.objectContaining({
+        line: 9,
+        object: 'web',
+        field: 'spec.strategy.canary.weights.1',
+        message: expect.stringContaining('at most 100'),
+      }),
+    ]);
+  });
+
+  test('broken YAML is one problem, not a crash', () => {
+    expect(lintText('kind: Rollout\n  bad: [', 'a.yaml').problems.length).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,119 @@
+import { kinds } from '../../api/kinds.ts';
+import type { Rollout } from '../../api/rollout.ts';
+import type { KubeClient } from '../../kube/types.ts';
+import { AppError } from '../../lib/errors.ts';
+import { formatValue, rolloutCard, tagOf } from './view.ts';
+
+/** Exit codes of `weir rollouts watch`. */
+export const EXIT = { promoted: 0, error: 1, usage: 2, rolledBack: 3, held: 4 } as const;
+
+export interface WatchOptions {
+  client: KubeClient;
+  namespace: string;
+  name: string;
+  /** Milliseconds after which a run that has not ended counts as held; undefined: watch until interrupted. */
+  timeout: number | undefined;
+  /** Only a stable revision with this image tag counts as promoted. */
+  tag: string | undefined;
+  stream: NodeJS.WriteStream;
+  signal: AbortSignal;
+}
+
+/** How a Rollout at rest ended, or undefined while a run is on. */
+export function outcomeOf({ status }: Rollout, tag: string | undefined): number | undefined {
+  if (status?.phase === 'Failed') return EXIT.rolledBack;
+  if (status?.phase !== 'Healthy') return undefined;
+  if (tag !== undefined && !status.stable?.images.some((image) => image.endsWith(`:${tag}`)))
+    return undefined;
+  return EXIT.promoted;
+}
+
+/** One line for logs and pipes, printed when it changes. */
+export function plainLine(rollout: Rollout): string {
+  const { status } = rollout;
+  const metrics = (status?.analysis?.metrics ?? []).map(
+    ({ name, canary, unit }) => `${name}=${formatValue(canary, unit) || 'none'}`,
+  );
+  return [
+    status?.phase ?? 'Initializing',
+    `canary ${tagOf(status?.canary?.images) || '-'} ${status?.traffic?.canary ?? 0}%`,
+    `stable ${tagOf(status?.stable?.images) || '-'}`,
+    ...metrics,
+    status?.message ?? '',
+  ]
+    .filter(Boolean)
+    .join('  ');
+}
+
+/** Live view on a terminal, a line per change elsewhere. Resolves with the exit code. */
+export async function watchRollout({
+  client,
+  namespace,
+  name,
+  timeout,
+  tag,
+  stream,
+  signal,
+}: WatchOptions): Promise<number> {
+  const stop = new AbortController();
+  const ended = AbortSignal.any(
+    timeout === undefined ? [signal, stop.signal] : [signal, stop.signal, AbortSignal.timeout(timeout)],
+  );
+  const live = stream.isTTY === true && process.env.TERM !== 'dumb';
+  let current = await client.get<Rollout>(kinds.Rollout, namespace, name, ended);
+  let drawn = 0;
+  let lastLine = '';
+
+  const draw = () => {
+    if (!live) {
+      const line = plainLine(current);
+      if (line !== lastLine) stream.write(`${line}\n`);
+      lastLine = line;
+      return;
+    }
+    const text = rolloutCard(current, Date.now(), stream);
+    stream.write(`${drawn > 0 ? `\u001b[${drawn}A\u001b[0J` : ''}${text}`);
+    drawn = text.split('\n').length - 1;
+  };
+  // Ages go on counting between events.
+  const ticker = live ? setInterval(draw, 1000) : undefined;
+
+  let code: number | undefined;
+  const see = (rollout: Rollout) => {
+    current = rollout;
+    draw();
+    const outcome = outcomeOf(rollout, tag);
+    // Without a timeout a person is looking: stay.
+    if (timeout !== undefined && outcome !== undefined) {
+      code = outcome;
+      stop.abort();
+    }
+  };
+  try {
+    see(current);
+    while (!ended.aborted) {
+      const events = client.watch<Rollout & { metadata: { name: string } }>(
+        kinds.Rollout,
+        namespace,
+        {
+          fieldSelector: `metadata.name=${name}`,
+          resourceVersion: current.metadata.resourceVersion,
+          allowWatchBookmarks: true,
+        },
+        ended,
+      );
+      for await (const event of events) {
+        if (event.type === 'DELETED')
+          throw new AppError('NotFound', `Rollout ${namespace}/${name} was deleted`);
+        if (event.type === 'ADDED' || event.type === 'MODIFIED') see(event.object);
+        if (event.type === 'ERROR') break;
+      }
+      if (!ended.aborted) see(await client.get<Rollout>(kinds.Rollout, namespace, name, ended));
+    }
+  } catch (error) {
+    if (!ended.aborted) throw error;
+  } finally {
+    clearInterval(ticker);
+  }
+  return code ?? (signal.aborted ? EXIT.promoted : EXIT.held);
+}
