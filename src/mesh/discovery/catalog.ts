@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { TrafficSplit } from '../../api/traffic-split.ts';
+import { sameJson } from '../../lib/same-json.ts';
 import type { ClusterIndex, ClusterObject } from './cluster-index.ts';
 import { type DestinationKey, parseDestinationKey } from './destination-key.ts';
 import { diffDestination } from './diff.ts';
@@ -41,9 +41,7 @@ export class CatalogEntry {
   update(resolution: Resolution, nextVersion: () => number): boolean {
     const { destination, problem } = resolution;
     const same =
-      this.version > 0 &&
-      isDeepStrictEqual(destination, this.destination) &&
-      isDeepStrictEqual(problem, this.#problem);
+      this.version > 0 && sameJson(destination, this.destination) && sameJson(problem, this.#problem);
     if (same) return false;
     const base = this.version;
     const changes = base > 0 ? diffDestination(this.destination, destination) : undefined;

@@ -1,4 +1,5 @@
-import { isDeepStrictEqual } from 'node:util';
+import { sameJson } from '../../lib/same-json.ts';
+
 import type { Backend, Destination, DestinationChange } from './model.ts';
 
 /**
@@ -10,7 +11,7 @@ export function diffDestination(
   to: Destination | null,
 ): DestinationChange[] | undefined {
   if (!from || !to) return undefined;
-  if (from.protocol !== to.protocol || !isDeepStrictEqual(from.policy, to.policy)) return undefined;
+  if (from.protocol !== to.protocol || !sameJson(from.policy, to.policy)) return undefined;
   const changes: DestinationChange[] = [];
   const before = new Map(from.backends.map((backend) => [backend.name, backend]));
   const after = new Map(to.backends.map((backend) => [backend.name, backend]));
@@ -25,7 +26,7 @@ export function diffDestination(
     changes.push(...diffEndpoints(old, backend));
   }
   // Weights before removals: no instant in which the remaining backends share out what nobody decided.
-  if (!isDeepStrictEqual(from.split, to.split) || Object.keys(weights).length > 0)
+  if (!sameJson(from.split, to.split) || Object.keys(weights).length > 0)
     changes.push({ set: 'split', split: to.split, weights });
   for (const name of before.keys()) if (!after.has(name)) changes.push({ remove: 'backend', name });
   return changes;
@@ -35,7 +36,7 @@ function diffEndpoints(from: Backend, to: Backend): DestinationChange[] {
   const before = new Map(from.endpoints.map((endpoint) => [endpoint.address, endpoint]));
   const changes: DestinationChange[] = [];
   for (const endpoint of to.endpoints) {
-    if (!isDeepStrictEqual(before.get(endpoint.address), endpoint))
+    if (!sameJson(before.get(endpoint.address), endpoint))
       changes.push({ set: 'endpoint', backend: to.name, endpoint });
     before.delete(endpoint.address);
   }

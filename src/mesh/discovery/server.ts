@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { CONTROLLER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, spiffeId } from '../../api/names.ts';
 import { type Clock, systemClock } from '../../lib/clock.ts';
@@ -45,7 +46,7 @@ export class DiscoveryServer {
   readonly #options: DiscoveryServerOptions;
   readonly #clock: Clock;
   readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new Set<Duplex>();
   readonly #stop = new AbortController();
   #timers: NodeJS.Timeout[] = [];
 

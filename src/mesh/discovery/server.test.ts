@@ -1,0 +1,407 @@
+import { webcrypto } from 'node:crypto';
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { Agent, request } from 'node:https';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { silentLogger } from '../../lib/log.ts';
+import { Authority, createRoot } from '../identity/authority.ts';
+import { Catalog } from './catalog.ts';
+import { ClusterIndex } from './cluster-index.ts';
+import { pod, service, slice, split } from './fixtures.ts';
+import type { AcknowledgementFrame, DownFrame } from './model.ts';
+import { DiscoveryServer } from './server.ts';
+
+let authority: Authority;
+const identities = new Map<string, { cert: string; key: string }>();
+
+beforeAll(async () => {
+  authority = await Authority.load(await createRoot('weir.local'), { trustDomain: 'weir.local' });
+});
+
+async function identity(spiffe: string) {
+  let pair = identities.get(spiffe);
+  if (!pair) {
+    const { csr, key } = await certificateRequest();
+    pair = { cert: (await authority.signRequest(csr, { spiffe, dns: 'x.y' })).certificate, key };
+    identities.set(spiffe, pair);
+  }
+  return pair;
+}
+
+async function certificateRequest() {
+  const x509 = await import('@peculiar/x509');
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const csr = await x509.Pkcs10CertificateRequestGenerator.create({ keys, signingAlgorithm: algorithm });
+  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
+  return {
+    csr: csr.toString('pem'),
+    key: `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n`,
+  };
+}
+
+let index: ClusterIndex;
+let catalog: Catalog;
+let server: DiscoveryServer;
+let port: number;
+let clients: Client[] = [];
+
+async function start(options: { leaseSeconds?: number; streamLimit?: number } = {}): Promise<void> {
+  const tls = await authority.issueServer(['weir-mesh.weir.svc']);
+  server = new DiscoveryServer({
+    listen: { host: '127.0.0.1', port: port ?? 0 },
+    tls: () => tls,
+    trust: () => authority.bundle,
+    trustDomain: 'weir.local',
+    catalog,
+    index,
+    certificates: async (body) => ({ echoed: body }),
+    log: silentLogger,
+    ...options,
+  });
+  port = await server.start();
+}
+
+beforeEach(() => {
+  port = 0;
+  index = new ClusterIndex({ trustDomain: 'weir.local' });
+  catalog = new Catalog({ index, leaseSeconds: 15 });
+  catalog.set({ kind: 'Service', object: service('web') });
+  catalog.set({ kind: 'Service', object: service('web-stable', { role: 'stable' }) });
+  catalog.set({ kind: 'Service', object: service('web-canary') });
+  catalog.set({ kind: 'Pod', object: pod('a') });
+  catalog.set({ kind: 'EndpointSlice', object: slice('web-stable', [{ ip: '10.0.0.1', pod: 'a' }]) });
+  catalog.set({ kind: 'TrafficSplit', object: split('1', { 'web-stable': 100, 'web-canary': 0 }) });
+});
+
+afterEach(async () => {
+  for (const client of clients) client.close();
+  clients = [];
+  await server.stop();
+});
+
+/** A proxy (or controller) as the grammar has it, on real sockets. */
+class Client {
+  readonly frames: (DownFrame | AcknowledgementFrame)[] = [];
+  readonly agent: Agent;
+  session = '';
+  ended = false;
+  #wake: (() => void)[] = [];
+  #response: IncomingMessage | undefined;
+
+  constructor(pair?: { cert: string; key: string }) {
+    this.agent = new Agent({
+      keepAlive: true,
+      host: '127.0.0.1',
+      port,
+      servername: 'weir-mesh.weir.svc',
+      ca: authority.bundle,
+      ...pair,
+    } as ConstructorParameters<typeof Agent>[0]);
+    clients.push(this);
+  }
+
+  static async of(spiffe = 'spiffe://weir.local/ns/shop/sa/web'): Promise<Client> {
+    return new Client(await identity(spiffe));
+  }
+
+  async open(path: string): Promise<number> {
+    const outgoing = request({ agent: this.agent, host: '127.0.0.1', port, path });
+    outgoing.on('error', () => {});
+    outgoing.end();
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+    this.#response = response;
+    response.on('error', () => {});
+    response.once('close', () => {
+      this.ended = true;
+      for (const wake of this.#wake.splice(0)) wake();
+    });
+    createInterface({ input: response }).on('line', (line) => {
+      if (line === '') return;
+      this.frames.push(JSON.parse(line));
+      for (const wake of this.#wake.splice(0)) wake();
+    });
+    return response.statusCode!;
+  }
+
+  async discover(query = ''): Promise<Extract<DownFrame, { type: 'hello' }>> {
+    this.frames.length = 0;
+    this.ended = false;
+    await this.open(`/v1/discover${query}`);
+    const hello = await this.until((each) => each.type === 'hello');
+    this.session = (hello as { session: string }).session;
+    return hello as Extract<DownFrame, { type: 'hello' }>;
+  }
+
+  async post(path: string, body: unknown): Promise<{ status: number; body: string }> {
+    const outgoing = request({ agent: this.agent, host: '127.0.0.1', port, path, method: 'POST' });
+    outgoing.end(JSON.stringify(body));
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+    let text = '';
+    for await (const chunk of response) text += chunk;
+    return { status: response.statusCode!, body: text };
+  }
+
+  subscribe(...add: string[]) {
+    return this.post('/v1/subscriptions', { session: this.session, add, remove: [] });
+  }
+
+  ack(key: string, version: number, split?: string) {
+    return this.post('/v1/acks', { session: this.session, acks: [{ key, version, split }] });
+  }
+
+  async until<T extends DownFrame | AcknowledgementFrame>(
+    matches: (frame: DownFrame | AcknowledgementFrame) => boolean,
+  ): Promise<T> {
+    for (let seen = 0; ; ) {
+      for (; seen < this.frames.length; seen++)
+        if (matches(this.frames[seen]!)) return this.frames[seen] as T;
+      if (this.ended) throw new Error(`the stream ended; frames: ${JSON.stringify(this.frames)}`);
+      await new Promise<void>((resolve) => this.#wake.push(resolve));
+    }
+  }
+
+  async end(): Promise<void> {
+    while (!this.ended) await new Promise<void>((resolve) => this.#wake.push(resolve));
+  }
+
+  pause(): void {
+    this.#response?.socket.pause();
+  }
+
+  resume(): void {
+    this.#response?.socket.resume();
+  }
+
+  close(): void {
+    this.#response?.destroy();
+    this.agent.destroy();
+  }
+}
+
+type Snapshot = Extract<DownFrame, { type: 'snapshot' }>;
+type Delta = Extract<DownFrame, { type: 'delta' }>;
+const counts = (matches: Partial<AcknowledgementFrame>) => (each: DownFrame | AcknowledgementFrame) =>
+  each.type === 'acknowledgement' &&
+  Object.entries(matches).every(([key, value]) => each[key as keyof AcknowledgementFrame] === value);
+
+const CONTROLLER = 'spiffe://weir.local/ns/weir/sa/weir-controller';
+
+describe('who may do what', () => {
+  test('streams need a certificate of the trust domain, acknowledgements the controller’s', async () => {
+    await start();
+    const nobody = new Client();
+    expect(await nobody.open('/v1/discover')).toBe(401);
+    expect((await nobody.post('/v1/acks', { session: 'x', acks: [] })).status).toBe(401);
+    expect((await nobody.post('/v1/certificates', { csr: 'c' })).status).toBe(200);
+    const foreign = await Client.of('spiffe://other/ns/shop/sa/web');
+    expect(await foreign.open('/v1/discover')).toBe(401);
+    const proxy = await Client.of();
+    expect(await proxy.open('/v1/acknowledgements')).toBe(403);
+    const controller = await Client.of(CONTROLLER);
+    expect(await controller.open('/v1/acknowledgements')).toBe(200);
+  });
+
+  test('a session belongs to the identity that opened it', async () => {
+    await start();
+    const proxy = await Client.of();
+    await proxy.discover();
+    const other = await Client.of('spiffe://weir.local/ns/shop/sa/other');
+    other.session = proxy.session;
+    expect((await other.subscribe('web.shop:80')).status).toBe(404);
+    expect((await other.discover(`?session=${proxy.session}`)).resumed).toBe(false);
+  });
+
+  test('malformed requests say what to send', async () => {
+    await start();
+    const proxy = await Client.of();
+    await proxy.discover();
+    expect(await proxy.post('/v1/acks', { session: 1 })).toMatchObject({ status: 400 });
+    expect(await proxy.post('/v1/nothing', {})).toMatchObject({ status: 404 });
+    await proxy.subscribe('nonsense');
+    expect(await proxy.until((each) => each.type === 'error')).toMatchObject({
+      key: 'nonsense',
+      code: 'Invalid',
+    });
+  });
+});
+
+describe('a stream', () => {
+  test('hello, trust, snapshot, then deltas on top of one another', async () => {
+    await start();
+    const proxy = await Client.of();
+    expect(await proxy.discover('?pod=a')).toMatchObject({ resumed: false, leaseSeconds: 15 });
+    expect(await proxy.until((each) => each.type === 'trust')).toMatchObject({ bundle: authority.bundle });
+    expect((await proxy.subscribe('web.shop:80')).status).toBe(204);
+    const snapshot = await proxy.until<Snapshot>((each) => each.type === 'snapshot');
+    expect(snapshot.destination!.split!.version).toBe('1');
+    catalog.set({ kind: 'TrafficSplit', object: split('2', { 'web-stable': 95, 'web-canary': 5 }) });
+    const first = await proxy.until<Delta>((each) => each.type === 'delta');
+    expect(first).toMatchObject({
+      base: snapshot.version,
+      changes: [{ set: 'split', split: { version: '2' }, weights: { 'web-stable': 95, 'web-canary': 5 } }],
+    });
+    catalog.set({ kind: 'EndpointSlice', object: slice('web-canary', [{ ip: '10.0.0.2', pod: 'b' }]) });
+    const second = await proxy.until<Delta>((each) => each.type === 'delta' && each.base === first.version);
+    expect(second.changes).toEqual([
+      {
+        set: 'endpoint',
+        backend: 'web-canary',
+        endpoint: { address: '10.0.0.2:8080', pod: 'b', zone: 'local' },
+      },
+    ]);
+  });
+
+  test('many changes of one turn are one frame', async () => {
+    await start();
+    const proxy = await Client.of();
+    await proxy.discover();
+    await proxy.subscribe('web.shop:80');
+    await proxy.until((each) => each.type === 'snapshot');
+    for (let version = 2; version <= 50; version++)
+      catalog.set({
+        kind: 'TrafficSplit',
+        object: split(String(version), { 'web-stable': 100 - version, 'web-canary': version }),
+      });
+    expect(await proxy.until<Delta>((each) => each.type === 'delta')).toMatchObject({
+      changes: [{ split: { version: '50' } }],
+    });
+  });
+
+  test('a Service that does not exist yet is null with the reason, then a snapshot', async () => {
+    await start();
+    const proxy = await Client.of();
+    await proxy.discover();
+    await proxy.subscribe('orders.shop:80');
+    expect(await proxy.until((each) => each.type === 'snapshot')).toMatchObject({ destination: null });
+    expect(await proxy.until((each) => each.type === 'error')).toMatchObject({ code: 'NoSuchService' });
+    catalog.set({ kind: 'Service', object: service('orders') });
+    await proxy.until((each) => each.type === 'snapshot' && each.destination !== null);
+  });
+
+  test('a known session continues without repeating what was acknowledged', async () => {
+    await start();
+    const proxy = await Client.of();
+    await proxy.discover('?pod=a');
+    await proxy.subscribe('web.shop:80', 'orders.shop:80');
+    const web = await proxy.until<Snapshot>((each) => each.type === 'snapshot' && each.key === 'web.shop:80');
+    await proxy.until((each) => each.type === 'snapshot' && each.key === 'orders.shop:80');
+    await proxy.ack('web.shop:80', web.version, '1');
+    const again = await Client.of();
+    expect(await again.discover(`?session=${proxy.session}&pod=a`)).toMatchObject({
+      resumed: true,
+      session: proxy.session,
+    });
+    await proxy.end();
+    await again.until((each) => each.type === 'snapshot' && each.key === 'orders.shop:80');
+    expect(again.frames.some((each) => each.type === 'snapshot' && each.key === 'web.shop:80')).toBe(false);
+    catalog.set({ kind: 'TrafficSplit', object: split('2', { 'web-stable': 1 }) });
+    expect(await again.until<Delta>((each) => each.type === 'delta')).toMatchObject({ base: web.version });
+  });
+
+  test('a proxy that does not read gets one snapshot once it does', async () => {
+    await start({ streamLimit: 1024 });
+    const proxy = await Client.of();
+    await proxy.discover();
+    await proxy.subscribe('web.shop:80');
+    await proxy.until((each) => each.type === 'snapshot');
+    proxy.pause();
+    const bulk = (round: number) =>
+      slice(
+        'web-canary',
+        Array.from({ length: 500 }, (_, n) => ({
+          ip: `10.${round % 250}.${n >> 8}.${n & 255}`,
+          pod: `p${round}-${n}`,
+        })),
+      );
+    for (let round = 1; round <= 120; round++) {
+      catalog.set({ kind: 'EndpointSlice', object: bulk(round) });
+      catalog.flush();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const last = catalog.get('web.shop:80')!.version;
+    proxy.resume();
+    await proxy.until((each) => 'version' in each && each.version === last && each.type === 'snapshot');
+    expect(proxy.frames.length).toBeLessThan(120);
+  });
+});
+
+describe('acknowledgements', () => {
+  test('follow subscriptions, acks, new versions and the end of a pod', async () => {
+    await start();
+    const controller = await Client.of(CONTROLLER);
+    await controller.open('/v1/acknowledgements');
+    await controller.until(counts({ version: '1', subscribed: 0, acknowledged: 0, split: 'shop/web' }));
+    const proxy = await Client.of();
+    await proxy.discover('?pod=a');
+    await proxy.subscribe('web.shop:80');
+    await controller.until(counts({ version: '1', subscribed: 1, acknowledged: 0 }));
+    const snapshot = await proxy.until<Snapshot>((each) => each.type === 'snapshot');
+    await proxy.ack('web.shop:80', snapshot.version, '1');
+    await controller.until(counts({ version: '1', subscribed: 1, acknowledged: 1, settled: true }));
+    catalog.set({ kind: 'TrafficSplit', object: split('2', { 'web-stable': 9, 'web-canary': 1 }) });
+    await controller.until(counts({ version: '2', subscribed: 1, acknowledged: 0 }));
+    const delta = await proxy.until<Delta>((each) => each.type === 'delta');
+    await proxy.ack('web.shop:80', delta.version, '1');
+    await proxy.ack('web.shop:80', delta.version, '2');
+    await controller.until(counts({ version: '2', subscribed: 1, acknowledged: 1 }));
+    server.registry.podGone('shop/a');
+    await controller.until(counts({ version: '2', subscribed: 0, acknowledged: 0 }));
+    await proxy.end();
+  });
+
+  test('a disconnected proxy counts until its lease is over', async () => {
+    await start({ leaseSeconds: 0.5 });
+    const controller = await Client.of(CONTROLLER);
+    await controller.open('/v1/acknowledgements');
+    const proxy = await Client.of();
+    await proxy.discover('?pod=a');
+    await proxy.subscribe('web.shop:80');
+    await controller.until(counts({ subscribed: 1 }));
+    const left = Date.now();
+    proxy.close();
+    const from = controller.frames.length;
+    await controller.until(
+      (each) => controller.frames.indexOf(each) >= from && counts({ subscribed: 0 })(each),
+    );
+    expect(Date.now() - left).toBeGreaterThanOrEqual(490);
+  });
+
+  test('a proxy that stops answering pings is dropped, one that never promised to is not', async () => {
+    await start({ leaseSeconds: 0.3 });
+    const [silent, simple] = [await Client.of(), await Client.of()];
+    await silent.discover('?pod=a');
+    await simple.discover('?pod=b');
+    const ping = await silent.until<Extract<DownFrame, { type: 'ping' }>>((each) => each.type === 'ping');
+    await silent.post('/v1/acks', { session: silent.session, acks: [], ping: ping.version });
+    await silent.end();
+    expect(simple.ended).toBe(false);
+    await simple.until(() => simple.frames.filter((each) => each.type === 'ping').length >= 3);
+  });
+
+  test('after a restart counts are unsettled until every meshed pod has been heard', async () => {
+    await start();
+    const controller = await Client.of(CONTROLLER);
+    await controller.open('/v1/acknowledgements');
+    await controller.until(counts({ subscribed: 0, settled: false }));
+    const proxy = await Client.of();
+    await proxy.discover('?pod=a');
+    await proxy.subscribe('web.shop:80');
+    await controller.until(counts({ subscribed: 1, acknowledged: 0, settled: true }));
+    expect(
+      controller.frames.some((each) => counts({ settled: true })(each) && counts({ subscribed: 0 })(each)),
+    ).toBe(false);
+  });
+});
+
+test('stop ends the streams, and a new server takes the proxies back', async () => {
+  await start();
+  const proxy = await Client.of();
+  await proxy.discover('?pod=a');
+  await server.stop();
+  await proxy.end();
+  await start();
+  const again = await Client.of();
+  expect((await again.discover(`?session=${proxy.session}&pod=a`)).resumed).toBe(false);
+});
