@@ -1,0 +1,90 @@
+import { Command, Option } from 'commander';
+import { stringify } from 'yaml';
+import type { KubeObject } from '../api/meta.ts';
+import { SYSTEM_NAMESPACE } from '../api/names.ts';
+import { connect } from '../kube/index.ts';
+import { isCode, toAppError } from '../lib/errors.ts';
+import { crdManifests, generateManifests } from './install/manifests.ts';
+import { installOptions } from './install/options.ts';
+
+interface Flags {
+  ha: boolean;
+  namespace: string;
+  image?: string;
+  admission: 'auto' | 'policies' | 'webhooks';
+  prometheusUrl?: string;
+  crdsOnly: boolean;
+  kubeconfig?: string;
+}
+
+export function command(): Command {
+  return new Command('install')
+    .summary('print the manifests of the control plane')
+    .description(
+      'Prints everything Weir needs on a cluster as YAML: CRDs, access rights, control plane, admission.\nNothing is changed: pipe it to kubectl.',
+    )
+    .option('--ha', 'three replicas, spread over nodes, with disruption budgets', false)
+    .option('-n, --namespace <name>', 'where the control plane lives', SYSTEM_NAMESPACE)
+    .option('--image <image>', 'image of every component')
+    .addOption(
+      new Option(
+        '--admission <variant>',
+        'how the gate is enforced; auto asks the cluster: policies where it serves MutatingAdmissionPolicy v1',
+      )
+        .choices(['auto', 'policies', 'webhooks'])
+        .default('auto'),
+    )
+    .option('--prometheus-url <url>', 'judge by this Prometheus and install no metrics store')
+    .option('--crds-only', 'only the CustomResourceDefinitions', false)
+    .option('--kubeconfig <file>', 'the cluster that auto asks')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weir install | kubectl apply --server-side -f -\n  weir install --ha --prometheus-url http://prometheus.monitoring.svc:9090 > weir.yaml',
+    )
+    .action(async (flags: Flags) => {
+      if (flags.crdsOnly) {
+        process.stdout.write(toYaml(crdManifests()));
+        return;
+      }
+      const { admission, why } = await chooseAdmission(flags);
+      const options = installOptions({
+        ha: flags.ha,
+        namespace: flags.namespace,
+        admission,
+        ...(flags.image ? { image: flags.image } : {}),
+        ...(flags.prometheusUrl ? { prometheusUrl: flags.prometheusUrl } : {}),
+      });
+      process.stdout.write(`# Admission: ${admission}${why ? ` (${why})` : ''}.\n`);
+      process.stdout.write(toYaml(generateManifests(options)));
+    });
+}
+
+export const toYaml = (objects: KubeObject[]): string =>
+  objects
+    .map((object) => `---\n${stringify(object, { lineWidth: 0, aliasDuplicateObjects: false })}`)
+    .join('');
+
+async function chooseAdmission({ admission, kubeconfig }: Flags): Promise<{
+  admission: 'policies' | 'webhooks';
+  why: string;
+}> {
+  if (admission !== 'auto') return { admission, why: '' };
+  try {
+    const client = await connect(kubeconfig ? { kubeconfig } : {});
+    const { resources = [] } = (await client.request('GET', '/apis/admissionregistration.k8s.io/v1', {
+      signal: AbortSignal.timeout(5000),
+    })) as { resources?: { kind: string }[] };
+    return resources.some(({ kind }) => kind === 'MutatingAdmissionPolicy')
+      ? { admission: 'policies', why: 'the cluster serves MutatingAdmissionPolicy v1' }
+      : { admission: 'webhooks', why: 'the cluster does not serve MutatingAdmissionPolicy v1' };
+  } catch (thrown) {
+    if (isCode(thrown, 'NotFound')) {
+      return { admission: 'webhooks', why: 'the cluster does not serve admissionregistration.k8s.io/v1' };
+    }
+    const reason = toAppError(thrown).message.replaceAll(/\s+/g, ' ');
+    return {
+      admission: 'webhooks',
+      why: `no cluster to ask: ${reason}; --admission=policies suits Kubernetes 1.36 and newer`,
+    };
+  }
+}

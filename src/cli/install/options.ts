@@ -1,0 +1,33 @@
+import { SYSTEM_NAMESPACE } from '../../api/names.ts';
+
+export interface InstallOptions {
+  namespace: string;
+  image: string;
+  /** How the gate is enforced: inside the API server, or by the webhooks of `weir mesh`. */
+  admission: 'policies' | 'webhooks';
+  /** Three replicas, spread, with disruption budgets. */
+  ha: boolean;
+  /** Tuned for one machine: one replica, probes and scrapes every second, no requests for resources. */
+  local: boolean;
+  /** An existing Prometheus; without it Weir's own metrics store is installed. */
+  prometheusUrl?: string;
+}
+
+export function installOptions(given: Partial<InstallOptions> = {}): InstallOptions {
+  return {
+    namespace: SYSTEM_NAMESPACE,
+    image: 'ghcr.io/weir/weir:0.1.0',
+    admission: 'webhooks',
+    ha: false,
+    local: false,
+    ...given,
+  };
+}
+
+export const PART_OF = { 'app.kubernetes.io/part-of': 'weir' };
+
+export const componentLabels = (component: string): Record<string, string> => ({
+  'app.kubernetes.io/name': `weir-${component}`,
+  'app.kubernetes.io/component': component,
+  ...PART_OF,
+});

@@ -1,0 +1,113 @@
+import type { KubeObject } from '../../api/meta.ts';
+import { GATE_CONFIG_MAP, GROUP, ISSUER_SECRET, TRUST_CONFIG_MAP } from '../../api/names.ts';
+import { componentLabels, type InstallOptions } from './options.ts';
+
+interface Rule {
+  apiGroups: string[];
+  resources: string[];
+  verbs: string[];
+  resourceNames?: string[];
+}
+
+const READ = ['get', 'list', 'watch'];
+const WRITE = ['create', 'update', 'patch'];
+
+const rule = (group: string, resources: string[], verbs: string[], resourceNames?: string[]): Rule => ({
+  apiGroups: [group],
+  resources,
+  verbs,
+  ...(resourceNames ? { resourceNames } : {}),
+});
+
+/** What each component may do in the whole cluster, and what only in Weir's own namespace. */
+const grants: Record<'controller' | 'mesh' | 'metrics', { cluster: Rule[]; own: Rule[] }> = {
+  controller: {
+    cluster: [
+      rule(GROUP, ['rollouts'], [...READ, 'update', 'patch']),
+      rule(GROUP, ['rollouts/status', 'rollouts/finalizers'], ['get', 'update', 'patch']),
+      rule(GROUP, ['metrictemplates'], READ),
+      rule('split.smi-spec.io', ['trafficsplits'], [...READ, ...WRITE, 'delete']),
+      rule('apps', ['deployments'], [...READ, 'update', 'patch']),
+      // Owner references that block deletion need the right to the owner's finalizers.
+      rule('apps', ['deployments/finalizers', 'deployments/scale'], ['get', 'update', 'patch']),
+      rule('apps', ['replicasets'], [...READ, ...WRITE, 'delete']),
+      rule('apps', ['replicasets/scale'], ['get', 'update', 'patch']),
+      rule('autoscaling', ['horizontalpodautoscalers'], READ),
+      rule('', ['services'], [...READ, ...WRITE, 'delete']),
+      rule('', ['pods', 'namespaces'], READ),
+      rule('discovery.k8s.io', ['endpointslices'], READ),
+      // The gate's ConfigMap in each guarded namespace; `create` cannot be narrowed to a name.
+      rule('', ['configmaps'], [...READ, 'create']),
+      rule('', ['configmaps'], ['update', 'patch', 'delete'], [GATE_CONFIG_MAP]),
+      rule('', ['events'], ['create', 'patch', 'update']),
+    ],
+    own: [rule('coordination.k8s.io', ['leases'], [...READ, ...WRITE])],
+  },
+  mesh: {
+    cluster: [
+      rule('', ['services', 'pods', 'namespaces'], READ),
+      rule('apps', ['replicasets', 'deployments'], READ),
+      rule('discovery.k8s.io', ['endpointslices'], READ),
+      rule('split.smi-spec.io', ['trafficsplits'], READ),
+      // Reads the gate live, hands the trust bundle to every namespace.
+      rule('', ['configmaps'], [...READ, 'create']),
+      rule('', ['configmaps'], ['update', 'patch', 'delete'], [TRUST_CONFIG_MAP]),
+      rule('authentication.k8s.io', ['tokenreviews'], ['create']),
+      rule(
+        'admissionregistration.k8s.io',
+        ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'],
+        READ,
+      ),
+      rule(
+        'admissionregistration.k8s.io',
+        ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'],
+        ['update', 'patch'],
+        ['gate.weir.dev', 'gate-backstop.weir.dev', 'inject.weir.dev'],
+      ),
+      rule('', ['events'], ['create', 'patch', 'update']),
+    ],
+    own: [
+      rule('', ['secrets'], ['create']),
+      rule('', ['secrets'], ['get', 'update', 'patch'], [ISSUER_SECRET]),
+      rule('coordination.k8s.io', ['leases'], [...READ, ...WRITE]),
+    ],
+  },
+  metrics: { cluster: [rule('', ['pods', 'namespaces'], READ)], own: [] },
+};
+
+/** ServiceAccount, roles and bindings of one component. */
+export function componentAccess(
+  component: keyof typeof grants,
+  { namespace }: Pick<InstallOptions, 'namespace'>,
+): KubeObject[] {
+  const name = `weir-${component}`;
+  const labels = componentLabels(component);
+  const { cluster, own } = grants[component];
+  const subjects = [{ kind: 'ServiceAccount', name, namespace }];
+  const apiVersion = 'rbac.authorization.k8s.io/v1';
+  const roleRef = (kind: string) => ({ apiGroup: 'rbac.authorization.k8s.io', kind, name });
+  const objects: KubeObject[] = [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace, labels } },
+    { apiVersion, kind: 'ClusterRole', metadata: { name, labels }, rules: cluster },
+    {
+      apiVersion,
+      kind: 'ClusterRoleBinding',
+      metadata: { name, labels },
+      roleRef: roleRef('ClusterRole'),
+      subjects,
+    },
+  ];
+  if (own.length > 0) {
+    objects.push(
+      { apiVersion, kind: 'Role', metadata: { name, namespace, labels }, rules: own },
+      {
+        apiVersion,
+        kind: 'RoleBinding',
+        metadata: { name, namespace, labels },
+        roleRef: roleRef('Role'),
+        subjects,
+      },
+    );
+  }
+  return objects;
+}

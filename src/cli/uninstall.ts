@@ -1,0 +1,28 @@
+import { Command } from 'commander';
+import { SYSTEM_NAMESPACE } from '../api/names.ts';
+import { removalOrder } from './install/manifests.ts';
+import { toYaml } from './install.ts';
+
+export function command(): Command {
+  return new Command('uninstall')
+    .summary('print what to delete, in the safe order')
+    .description(
+      'Prints what an installation consists of, in the order in which it can be deleted safely: what could hold or refuse a\nchange first, what holds data last. Nothing is changed: pipe it to kubectl.',
+    )
+    .option('-n, --namespace <name>', 'where the control plane lives', SYSTEM_NAMESPACE)
+    .addHelpText(
+      'after',
+      '\nThe controller gives every Deployment and Service back before it goes, so delete the Rollouts first:\n  kubectl delete rollouts.weir.dev --all --all-namespaces\n  weir uninstall | kubectl delete --ignore-not-found -f -\n  kubectl delete configmap -A --field-selector metadata.name=weir-trust',
+    )
+    .action(({ namespace }: { namespace: string }) => {
+      process.stdout.write(
+        [
+          '# Delete the Rollouts first, while the controller runs and can give Deployments and Services back:',
+          '#   kubectl delete rollouts.weir.dev --all --all-namespaces',
+          '# Then: weir uninstall | kubectl delete --ignore-not-found -f -',
+          '',
+        ].join('\n'),
+      );
+      process.stdout.write(toYaml(removalOrder({ namespace })));
+    });
+}
