@@ -16,7 +16,7 @@ import { scalarBinary, VectorMatcher, vectorScalar } from './binary.ts';
 import { callScalar, callVector } from './calls.ts';
 import { typeOf } from './check.ts';
 import { QueryError } from './errors.ts';
-import { type EngineOptions, shifted } from './evaluate.ts';
+import { type EngineOptions, shifted } from './options.ts';
 import { type RangeSeries, type RangeVector, refuseDuplicates, type Sample } from './values.ts';
 
 /** The stretch of time a query covers; `@ start()` and `@ end()` refer to it. ms. */
