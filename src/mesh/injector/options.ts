@@ -1,0 +1,33 @@
+import { MESH_SERVICE, ports, SYSTEM_NAMESPACE, TRUST_DOMAIN } from '../../api/names.ts';
+
+export interface InjectOptions {
+  /** Of the pod; what short Service names are relative to. */
+  namespace: string;
+  /** Of the proxy. */
+  image: string;
+  /** Is there a Service of this name? Decides whether `http://orders` means one. */
+  isService: (name: string, namespace: string) => boolean;
+  /** Inject unless the pod says no: the namespace's label, or `weir inject`. A pod's own `enabled` suffices too. */
+  enabled: boolean;
+  /** Name of the Deployment (or other workload) when it is known; otherwise read from the pod's owner or labels. */
+  workload?: string;
+  meshAddress?: string;
+  trustDomain?: string;
+  clusterDomain?: string;
+  /**
+   * `container`: beside the others. `native`: an init container with `restartPolicy: Always` (KEP-753), which is up
+   * before the application and outlives it, where the cluster has them.
+   */
+  sidecar?: 'container' | 'native';
+}
+
+export type ResolvedInjectOptions = Required<Omit<InjectOptions, 'workload'>> &
+  Pick<InjectOptions, 'workload'>;
+
+export const resolveInjectOptions = (options: InjectOptions): ResolvedInjectOptions => ({
+  meshAddress: `https://${MESH_SERVICE}.${SYSTEM_NAMESPACE}.svc:${ports.discovery}`,
+  trustDomain: TRUST_DOMAIN,
+  clusterDomain: 'cluster.local',
+  sidecar: 'container',
+  ...options,
+});

@@ -1,0 +1,243 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { sameJson } from '../../lib/same-json.ts';
+import type { InjectOptions } from './options.ts';
+import { injectPodTemplate, skipReason, uninjectPodTemplate } from './patch.ts';
+import type { EnvVar, PodLike } from './pod.ts';
+
+const known = new Set(['shop/orders', 'shop/web', 'pay/ments']);
+const options: InjectOptions = {
+  namespace: 'shop',
+  image: 'weir:1',
+  enabled: true,
+  isService: (name, namespace) => known.has(`${namespace}/${name}`),
+};
+
+const pod = (env: EnvVar[] = [], extra: Partial<PodLike['spec']> = {}): PodLike => ({
+  metadata: { name: 'web-1', labels: { app: 'web' } },
+  spec: {
+    serviceAccountName: 'web',
+    containers: [
+      {
+        name: 'app',
+        image: 'web:1',
+        env,
+        ports: [{ containerPort: 8080 }],
+        readinessProbe: { httpGet: { path: '/ready', port: 8080 } },
+      },
+    ],
+    ...extra,
+  },
+});
+
+const app = (injected: PodLike) => injected.spec!.containers![0]!;
+const proxy = (injected: PodLike) =>
+  [...injected.spec!.containers!, ...(injected.spec!.initContainers ?? [])].find(
+    ({ name }) => name === 'weir-proxy',
+  )!;
+const proxyEnv = (injected: PodLike, name: string) =>
+  proxy(injected).env!.find((variable) => variable.name === name)?.value;
+const rewritten = (value: string) => {
+  const container = app(injectPodTemplate(pod([{ name: 'URL', value }]), options));
+  return container.env!.find(({ name }) => name === 'URL')!.value;
+};
+
+test('a pod with one port and one caller, whole', () => {
+  const injected = injectPodTemplate(pod([{ name: 'ORDERS', value: 'http://orders:8000/api?q=1' }]), options);
+  expect(injected).toMatchSnapshot();
+});
+
+describe('urls of Services', () => {
+  test.each([
+    ['http://orders', 'http://$(POD_IP):14001'],
+    ['http://orders/', 'http://$(POD_IP):14001/'],
+    ['http://orders:8000/a/b?c=d#e', 'http://$(POD_IP):14001/a/b?c=d#e'],
+    ['http://ments.pay:81', 'http://$(POD_IP):14001'],
+    ['http://later.any.svc', 'http://$(POD_IP):14001'],
+    ['http://later.any.svc.cluster.local.:80/x', 'http://$(POD_IP):14001/x'],
+    ['http://orders, http://ments.pay:81', 'http://$(POD_IP):14001, http://$(POD_IP):14002'],
+    ['http://orders:1;http://orders:1', 'http://$(POD_IP):14001;http://$(POD_IP):14001'],
+  ])('%s becomes %s', (before, after) => {
+    expect(rewritten(before)).toBe(after);
+  });
+
+  test.each([
+    'http://localhost:8080',
+    'http://127.0.0.1:80',
+    'http://example.com',
+    'http://unknown',
+    'http://orders.elsewhere',
+    'http://later.any.svc.example.com',
+    'http://user:pass@orders/',
+    'http://[::1]:80',
+    'http://orders:99999',
+    'http://$(HOST):80',
+    'https://orders',
+    'orders:80',
+    'http://12:80',
+  ])('%s is left alone', (value) => {
+    expect(rewritten(value)).toBe(value);
+  });
+
+  test('the variable of the address comes before its use, and never twice', () => {
+    const fieldRef = { valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } };
+    const names = (env: EnvVar[]) =>
+      app(injectPodTemplate(pod(env), options)).env!.map(({ name, value }) => `${name}=${value}`);
+    expect(names([{ name: 'A', value: 'http://orders' }])).toEqual([
+      'POD_IP=undefined',
+      'A=http://$(POD_IP):14001',
+    ]);
+    expect(
+      names([
+        { name: 'POD_IP', ...fieldRef },
+        { name: 'A', value: 'http://orders' },
+      ]),
+    ).toEqual(['POD_IP=undefined', 'A=http://$(POD_IP):14001']);
+    expect(
+      names([
+        { name: 'A', value: 'http://orders' },
+        { name: 'POD_IP', value: '1.2.3.4' },
+      ]),
+    ).toEqual(['WEIR_POD_IP=undefined', 'A=http://$(WEIR_POD_IP):14001', 'POD_IP=1.2.3.4']);
+    expect(names([{ name: 'A', value: 'http://example.com' }])).toEqual(['A=http://example.com']);
+  });
+
+  test('the annotation adds listeners, in its order and before those of the env', () => {
+    const own = pod([{ name: 'A', value: 'http://orders' }]);
+    own.metadata!.annotations = { 'config.weir.dev/outbound': 'payments.shop:81, web' };
+    expect(JSON.parse(proxyEnv(injectPodTemplate(own, options), 'WEIR_OUTBOUND')!)).toEqual([
+      { listen: 14001, destination: 'payments.shop:81' },
+      { listen: 14002, destination: 'web.shop:80' },
+      { listen: 14003, destination: 'orders.shop:80' },
+    ]);
+  });
+});
+
+describe('ports', () => {
+  test('mesh ports step around the application’s own, skipped and UDP ports have none', () => {
+    const own = pod([], {
+      containers: [
+        {
+          name: 'app',
+          ports: [
+            { containerPort: 4143 },
+            { containerPort: 9000 },
+            { containerPort: 53, protocol: 'UDP' },
+            { containerPort: 8081 },
+          ],
+        },
+      ],
+    });
+    own.metadata!.annotations = { 'config.weir.dev/skip-inbound-ports': '9000' };
+    const injected = injectPodTemplate(own, options);
+    expect(JSON.parse(injected.metadata!.annotations!['weir.dev/inbound-ports']!)).toEqual({
+      4143: 4144,
+      8081: 4145,
+    });
+  });
+
+  test('annotations for a scraper are the proxy’s unless the pod has its own', () => {
+    const own = pod();
+    own.metadata!.annotations = { 'prometheus.io/scrape': 'true', 'prometheus.io/port': '8080' };
+    expect(injectPodTemplate(own, options).metadata!.annotations).toMatchObject({
+      'prometheus.io/port': '8080',
+    });
+    expect(injectPodTemplate(pod(), options).metadata!.annotations).toMatchObject({
+      'prometheus.io/port': '4191',
+    });
+  });
+});
+
+test('a native sidecar is the first init container and always restarts', () => {
+  const own = pod([], { initContainers: [{ name: 'migrate' }] });
+  const injected = injectPodTemplate(own, { ...options, sidecar: 'native' });
+  expect(injected.spec!.initContainers).toMatchObject([
+    { name: 'weir-proxy', restartPolicy: 'Always' },
+    { name: 'migrate' },
+  ]);
+  expect(injected.spec!.containers).toHaveLength(1);
+  expect(uninjectPodTemplate(injected)).toEqual(own);
+});
+
+test('who is not injected, and why', () => {
+  const marked = (value: string, extra = {}) => ({
+    ...pod([], extra),
+    metadata: { annotations: { 'weir.dev/inject': value } },
+  });
+  expect(skipReason(pod(), { enabled: true })).toBeUndefined();
+  expect(skipReason(pod(), { enabled: false })).toMatch(/namespace/);
+  expect(skipReason(marked('enabled'), { enabled: false })).toBeUndefined();
+  expect(skipReason(marked('disabled'), { enabled: true })).toMatch(/disabled/);
+  expect(skipReason(marked('enabled', { hostNetwork: true }), { enabled: true })).toMatch(/host network/);
+  const labelled = { ...pod(), metadata: { labels: { 'weir.dev/inject': 'disabled' } } };
+  expect(skipReason(labelled, { enabled: true })).toMatch(/disabled/);
+  expect(skipReason(injectPodTemplate(pod(), options), { enabled: true })).toMatch(/already/);
+});
+
+const envVar: fc.Arbitrary<Omit<EnvVar, 'name'>> = fc.oneof(
+  fc.record({
+    value: fc.constantFrom('http://orders', 'http://web:8080/x', 'http://example.com', 'plain', '', '$(X)'),
+  }),
+  fc.constant({ valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } }),
+);
+const container = fc.record({
+  env: fc.option(
+    fc.uniqueArray(fc.tuple(fc.constantFrom('A', 'B', 'POD_IP', 'C'), envVar), {
+      selector: ([name]) => name,
+    }),
+    { nil: undefined },
+  ),
+  ports: fc.option(
+    fc.array(fc.integer({ min: 4140, max: 4150 }).map((containerPort) => ({ containerPort }))),
+    { nil: undefined },
+  ),
+});
+const anyPod: fc.Arbitrary<PodLike> = fc
+  .record({
+    containers: fc.array(container, { minLength: 1, maxLength: 3 }),
+    annotations: fc.option(
+      fc.dictionary(
+        fc.constantFrom('a', 'prometheus.io/scrape', 'config.weir.dev/outbound'),
+        fc.constant('web'),
+      ),
+      { nil: undefined },
+    ),
+    metadata: fc.boolean(),
+    volumes: fc.option(fc.constantFrom([], [{ name: 'data', emptyDir: {} }]), { nil: undefined }),
+    initContainers: fc.option(fc.constantFrom([], [{ name: 'init' }]), { nil: undefined }),
+    sidecar: fc.constantFrom('container' as const, 'native' as const),
+  })
+  .map(
+    ({ containers, annotations, metadata, volumes, initContainers }): PodLike => ({
+      ...(metadata ? { metadata: annotations ? { annotations } : {} } : {}),
+      spec: {
+        containers: containers.map(({ env, ports }, index) => ({
+          name: `c${index}`,
+          ...(env ? { env: env.map(([name, rest]) => ({ name, ...rest })) } : {}),
+          ...(ports ? { ports } : {}),
+        })),
+        ...(volumes ? { volumes } : {}),
+        ...(initContainers ? { initContainers } : {}),
+      },
+    }),
+  );
+
+describe('for any pod', () => {
+  test.each(['container', 'native'] as const)(
+    'uninject(inject(x)) is x, inject is idempotent (%s)',
+    (sidecar) => {
+      fc.assert(
+        fc.property(anyPod, (own) => {
+          const before = JSON.stringify(own);
+          const injected = injectPodTemplate(own, { ...options, sidecar });
+          expect(JSON.stringify(own)).toBe(before);
+          expect(sameJson(injected, own)).toBe(false);
+          expect(injectPodTemplate(injected, { ...options, sidecar })).toBe(injected);
+          expect(uninjectPodTemplate(injected)).toEqual(own);
+          expect(uninjectPodTemplate(own)).toBe(own);
+        }),
+        { numRuns: 300 },
+      );
+    },
+  );
+});

@@ -1,0 +1,126 @@
+import { annotations, IDENTITY_AUDIENCE, labels, ports, TRUST_CONFIG_MAP } from '../../api/names.ts';
+import type { ResolvedInjectOptions } from './options.ts';
+import type { OutboundListener } from './outbound.ts';
+import {
+  type Container,
+  type EnvVar,
+  IDENTITY_VOLUME,
+  type PodLike,
+  PROXY_CONTAINER,
+  TRUST_VOLUME,
+} from './pod.ts';
+
+const TRUST_DIRECTORY = '/var/run/weir/trust';
+const IDENTITY_DIRECTORY = '/var/run/weir/identity';
+/** The user of Weir's image. */
+const PROXY_USER = 65_532;
+
+export interface InboundListener {
+  listen: number;
+  forward: number;
+}
+
+const field = (name: string, fieldPath: string): EnvVar => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+
+/** The proxy's container: least privilege, small requests, ready when the proxy is. */
+export function proxyContainer(
+  pod: PodLike,
+  options: ResolvedInjectOptions,
+  listeners: { inbound: InboundListener[]; outbound: OutboundListener[] },
+): Container {
+  const config = (name: string): string | undefined =>
+    pod.metadata?.annotations?.[`${annotations.configPrefix}${name}`];
+  const deployment = options.workload ?? deploymentOf(pod);
+  return {
+    name: PROXY_CONTAINER,
+    image: config('proxy-image') ?? options.image,
+    args: ['proxy'],
+    ...(options.sidecar === 'native' ? { restartPolicy: 'Always' } : {}),
+    env: [
+      field('POD_IP', 'status.podIP'),
+      field('POD_NAME', 'metadata.name'),
+      field('POD_NAMESPACE', 'metadata.namespace'),
+      field('SERVICE_ACCOUNT', 'spec.serviceAccountName'),
+      field('WEIR_REVISION', `metadata.labels['${revisionLabel(pod)}']`),
+      ...(deployment ? [{ name: 'WEIR_DEPLOYMENT', value: deployment }] : []),
+      { name: 'WEIR_MESH', value: options.meshAddress },
+      { name: 'WEIR_TRUST_DOMAIN', value: options.trustDomain },
+      { name: 'WEIR_TRUST', value: `${TRUST_DIRECTORY}/ca.pem` },
+      { name: 'WEIR_TOKEN', value: `${IDENTITY_DIRECTORY}/token` },
+      { name: 'WEIR_INBOUND', value: JSON.stringify(listeners.inbound) },
+      { name: 'WEIR_OUTBOUND', value: JSON.stringify(listeners.outbound) },
+      { name: 'WEIR_ADMIN', value: `:${ports.admin}` },
+    ],
+    ports: [
+      { name: 'weir-admin', containerPort: ports.admin, protocol: 'TCP' },
+      ...listeners.inbound.map(({ listen }, index) => ({
+        name: index === 0 ? 'weir-mesh' : `weir-mesh-${index}`,
+        containerPort: listen,
+        protocol: 'TCP',
+      })),
+    ],
+    readinessProbe: {
+      httpGet: { path: '/ready', port: ports.admin },
+      periodSeconds: 1,
+      timeoutSeconds: 1,
+      failureThreshold: 3,
+    },
+    resources: {
+      requests: {
+        cpu: config('proxy-cpu-request') ?? '10m',
+        memory: config('proxy-memory-request') ?? '64Mi',
+      },
+      limits: { memory: config('proxy-memory-limit') ?? '256Mi' },
+    },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      readOnlyRootFilesystem: true,
+      runAsNonRoot: true,
+      runAsUser: PROXY_USER,
+      seccompProfile: { type: 'RuntimeDefault' },
+    },
+    volumeMounts: [
+      { name: TRUST_VOLUME, mountPath: TRUST_DIRECTORY, readOnly: true },
+      { name: IDENTITY_VOLUME, mountPath: IDENTITY_DIRECTORY, readOnly: true },
+    ],
+  };
+}
+
+/** The mesh's roots, and a token that only `weir mesh` accepts. */
+export const proxyVolumes = (): { name: string; [field: string]: unknown }[] => [
+  {
+    name: TRUST_VOLUME,
+    projected: {
+      sources: [{ configMap: { name: TRUST_CONFIG_MAP, items: [{ key: 'ca.pem', path: 'ca.pem' }] } }],
+    },
+  },
+  {
+    name: IDENTITY_VOLUME,
+    projected: {
+      sources: [
+        { serviceAccountToken: { audience: IDENTITY_AUDIENCE, expirationSeconds: 3600, path: 'token' } },
+      ],
+    },
+  },
+];
+
+/** StatefulSets and DaemonSets name their revision in a label of their own. */
+function revisionLabel(pod: PodLike): string {
+  const own = pod.metadata?.labels ?? {};
+  return own['controller-revision-hash'] !== undefined && own[labels.podTemplateHash] === undefined
+    ? 'controller-revision-hash'
+    : labels.podTemplateHash;
+}
+
+/** The workload's name: what `dst_deployment` of its peers and `deployment` of its own metrics say. */
+function deploymentOf(pod: PodLike): string | undefined {
+  const { labels: own = {}, ownerReferences = [] } = pod.metadata ?? {};
+  const owner = ownerReferences.find(({ controller }) => controller);
+  const app = own['app.kubernetes.io/name'] ?? own.app;
+  if (!owner) return app;
+  if (owner.kind !== 'ReplicaSet') return owner.name;
+  const hash = own[labels.podTemplateHash];
+  if (hash && owner.name.endsWith(`-${hash}`)) return owner.name.slice(0, -hash.length - 1);
+  return app ?? owner.name.replace(/-[^-]+$/, '');
+}

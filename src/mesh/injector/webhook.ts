@@ -1,0 +1,61 @@
+import { annotations, labels } from '../../api/names.ts';
+import type { AdmissionHandler, JsonPatchOperation } from '../../controller/admission.ts';
+import type { Logger } from '../../lib/log.ts';
+import { sameJson } from '../../lib/same-json.ts';
+import type { InjectOptions } from './options.ts';
+import { injectPodTemplate, skipReason } from './patch.ts';
+import type { PodLike } from './pod.ts';
+
+export interface InjectHandlerOptions extends Omit<InjectOptions, 'namespace' | 'enabled'> {
+  /** Labels of the namespace; undefined while it is unknown. */
+  namespaceLabels: (namespace: string) => Record<string, string> | undefined;
+  /** Called before an injected pod is let in: what its volumes need must be there. */
+  prepare?: (namespace: string, signal: AbortSignal) => Promise<void>;
+  log: Logger;
+}
+
+/** The /inject webhook: pods CREATE. */
+export function injectHandler(options: InjectHandlerOptions): AdmissionHandler {
+  const { namespaceLabels, prepare, log, ...inject } = options;
+  return async (request, signal) => {
+    if (
+      request.operation !== 'CREATE' ||
+      request.kind.kind !== 'Pod' ||
+      request.subResource ||
+      !request.object
+    )
+      return { allowed: true };
+    const namespace = request.namespace ?? request.object.metadata.namespace ?? 'default';
+    const pod = request.object as PodLike;
+    const settings: InjectOptions = {
+      ...inject,
+      namespace,
+      enabled: namespaceLabels(namespace)?.[labels.inject] === 'enabled',
+    };
+    const reason = skipReason(pod, settings);
+    const name = pod.metadata?.name ?? pod.metadata?.generateName;
+    if (reason !== undefined) {
+      log.debug({ namespace, pod: name, reason }, 'pod not injected');
+      return { allowed: true };
+    }
+    const injected = injectPodTemplate(pod, settings);
+    if (prepare && !request.dryRun) await prepare(namespace, signal);
+    log.info(
+      { namespace, pod: name, inbound: injected.metadata?.annotations?.[annotations.inboundPorts] },
+      'injected the sidecar',
+    );
+    return { allowed: true, patch: jsonPatch(pod, injected) };
+  };
+}
+
+/** The operations that turn one pod into its injected form; only these fields ever differ. */
+export function jsonPatch(from: PodLike, to: PodLike): JsonPatchOperation[] {
+  const patch: JsonPatchOperation[] = [];
+  if (!from.metadata) patch.push({ op: 'add', path: '/metadata', value: to.metadata });
+  else if (!sameJson(from.metadata.annotations, to.metadata?.annotations))
+    patch.push({ op: 'add', path: '/metadata/annotations', value: to.metadata?.annotations });
+  for (const field of ['initContainers', 'containers', 'volumes'] as const)
+    if (!sameJson(from.spec?.[field], to.spec?.[field]))
+      patch.push({ op: 'add', path: `/spec/${field}`, value: to.spec?.[field] });
+  return patch;
+}
