@@ -1,0 +1,41 @@
+import type { Turn } from './context.ts';
+import type { Command } from './types.ts';
+
+type Verb = 'approve' | 'promote' | 'abort' | 'retry';
+
+/** A command that has not been carried out yet. Taking it records its id before anything is done about it. */
+export function take(turn: Turn, verb: Verb): Command | undefined {
+  const command = peek(turn, verb);
+  if (!command) return undefined;
+  turn.state.consumed[verb] = command.id;
+  return command;
+}
+
+export function peek(turn: Turn, verb: Verb): Command | undefined {
+  const command = turn.observation.commands[verb];
+  return command && turn.state.consumed[verb] !== command.id ? command : undefined;
+}
+
+/** Removes the annotations of what was carried out; the id keeps a newer command safe. */
+export function consumeDone(turn: Turn) {
+  for (const verb of ['approve', 'promote', 'abort', 'retry'] as const) {
+    const command = turn.observation.commands[verb];
+    if (command && turn.state.consumed[verb] === command.id) {
+      turn.effects.push({ kind: 'consume', verb, id: command.id });
+    }
+  }
+}
+
+/** Commands that mean nothing in this phase are answered, not left lying for a later run. */
+export function refuseOthers(turn: Turn, verbs: readonly Verb[], why: string) {
+  for (const verb of verbs) {
+    const command = take(turn, verb);
+    if (!command) continue;
+    turn.effects.push({
+      kind: 'event',
+      type: 'Warning',
+      reason: 'CommandIgnored',
+      message: `${verb} by ${command.by} had no effect: ${why}`,
+    });
+  }
+}

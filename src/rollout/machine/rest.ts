@@ -1,0 +1,182 @@
+import type { RevisionStatus } from '../../api/rollout.ts';
+import { refuseOthers, take } from './commands.ts';
+import type { Turn } from './context.ts';
+import { atRest, drainLeftovers, gateEntry, removeStrays } from './goals.ts';
+import { heldBy, refusal, shortImages, startRun, unpause } from './runs.ts';
+import type { DeploymentView, ReplicaSetView, Run } from './types.ts';
+
+const GATE_CHECK = 60_000;
+
+export function revisionOf(set: ReplicaSetView): RevisionStatus {
+  return { digest: set.digest, replicaSet: set.name, hash: set.hash, images: set.images };
+}
+
+/** The ReplicaSet that a Deployment runs: the owned one with its template, newest revision first. */
+export function currentSet(turn: Turn, digest: string): ReplicaSetView | undefined {
+  return turn.observation.replicaSets
+    .filter((set) => set.owned && !set.deleting && set.digest === digest)
+    .sort((a, b) => b.replicas - a.replicas || b.revision - a.revision)[0];
+}
+
+/** Takes over a Deployment as it runs: nothing is judged, nothing is restarted. */
+export function initializing(turn: Turn) {
+  const { observation, state } = turn;
+  const deployment = observation.deployment!;
+  gateEntry(turn);
+  removeStrays(turn, undefined);
+  const current = currentSet(turn, deployment.digest);
+  const busiest = observation.replicaSets
+    .filter(({ owned, deleting, replicas }) => owned && !deleting && replicas > 0)
+    .sort((a, b) => b.replicas - a.replicas || b.revision - a.revision)[0];
+  const newest = observation.replicaSets
+    .filter(({ owned, deleting }) => owned && !deleting)
+    .sort((a, b) => b.revision - a.revision)[0];
+  const stable = deployment.paused ? (busiest ?? current ?? newest) : current;
+  if (!stable) {
+    turn.message = `waiting for Deployment ${deployment.name} to have a ReplicaSet`;
+    // A paused Deployment that never ran has nothing to compare with: creation is not gated.
+    if (deployment.paused && observation.replicaSets.every(({ owned }) => !owned)) unpause(turn, deployment);
+    return;
+  }
+  state.deploymentUid = deployment.uid;
+  state.stable = revisionOf(stable);
+  turn.goto({ name: 'Healthy' }, 'Adopted', `${shortImages(stable.images)} is stable`);
+}
+
+/** Asks now and then whether the gate really holds; until it does, again and again. */
+export function watchGate(turn: Turn) {
+  const probe = turn.observation.gate.probe;
+  const due = probe === undefined ? turn.now : probe.at + (probe.holds ? GATE_CHECK : 1000);
+  if (turn.now >= due) turn.effects.push({ kind: 'probe-gate' });
+  else turn.wake(due);
+}
+
+export function healthy(turn: Turn) {
+  const { observation, state } = turn;
+  const deployment = observation.deployment!;
+  const stable = state.stable!;
+  refuseOthers(turn, ['approve', 'promote', 'abort', 'retry'], 'no rollout is running');
+  turn.message = `${shortImages(stable.images)} is stable`;
+  if (!deployment.paused) {
+    if (deployment.digest !== stable.digest) {
+      pastTheGate(turn, deployment);
+    } else {
+      const set = currentSet(turn, deployment.digest);
+      if (set && set.name !== stable.replicaSet && set.replicas > 0) state.stable = revisionOf(set);
+    }
+    if (atRest(turn) && removeStrays(turn, undefined)) watchGate(turn);
+    return;
+  }
+  if (!atRest(turn) || !removeStrays(turn, undefined)) return;
+  watchGate(turn);
+  if (deployment.digest === stable.digest) {
+    unpause(turn, deployment);
+    return;
+  }
+  if (!drainLeftovers(turn, [stable.replicaSet])) return;
+  startRun(turn, deployment, 'a new template was applied');
+}
+
+/** The template changed and was not paused: break-glass, or a change from before the gate held. Say so, follow it. */
+function pastTheGate(turn: Turn, deployment: DeploymentView) {
+  const set = currentSet(turn, deployment.digest);
+  if (!set) return;
+  if (deployment.replicas === 0 && turn.state.phase.name === 'Waiting') {
+    turn.state.stable = revisionOf(set);
+    turn.goto(
+      { name: 'Healthy' },
+      'Released',
+      `${shortImages(set.images)} is stable; there were no pods to judge`,
+    );
+    return;
+  }
+  const message = `${shortImages(set.images)} went live without judgement: Deployment ${deployment.name} was changed while the gate did not hold it`;
+  turn.state.stable = revisionOf(set);
+  turn.state.gateOpen = message;
+  turn.record(turn.state.phase.name, 'Healthy', 'GateOpen', message, { warn: true });
+  turn.state.phase = { name: 'Healthy' };
+  turn.message = message;
+}
+
+export function waiting(turn: Turn, phase: { name: 'Waiting'; run: Run; reason: string }) {
+  const { observation, state } = turn;
+  const deployment = observation.deployment!;
+  const approve = take(turn, 'approve');
+  if (approve) phase.run.approvedBy = approve.by;
+  const abort = take(turn, 'abort');
+  if (abort) {
+    const message = `aborted by ${abort.by} before it began`;
+    turn.goto({ name: 'Failed', run: phase.run, reason: 'Aborted', message }, 'Aborted', message, {
+      by: abort.by,
+    });
+    return;
+  }
+  refuseOthers(turn, ['retry'], 'the rollout has not begun yet');
+  if (!deployment.paused) return pastTheGate(turn, deployment);
+  if (deployment.digest === state.stable!.digest) {
+    turn.goto({ name: 'Healthy' }, 'Reverted', 'the stable template was applied again: nothing to roll out');
+    return;
+  }
+  if (deployment.digest !== phase.run.digest) {
+    return startRun(turn, deployment, 'it replaces the revision that was waiting');
+  }
+  atRest(turn);
+  const refused = refusal(turn, deployment);
+  if (refused) return turn.stall(refused.reason, refused.message);
+  // `promote` opens a closed window for this run: a person has decided.
+  const promote = take(turn, 'promote');
+  const held = observation.spec.suspend
+    ? 'suspended (spec.suspend: true): no new rollout starts'
+    : heldBy(turn);
+  if (held && !promote) {
+    phase.reason = held;
+    turn.message = `${shortImages(phase.run.images)} waits at the gate: ${held}`;
+    return;
+  }
+  if (deployment.replicas === 0) {
+    return release0(turn, deployment, phase.run);
+  }
+  turn.goto({ name: 'Preparing', run: phase.run }, 'Preparing', 'pinning Services and starting canary pods', {
+    ...(promote ? { by: promote.by } : {}),
+  });
+}
+
+/** Scaled to zero: no pod, no user, nothing to judge. */
+function release0(turn: Turn, deployment: DeploymentView, run: Run) {
+  const set = currentSet(turn, run.digest);
+  if (set && !deployment.paused) return;
+  turn.message = `Deployment ${deployment.name} has 0 replicas: there is nothing to judge, so the template is let go`;
+  turn.effects.push({
+    kind: 'set-paused',
+    paused: false,
+    resourceVersion: deployment.resourceVersion,
+    digest: run.digest,
+  });
+}
+
+export function failed(turn: Turn, phase: { name: 'Failed'; run: Run; reason: string; message: string }) {
+  const { observation, state } = turn;
+  const deployment = observation.deployment!;
+  refuseOthers(turn, ['approve', 'promote', 'abort'], 'the rollout has failed; retry starts it again');
+  if (!deployment.paused && deployment.digest !== state.stable!.digest) return pastTheGate(turn, deployment);
+  if (!atRest(turn) || !removeStrays(turn, undefined)) {
+    turn.message = phase.message;
+    return;
+  }
+  watchGate(turn);
+  if (deployment.digest === state.stable!.digest) {
+    delete state.analysis;
+    turn.goto(
+      { name: 'Healthy' },
+      'Reverted',
+      `Git is back at ${shortImages(state.stable!.images)}: the gate opens`,
+    );
+    return;
+  }
+  if (deployment.digest !== phase.run.digest)
+    return startRun(turn, deployment, 'it replaces the revision that failed');
+  const retry = take(turn, 'retry');
+  if (retry) return startRun(turn, deployment, `retried by ${retry.by}`, retry.by);
+  if (observation.spec.retry !== phase.run.retry) return startRun(turn, deployment, 'spec.retry was changed');
+  turn.stall(phase.reason, phase.message);
+}

@@ -1,0 +1,147 @@
+import { refuseOthers, take } from './commands.ts';
+import type { Turn } from './context.ts';
+import { canaryOf, drainLeftovers, gateEntry, leaf, pinned, removeStrays, routeExists } from './goals.ts';
+import { currentSet, revisionOf } from './rest.ts';
+import { rollBack, shortImages } from './runs.ts';
+import type { DeploymentView, ReplicaSetView, Run, Wait } from './types.ts';
+
+/**
+ * What may end a run in any phase before its release. True: it did. Order: the gate was passed, Git moved on or went
+ * back, a person aborts.
+ */
+export function interrupted(turn: Turn, run: Run): boolean {
+  const { observation, state } = turn;
+  const deployment = observation.deployment!;
+  if (deployment.digest === state.stable!.digest) {
+    rollBack(
+      turn,
+      run,
+      'reverted',
+      'Reverted',
+      'the stable template was applied again: traffic goes back, quietly',
+    );
+    return true;
+  }
+  if (deployment.digest !== run.digest) {
+    const next = shortImages(deployment.images);
+    rollBack(
+      turn,
+      run,
+      'superseded',
+      'Superseded',
+      `${next} was applied while ${shortImages(run.images)} was on its way: traffic goes to stable, then it starts over`,
+    );
+    return true;
+  }
+  if (!deployment.paused) {
+    const set = currentSet(turn, deployment.digest);
+    const message = `Deployment ${deployment.name} was unpaused past the gate during its rollout: its own controller is replacing the pods`;
+    if (set) state.stable = revisionOf(set);
+    state.gateOpen = message;
+    turn.goto({ name: 'Healthy' }, 'GateOpen', message, { warn: true });
+    return true;
+  }
+  const abort = take(turn, 'abort');
+  if (abort) {
+    rollBack(turn, run, 'aborted', 'Aborted', `aborted by ${abort.by}`, abort.by);
+    return true;
+  }
+  return false;
+}
+
+/** Users' traffic is kept on stable pods before a canary pod exists: pins, leaves, then the route. */
+export function fenced(turn: Turn, run: Run): boolean {
+  const { observation, state } = turn;
+  const stable = state.stable!.hash;
+  const done = [
+    gateEntry(turn),
+    pinned(turn, observation.root, stable),
+    leaf(turn, 'stable', stable),
+    leaf(turn, 'canary', run.hash),
+    leaf(turn, 'preview', run.hash),
+    routeExists(turn),
+  ];
+  return done.every(Boolean);
+}
+
+/** The canary's ReplicaSet, compared with what the gate holds; undefined while it is on its way or is refused. */
+export function comparedCanary(turn: Turn, run: Run, deployment: DeploymentView): ReplicaSetView | undefined {
+  const set = canaryOf(turn, run);
+  if (!set) {
+    turn.effects.push({
+      kind: 'create-canary',
+      run,
+      deployment: deployment.name,
+      replicas: deployment.replicas,
+      surge: deployment.surge,
+    });
+    turn.message = `creating ReplicaSet ${run.replicaSet}`;
+    return undefined;
+  }
+  if (set.deleting) {
+    turn.message = `ReplicaSet ${set.name} is being deleted by somebody: it is created again when it is gone`;
+    return undefined;
+  }
+  if (set.digest !== run.digest) {
+    turn.stall(
+      'TemplateChanged',
+      `ReplicaSet ${set.name} came back with another pod template than the Deployment's: an admission webhook changes ReplicaSets; exclude those labelled weir.dev/rollout from it`,
+    );
+    return undefined;
+  }
+  return set;
+}
+
+export function preparing(turn: Turn, phase: { name: 'Preparing'; run: Run; wait?: Wait }, need: number) {
+  const { observation, state } = turn;
+  const deployment = observation.deployment!;
+  const { run } = phase;
+  if (interrupted(turn, run)) return;
+  const approve = take(turn, 'approve');
+  if (approve) run.approvedBy = approve.by;
+  refuseOthers(turn, ['promote', 'retry'], 'the canary has no pods yet');
+  if (!removeStrays(turn, run.replicaSet)) {
+    turn.message = 'removing the canary of an earlier run';
+    return;
+  }
+  if (!drainLeftovers(turn, [state.stable!.replicaSet])) {
+    turn.message = 'draining ReplicaSets of older revisions';
+    return;
+  }
+  if (!fenced(turn, run)) {
+    turn.message = 'pinning Services to the stable pods';
+    return;
+  }
+  const set = comparedCanary(turn, run, deployment);
+  if (!set) return;
+  run.peak = Math.max(run.peak, need);
+  const grown = set.replicas >= run.peak;
+  if (!grown) {
+    turn.effects.push({
+      kind: 'scale-replica-set',
+      name: set.name,
+      replicas: run.peak,
+      desired: deployment.replicas,
+      max: deployment.replicas + deployment.surge,
+    });
+  }
+  if (grown && set.available >= run.peak) {
+    delete phase.wait;
+    turn.goto(
+      { name: 'Progressing', run, step: { index: 0, since: turn.now } },
+      'CanaryReady',
+      `${run.peak} canary ${run.peak === 1 ? 'pod is' : 'pods are'} available`,
+    );
+    return;
+  }
+  turn.message = `waiting for canary pods: ${set.available} of ${run.peak} available${set.trouble ? `: ${set.trouble}` : ''}`;
+  if (turn.overdue(phase, 'pods', set.available)) {
+    rollBack(
+      turn,
+      run,
+      'failed',
+      'ProgressDeadline',
+      `canary pods were not available within ${turn.deadlineText()}: ${set.available} of ${run.peak}${set.trouble ? `: ${set.trouble}` : ''}`,
+    );
+  }
+}
