@@ -125,8 +125,8 @@ export class ServiceProxy {
         client.destroy();
         upstream.destroy();
       };
-      client.on('error', abort).on('close', () => upstream.destroy());
-      upstream.on('error', abort).on('close', () => client.destroy());
+      client.on('error', abort).on('close', () => upstream.destroySoon());
+      upstream.on('error', abort).on('close', () => client.destroySoon());
       client.pipe(upstream);
       upstream.pipe(client);
       return;
