@@ -1,0 +1,38 @@
+/** What a proxy runs from, normalised: milliseconds and plain JSON. The CLI makes it from YAML, the sidecar from env. */
+import type { Destination } from '../discovery/model.ts';
+import type { Limits } from './runtime.ts';
+
+export interface InboundConfig {
+  /** `host:port`. */
+  listen: string;
+  forward: string;
+  tls: 'required' | 'permissive' | 'off';
+  protocol?: Destination['protocol'];
+}
+
+export interface OutboundConfig {
+  listen: string;
+  /** Key of `destinations`, or of the discovery stream. */
+  destination: string;
+}
+
+export interface ProxyConfig {
+  admin?: { listen: string };
+  /** Files, PEM. */
+  identity?: { certificate: string; key: string; trust: string };
+  inbound: InboundConfig[];
+  outbound: OutboundConfig[];
+  destinations: Record<string, Destination>;
+  limits: Partial<Limits>;
+  /** Labels on every series. */
+  labels?: Record<string, string>;
+  /** Milliseconds from SIGTERM to the hard stop. */
+  grace?: number;
+}
+
+/** `host:port`, `[::1]:port` or `:port` (all addresses of `fallback`). */
+export function splitAddress(address: string, fallback: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(':');
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+  return { host: host === '' ? fallback : host, port: Number(address.slice(colon + 1)) };
+}

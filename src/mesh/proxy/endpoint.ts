@@ -1,0 +1,66 @@
+import { PeakEwma } from './balance/ewma.ts';
+import type { HttpSeries, TcpSeries } from './metrics/series.ts';
+import type { Runtime } from './runtime.ts';
+import type { Upstream } from './upstream.ts';
+
+const EVICT_FIRST = 200;
+const EVICT_MAX = 10_000;
+
+/** One address that requests can go to, with what is known of it and its idle connections. */
+export class EndpointState {
+  readonly id: string;
+  readonly address: string;
+  readonly host: string;
+  readonly port: number;
+  readonly identity: string | undefined;
+  readonly latency: PeakEwma;
+  readonly idle: Upstream[] = [];
+  /** Replaced when revision labels change. */
+  http: HttpSeries;
+  tcp: TcpSeries;
+  pending = 0;
+  evictedUntil = 0;
+  /** No longer in any table: connections are closed instead of pooled. */
+  retired = false;
+  #failures = 0;
+  readonly #random: () => number;
+
+  constructor(
+    runtime: Runtime,
+    id: string,
+    address: string,
+    identity: string | undefined,
+    http: HttpSeries,
+    tcp: TcpSeries,
+  ) {
+    this.id = id;
+    this.address = address;
+    const colon = address.lastIndexOf(':');
+    this.host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+    this.port = Number(address.slice(colon + 1));
+    this.identity = identity;
+    this.http = http;
+    this.tcp = tcp;
+    this.latency = new PeakEwma(runtime.now());
+    this.#random = runtime.random;
+  }
+
+  /** A connect failed: nobody is sent here for a while, longer each time; then one try decides. */
+  evict(now: number): void {
+    const whole = Math.min(EVICT_MAX, EVICT_FIRST * 2 ** this.#failures);
+    this.#failures += 1;
+    this.evictedUntil = now + whole * (0.5 + this.#random() / 2);
+    this.http.connectFailures += 1;
+  }
+
+  alive(): void {
+    if (this.#failures === 0) return;
+    this.#failures = 0;
+    this.evictedUntil = 0;
+  }
+
+  retire(): void {
+    this.retired = true;
+    for (const upstream of this.idle.splice(0)) upstream.discard();
+  }
+}

@@ -1,0 +1,158 @@
+import { pickTwo } from './balance/ewma.ts';
+import type { EndpointState } from './endpoint.ts';
+import type { Stack } from './stack.ts';
+import type { BackendState, RoutingTable } from './table.ts';
+import type { Deadline } from './timers.ts';
+import type { Connection, ConnectionHandler } from './transport/types.ts';
+import { Tunnel } from './tunnel.ts';
+
+const MAX_CONNECTS = 5;
+/** Bytes kept for an upstream that is still being dialled; the client is paused beyond. */
+const EARLY = 65_536;
+
+/** A client connection forwarded byte for byte: routed once, by weight and then by the fewest connections. */
+export class OpaqueSession implements ConnectionHandler {
+  readonly #stack: Stack;
+  readonly #client: Connection;
+  readonly #early: Buffer[] = [];
+  readonly #deadline: Deadline;
+  readonly #tried = new Set<EndpointState>();
+  readonly #table: RoutingTable;
+  readonly #onServerData: (() => void) | undefined;
+  #backend: BackendState | undefined;
+  #endpoint: EndpointState | undefined;
+  #server: Connection | undefined;
+  #size = 0;
+  #ended = false;
+  #over = false;
+  /** Connected, but whether this stays a tunnel is not decided yet. */
+  #held: boolean;
+
+  /** `speculative`: dialled while the protocol is unknown; calls back when the server speaks first. */
+  constructor(stack: Stack, client: Connection, speculative?: () => void) {
+    this.#stack = stack;
+    this.#client = client;
+    this.#table = stack.table;
+    this.#held = speculative !== undefined;
+    this.#onServerData = speculative;
+    const { runtime } = stack;
+    this.#deadline = runtime.wheel.deadline(() => this.#server?.destroy());
+    this.#backend = this.#table.pick(runtime.now(), runtime.random);
+    this.#dial();
+  }
+
+  /** It is not HTTP: join the two as soon as both are there. */
+  commit(first: Buffer | undefined): void {
+    this.#held = false;
+    this.#client.handler = this;
+    if (first) this.data(first);
+    if (this.#over) this.#client.destroy();
+    else if (this.#server && this.#open) this.#join();
+  }
+
+  /** It is HTTP: the connection dialled for nothing goes. */
+  cancel(): void {
+    this.#over = true;
+    this.#cancelled = true;
+    this.#stack.runtime.wheel.drop(this.#deadline);
+    this.#server?.destroy();
+  }
+
+  #open = false;
+  #cancelled = false;
+
+  #dial(): void {
+    const { runtime } = this.#stack;
+    const endpoint =
+      this.#backend &&
+      pickTwo(this.#backend.endpoints, runtime.now(), runtime.random, ({ pending }) => pending, this.#tried);
+    if (!endpoint || this.#tried.size >= MAX_CONNECTS) {
+      runtime.metrics.failed(this.#tried.size > 0 ? 'connect' : 'no-endpoint');
+      this.#over = true;
+      if (!this.#held) this.#client.destroy();
+      return;
+    }
+    this.#endpoint = endpoint;
+    endpoint.pending += 1;
+    endpoint.tcp.opened += 1;
+    runtime.wheel.arm(this.#deadline, runtime.limits.connectTimeout);
+    const { host, port, identity } = endpoint;
+    this.#server = runtime.transport.connect(
+      { host, port, identity },
+      {
+        open: () => {
+          this.#open = true;
+          runtime.wheel.drop(this.#deadline);
+          endpoint.alive();
+          if (!this.#held) this.#join();
+        },
+        data: (chunk) => {
+          // The server speaks first: that settles the protocol, and it is remembered for the destination.
+          this.#table.serverFirst = true;
+          const server = this.#server!;
+          this.#onServerData?.();
+          if (this.#held || this.#cancelled) return;
+          endpoint.tcp.read += chunk.length;
+          this.#stack.accepted.written += chunk.length;
+          if (!this.#client.write(chunk)) server.pause();
+        },
+        drain: () => {},
+        end: () => {
+          if (!this.#held) this.#client.end();
+        },
+        close: () => {
+          endpoint.pending -= 1;
+          endpoint.tcp.closed += 1;
+          if (this.#over) return;
+          if (!this.#open) {
+            endpoint.evict(runtime.now());
+            this.#tried.add(endpoint);
+            this.#dial();
+          } else {
+            this.#over = true;
+            this.#client.destroy();
+          }
+        },
+      },
+    );
+  }
+
+  #join(): void {
+    const { runtime, accepted } = this.#stack;
+    const server = this.#server!;
+    const endpoint = this.#endpoint!;
+    this.#over = true;
+    for (const chunk of this.#early.splice(0)) {
+      endpoint.tcp.written += chunk.length;
+      server.write(chunk);
+    }
+    new Tunnel(runtime, this.#client, server, { client: accepted, server: endpoint.tcp }, () => {
+      endpoint.pending -= 1;
+      this.#stack.closed(undefined, true);
+    });
+    if (this.#ended) server.end();
+  }
+
+  data(chunk: Buffer): void {
+    this.#stack.accepted.read += chunk.length;
+    this.#early.push(this.#client.keep(chunk));
+    this.#size += chunk.length;
+    if (this.#size > EARLY) this.#client.pause();
+  }
+
+  drain(): void {
+    this.#server?.resume();
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  close(): void {
+    this.#stack.runtime.wheel.drop(this.#deadline);
+    this.#stack.closed(undefined);
+    if (this.#over) return;
+    this.#over = true;
+    this.#server?.destroy();
+  }
+}

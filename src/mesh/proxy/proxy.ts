@@ -1,0 +1,135 @@
+import { AppError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { Destination } from '../discovery/model.ts';
+import { type InboundConfig, type OutboundConfig, type ProxyConfig, splitAddress } from './config.ts';
+import { ProxyMetrics } from './metrics/registry.ts';
+import { Runtime } from './runtime.ts';
+import { Stack } from './stack.ts';
+import type { Lease } from './table.ts';
+import type { Transport } from './transport/types.ts';
+
+export interface ProxyOptions {
+  config: ProxyConfig;
+  transport: Transport;
+  log: Logger;
+  random?: () => number;
+  /** Address to listen on where a listener names none. */
+  host?: string;
+}
+
+/** One data plane: its listeners and what they route by. */
+export class Proxy {
+  readonly runtime: Runtime;
+  readonly stacks: Stack[] = [];
+  /** Renewed by whoever hears from the control plane. Without one, splits rule for ever. */
+  readonly lease: Lease = { until: Number.POSITIVE_INFINITY };
+  /** Ports actually bound, in the order of inbound then outbound listeners (for `:0`). */
+  readonly ports: number[] = [];
+  #config: ProxyConfig;
+  readonly #host: string;
+  readonly #byDestination = new Map<string, Stack[]>();
+
+  constructor({ config, transport, log, random, host }: ProxyOptions) {
+    this.#config = config;
+    this.#host = host ?? '0.0.0.0';
+    const metrics = new ProxyMetrics(config.labels);
+    this.runtime = new Runtime({ transport, metrics, limits: config.limits, log, random });
+  }
+
+  get config(): ProxyConfig {
+    return this.#config;
+  }
+
+  async start(): Promise<void> {
+    for (const inbound of this.#config.inbound) await this.#add('inbound', inbound);
+    for (const outbound of this.#config.outbound) await this.#add('outbound', outbound);
+  }
+
+  async #add(direction: 'inbound' | 'outbound', entry: InboundConfig | OutboundConfig): Promise<void> {
+    const { host, port } = splitAddress(entry.listen, this.#host);
+    const { runtime, lease } = this;
+    const inbound = 'forward' in entry;
+    const stack = new Stack({
+      runtime,
+      direction,
+      lease,
+      listen: { host, port, tls: inbound ? entry.tls : 'off', handshakeTimeout: runtime.limits.handshakeTimeout },
+      destination: inbound ? inboundDestination(entry) : this.#destination(entry.destination),
+    });
+    try {
+      this.ports.push(await stack.start());
+    } catch (thrown) {
+      throw new AppError('Unavailable', `cannot listen on ${entry.listen}: ${(thrown as Error).message}`, {
+        cause: thrown,
+      });
+    }
+    this.stacks.push(stack);
+    if (inbound) return;
+    const stacks = this.#byDestination.get(entry.destination) ?? [];
+    this.#byDestination.set(entry.destination, [...stacks, stack]);
+  }
+
+  #destination(key: string): Destination {
+    return this.#config.destinations[key] ?? emptyDestination(key);
+  }
+
+  /**
+   * Routes `key` by `destination` (undefined: it does not exist). When this returns, no request starts on what was
+   * before, which is what an acknowledgement promises.
+   */
+  route(key: string, destination: Destination | undefined): void {
+    for (const stack of this.#byDestination.get(key) ?? []) stack.update(destination ?? emptyDestination(key));
+  }
+
+  /** Takes over destinations and policies of a new file; listeners, identity and limits need a restart. */
+  reload(config: ProxyConfig): void {
+    this.#config = { ...this.#config, destinations: config.destinations };
+    for (const key of this.#byDestination.keys()) this.route(key, this.#destination(key));
+  }
+
+  /** For /config. */
+  describe(): unknown {
+    return {
+      ...this.#config,
+      destinations: Object.fromEntries(
+        [...this.#byDestination].map(([key, stacks]) => [key, stacks[0]!.table.destination]),
+      ),
+      draining: this.runtime.draining,
+      inFlight: this.runtime.inFlight,
+      connections: this.runtime.connections,
+    };
+  }
+
+  stopAccepting(): void {
+    for (const stack of this.stacks) stack.stop();
+  }
+
+  closeIdle(): void {
+    for (const stack of this.stacks) for (const session of [...stack.sessions]) session.closeIfIdle();
+  }
+
+  /** Ends everything at once. */
+  destroy(): void {
+    this.stopAccepting();
+    for (const stack of this.stacks) {
+      for (const session of [...stack.sessions]) session.connection.destroy();
+      for (const backend of stack.table.backends) for (const endpoint of backend.endpoints) endpoint.retire();
+    }
+    this.runtime.wheel.stop();
+  }
+}
+
+function inboundDestination({ forward, protocol }: InboundConfig): Destination {
+  return {
+    key: forward,
+    namespace: '',
+    protocol: protocol ?? 'detect',
+    backends: [{ name: 'app', weight: 1, endpoints: [{ address: forward }] }],
+    policy: {},
+  };
+}
+
+function emptyDestination(key: string): Destination {
+  const [, namespace = ''] = key.split(':')[0]!.split('.');
+  return { key, namespace, protocol: 'detect', backends: [], policy: {} };
+}

@@ -1,0 +1,80 @@
+import type { Logger } from '../../lib/log.ts';
+import type { ProxyMetrics } from './metrics/registry.ts';
+import { Head, type HeadLimits } from './protocol/http1/head.ts';
+import { TimerWheel } from './timers.ts';
+import type { Transport } from './transport/types.ts';
+
+/** Every limit, in bytes, counts and milliseconds. All on by default. */
+export interface Limits extends HeadLimits {
+  /** From the first byte of a head to its end. */
+  headDeadline: number;
+  /** A client connection between two requests. */
+  keepAliveIdle: number;
+  /** A tunnel or TCP connection without a byte. */
+  tcpIdle: number;
+  /** A pooled upstream connection; below what servers close at themselves. */
+  pooledIdle: number;
+  connectTimeout: number;
+  detectTimeout: number;
+  handshakeTimeout: number;
+  /** Requests in flight; more get 503. */
+  inFlight: number;
+  /** Client connections; more are closed at once. */
+  connections: number;
+  /** Body bytes a request may have to be sent again. */
+  replay: number;
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  bytes: 65_536,
+  count: 200,
+  startLine: 8_192,
+  headDeadline: 10_000,
+  keepAliveIdle: 300_000,
+  tcpIdle: 3_600_000,
+  pooledIdle: 3_000,
+  connectTimeout: 5_000,
+  detectTimeout: 1_000,
+  handshakeTimeout: 10_000,
+  inFlight: 10_000,
+  connections: 20_000,
+  replay: 65_536,
+};
+
+/** What the stacks of one proxy share. */
+export class Runtime {
+  readonly transport: Transport;
+  readonly metrics: ProxyMetrics;
+  readonly limits: Limits;
+  readonly log: Logger;
+  readonly random: () => number;
+  readonly wheel = new TimerWheel();
+  readonly requestHead: Head;
+  readonly responseHead: Head;
+  /** Answers carry `Connection: close` from now on. */
+  draining = false;
+  inFlight = 0;
+  connections = 0;
+  /** When the last request or connection began. */
+  lastActivity = 0;
+
+  constructor(options: {
+    transport: Transport;
+    metrics: ProxyMetrics;
+    limits?: Partial<Limits>;
+    log: Logger;
+    random?: () => number;
+  }) {
+    this.transport = options.transport;
+    this.metrics = options.metrics;
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.log = options.log;
+    this.random = options.random ?? Math.random;
+    this.requestHead = new Head(this.limits);
+    this.responseHead = new Head(this.limits);
+  }
+
+  now(): number {
+    return performance.now();
+  }
+}

@@ -1,0 +1,120 @@
+/** One listener's stack: accept -> detect -> protocol -> route -> balance -> connect. */
+import type { Destination } from '../discovery/model.ts';
+import { detectProtocol } from './accept.ts';
+import type { HttpSeries, TcpSeries } from './metrics/series.ts';
+import type { Runtime } from './runtime.ts';
+import { HttpSession } from './session.ts';
+import { type Lease, RoutingTable } from './table.ts';
+import { OpaqueSession } from './opaque.ts';
+import type { Connection, ConnectionHandler, Listener, ListenOptions } from './transport/types.ts';
+
+export interface StackOptions {
+  runtime: Runtime;
+  direction: 'inbound' | 'outbound';
+  listen: ListenOptions;
+  destination: Destination;
+  lease?: Lease;
+}
+
+export class Stack {
+  readonly runtime: Runtime;
+  readonly direction: 'inbound' | 'outbound';
+  readonly sessions = new Set<HttpSession>();
+  /** Swapped as a whole by `update`. */
+  table: RoutingTable;
+  readonly accepted: TcpSeries;
+  /** Peers must not speak in Weir's name: their weir-* and l5d-* request headers end at the inbound edge. */
+  readonly strip: boolean;
+  readonly #listen: ListenOptions;
+  readonly #lease: Lease | undefined;
+  readonly #callers = new Map<string, { header: Buffer | undefined; series: HttpSeries }>();
+  #listener: Listener | undefined;
+
+  constructor({ runtime, direction, listen, destination, lease }: StackOptions) {
+    this.runtime = runtime;
+    this.direction = direction;
+    this.strip = direction === 'inbound';
+    this.#listen = listen;
+    this.#lease = lease;
+    this.table = new RoutingTable(destination, runtime, direction, lease);
+    this.accepted = runtime.metrics.tcp({
+      direction,
+      peer: 'src',
+      authority: direction === 'outbound' ? destination.key : undefined,
+      tls: listen.tls === 'off' ? 'false' : 'true',
+    });
+  }
+
+  async start(): Promise<number> {
+    this.#listener = await this.runtime.transport.listen(this.#listen, (connection) => this.#accept(connection));
+    return this.#listener.port;
+  }
+
+  /** From the moment this returns no request starts on the destination as it was before. */
+  update(destination: Destination): void {
+    this.table = new RoutingTable(destination, this.runtime, this.direction, this.#lease, this.table);
+  }
+
+  /** Stops accepting. */
+  stop(): void {
+    this.#listener?.close();
+  }
+
+  #accept(connection: Connection): ConnectionHandler | undefined {
+    const { runtime } = this;
+    if (runtime.connections >= runtime.limits.connections) return undefined;
+    runtime.connections += 1;
+    runtime.lastActivity = runtime.now();
+    this.accepted.opened += 1;
+    switch (this.table.protocol) {
+      case 'http1':
+        return new HttpSession(this, connection);
+      case 'tcp':
+      // HTTP/2 frames travel opaque until the proxy speaks them.
+      case 'http2':
+        return new OpaqueSession(this, connection);
+      case 'detect':
+        return detectProtocol(this, connection);
+    }
+  }
+
+  /** A connection of this stack is gone. `counted`: a tunnel has counted its bytes and its end already. */
+  closed(session: HttpSession | undefined, counted = false): void {
+    if (session) this.sessions.delete(session);
+    this.runtime.connections -= 1;
+    if (!counted) this.accepted.closed += 1;
+  }
+
+  /** Header lines added to each request: inbound, who is calling. */
+  requestHeader(connection: Connection): Buffer | undefined {
+    return this.direction === 'inbound' ? this.#caller(connection).header : undefined;
+  }
+
+  /** Inbound series are the caller's; outbound ones belong to the endpoint. */
+  series(connection: Connection): HttpSeries | undefined {
+    return this.direction === 'inbound' ? this.#caller(connection).series : undefined;
+  }
+
+  /** Whether a client may read why the proxy failed: local callers and authenticated peers. */
+  explains(connection: Connection): boolean {
+    return this.direction === 'outbound' || connection.peerIdentity !== undefined;
+  }
+
+  #caller(connection: Connection): { header: Buffer | undefined; series: HttpSeries } {
+    const identity = connection.peerIdentity ?? '';
+    let caller = this.#callers.get(identity);
+    if (!caller) {
+      caller = {
+        header: identity === '' ? undefined : Buffer.from(`weir-client-id: ${identity}\r\n`, 'latin1'),
+        series: this.runtime.metrics.http({
+          direction: 'inbound',
+          authority: this.table.destination.key,
+          tls: connection.secure ? 'true' : 'false',
+          client_id: identity,
+        }),
+      };
+      this.#callers.set(identity, caller);
+    }
+    return caller;
+  }
+}

@@ -1,0 +1,95 @@
+/** Where requests go: a Destination made ready for the hot path. Replaced as a whole, so a switch is atomic. */
+import type { Destination, Policy, Protocol } from '../discovery/model.ts';
+import { RetryBudget } from './balance/budget.ts';
+import { cumulate, pickWeighted } from './balance/split.ts';
+import { EndpointState } from './endpoint.ts';
+import type { Labels } from './metrics/registry.ts';
+import type { HttpSeries } from './metrics/series.ts';
+import type { Runtime } from './runtime.ts';
+
+export interface BackendState {
+  name: string;
+  endpoints: EndpointState[];
+}
+
+/** Until when (wheel clock) the control plane's weights may be used; one object for all tables, renewed by pings. */
+export interface Lease {
+  until: number;
+}
+
+export class RoutingTable {
+  readonly protocol: Protocol;
+  readonly policy: Policy;
+  readonly backends: BackendState[];
+  readonly budget: RetryBudget;
+  /** For requests that found no endpoint. */
+  readonly orphan: HttpSeries;
+  readonly destination: Destination;
+  /** The server speaks first here: dial at once next time. */
+  serverFirst = false;
+  readonly #cumulative: Float64Array;
+  readonly #lease: Lease | undefined;
+  readonly #fallback: BackendState | undefined;
+
+  constructor(
+    destination: Destination,
+    runtime: Runtime,
+    direction: 'inbound' | 'outbound',
+    lease: Lease | undefined,
+    previous?: RoutingTable,
+  ) {
+    this.destination = destination;
+    this.protocol = destination.protocol;
+    this.policy = destination.policy;
+    this.budget = previous?.budget ?? new RetryBudget(runtime.now());
+    this.serverFirst = previous?.serverFirst ?? false;
+    const known = new Map<string, EndpointState>();
+    for (const backend of previous?.backends ?? [])
+      for (const endpoint of backend.endpoints) known.set(endpoint.id, endpoint);
+    const service = destination.key.split('.')[0] ?? destination.key;
+    const base: Labels =
+      direction === 'inbound'
+        ? { direction, authority: destination.key }
+        : { direction, authority: destination.key, dst_namespace: destination.namespace, dst_service: service };
+    const named = (labels: Labels) => (direction === 'inbound' ? {} : labels);
+    this.orphan = runtime.metrics.http({ ...base, tls: 'false' });
+    this.backends = destination.backends.map((backend) => ({
+      name: backend.name,
+      endpoints: backend.endpoints.map((endpoint) => {
+        const labels = {
+          ...base,
+          ...named({
+            dst_backend: backend.name,
+            dst_deployment: endpoint.deployment ?? backend.deployment,
+            dst_revision: endpoint.revision ?? backend.revision,
+          }),
+          tls: endpoint.identity ? 'true' : 'false',
+        };
+        const http = runtime.metrics.http(labels);
+        if (destination.split) http.refine();
+        const tcp = runtime.metrics.tcp({ ...labels, peer: 'dst' });
+        const id = `${backend.name} ${endpoint.address} ${endpoint.identity ?? ''}`;
+        const state = known.get(id) ?? new EndpointState(runtime, id, endpoint.address, endpoint.identity, http, tcp);
+        known.delete(id);
+        state.http = http;
+        state.tcp = tcp;
+        return state;
+      }),
+    }));
+    // A backend with nobody behind it gives its share to the others; a weight of 0 stays 0.
+    this.#cumulative = cumulate(
+      destination.backends.map(({ weight, endpoints }) => (endpoints.length > 0 ? weight : 0)),
+    );
+    this.#lease = destination.split ? lease : undefined;
+    this.#fallback = this.backends.find(({ name }) => name === destination.split?.fallback);
+    for (const gone of known.values()) gone.retire();
+  }
+
+  /** Where a request that starts now goes. */
+  pick(now: number, random: () => number): BackendState | undefined {
+    if (this.#lease !== undefined && now > this.#lease.until) return this.#fallback;
+    const { backends } = this;
+    const index = pickWeighted(this.#cumulative, random());
+    return index < 0 ? undefined : backends[index];
+  }
+}

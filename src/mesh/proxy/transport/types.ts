@@ -1,0 +1,83 @@
+/**
+ * The seam between protocol code and the operating system. Everything above it takes and gives buffers and knows no
+ * socket; `portable` implements it on node:net and node:tls, the Linux reactor on raw system calls.
+ *
+ * Ownership of bytes: a chunk given to `data` belongs to the handler during the call, which may change it in place.
+ * What must outlive the call goes through `Connection.keep`. What is given to `write` belongs to the transport.
+ */
+export interface ConnectionHandler {
+  /** An outgoing connection is ready to write (after the TLS handshake, with the peer's identity verified). */
+  open?(): void;
+  data(chunk: Buffer): void;
+  /** Everything written so far has left: the other side may be read again. */
+  drain(): void;
+  /** The peer has half-closed: no more data will come, writing is still possible. */
+  end(): void;
+  /** Last event, exactly once. `error` when it was not an orderly close. */
+  close(error?: Error): void;
+}
+
+export interface Connection {
+  /** Set before the first event; may be replaced at any time (detection hands over to HTTP, HTTP to a tunnel). */
+  handler: ConnectionHandler;
+  /** SPIFFE id of the authenticated peer, if the connection is mutual TLS. */
+  readonly peerIdentity: string | undefined;
+  readonly secure: boolean;
+  /** False asks the caller to stop reading the other side until `drain`. */
+  write(chunk: Buffer): boolean;
+  /** Two slices as one system call where possible. */
+  writePair(first: Buffer, second: Buffer): boolean;
+  pause(): void;
+  resume(): void;
+  /** Half-close after what has been written. */
+  end(): void;
+  /** Closes after what has been written, without waiting for the peer's half. */
+  finish(): void;
+  destroy(): void;
+  /** A chunk, or part of one, that stays valid after `data` returns: itself, or a copy where buffers are reused. */
+  keep(chunk: Buffer): Buffer;
+}
+
+/** Keys and trust of one moment. Connections keep those they were made with. */
+export interface Credentials {
+  key: string;
+  cert: string;
+  trust: string;
+}
+
+export interface CredentialSource {
+  /** Undefined until the first certificate is there. */
+  current(): Credentials | undefined;
+  /** Calls back on every change; returns the unsubscriber. */
+  onRotate(listener: () => void): () => void;
+}
+
+export interface ListenOptions {
+  host: string;
+  port: number;
+  /** required: mutual TLS only; permissive: TLS by its first byte, otherwise plain; off: plain. */
+  tls: 'required' | 'permissive' | 'off';
+  /** Milliseconds a handshake may take. */
+  handshakeTimeout: number;
+}
+
+export interface ConnectOptions {
+  host: string;
+  port: number;
+  /** SPIFFE id the peer must prove; present = mutual TLS 1.3. */
+  identity?: string;
+}
+
+export interface Listener {
+  readonly port: number;
+  /** Stops accepting; connections stay. */
+  close(): void;
+}
+
+export interface Transport {
+  listen(
+    options: ListenOptions,
+    accept: (connection: Connection) => ConnectionHandler | undefined,
+  ): Promise<Listener>;
+  connect(options: ConnectOptions, handler: ConnectionHandler): Connection;
+}

@@ -1,0 +1,64 @@
+import type { Runtime } from './runtime.ts';
+import type { Deadline } from './timers.ts';
+import type { Connection, ConnectionHandler } from './transport/types.ts';
+import type { TcpSeries } from './metrics/series.ts';
+
+/** Two connections joined: bytes both ways with back-pressure, half-close kept, an idle deadline for both. */
+export class Tunnel {
+  readonly #runtime: Runtime;
+  readonly #deadline: Deadline;
+  readonly #done: () => void;
+  #ended = 0;
+  #open = 2;
+
+  constructor(
+    runtime: Runtime,
+    client: Connection,
+    server: Connection,
+    series: { client: TcpSeries; server: TcpSeries },
+    done: () => void = () => {},
+  ) {
+    this.#runtime = runtime;
+    this.#done = done;
+    this.#deadline = runtime.wheel.deadline(() => {
+      client.destroy();
+      server.destroy();
+    });
+    client.handler = this.#side(client, server, series.client, series.server);
+    server.handler = this.#side(server, client, series.server, series.client);
+    this.#touch();
+    client.resume();
+    server.resume();
+  }
+
+  #touch(): void {
+    this.#runtime.wheel.arm(this.#deadline, this.#runtime.limits.tcpIdle);
+  }
+
+  #side(from: Connection, to: Connection, read: TcpSeries, written: TcpSeries): ConnectionHandler {
+    return {
+      data: (chunk) => {
+        this.#touch();
+        read.read += chunk.length;
+        written.written += chunk.length;
+        if (!to.write(chunk)) from.pause();
+      },
+      drain: () => to.resume(),
+      end: () => {
+        this.#ended += 1;
+        if (this.#ended === 1) return to.end();
+        to.finish();
+        from.finish();
+      },
+      close: (error) => {
+        read.closed += 1;
+        this.#open -= 1;
+        if (error) to.destroy();
+        else to.finish();
+        if (this.#open > 0) return;
+        this.#runtime.wheel.drop(this.#deadline);
+        this.#done();
+      },
+    };
+  }
+}
