@@ -78,7 +78,7 @@ describe('manifests out of files', () => {
 });
 
 test('what is named comes before what names it; Rollouts follow the Deployments they guard', () => {
-  const kinds = ['Rollout', 'Deployment', 'Service', 'ConfigMap', 'Namespace', 'CustomResourceDefinition'];
+  const kinds = ['Rollout', 'Deployment', 'Service', 'ConfigMap', 'CustomResourceDefinition', 'Namespace'];
   const { objects } = renderFiles(kinds.map((kind) => ({ path: `${kind}.yaml`, text: manifest(kind, 'x') })));
   expect(inOrder(objects).flatMap((group) => group.map(({ object }) => object.kind))).toEqual(
     kinds.reverse(),

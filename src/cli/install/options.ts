@@ -7,8 +7,8 @@ export interface InstallOptions {
   admission: 'policies' | 'webhooks';
   /** Three replicas, spread, with disruption budgets. */
   ha: boolean;
-  /** Tuned for one machine: one replica, probes and scrapes every second, no requests for resources. */
-  local: boolean;
+  /** `local`: for one machine. Probes and scrapes every second, no requests for resources. */
+  profile: 'cluster' | 'local';
   /** An existing Prometheus; without it Weir's own metrics store is installed. */
   prometheusUrl?: string;
 }
@@ -16,10 +16,10 @@ export interface InstallOptions {
 export function installOptions(given: Partial<InstallOptions> = {}): InstallOptions {
   return {
     namespace: SYSTEM_NAMESPACE,
-    image: 'ghcr.io/weir/weir:0.1.0',
+    image: given.profile === 'local' ? 'weir' : 'ghcr.io/weir/weir:0.1.0',
     admission: 'webhooks',
     ha: false,
-    local: false,
+    profile: 'cluster',
     ...given,
   };
 }

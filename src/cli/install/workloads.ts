@@ -26,7 +26,8 @@ interface Component {
 const fromField = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
 
 function deployment(options: InstallOptions, component: Component): KubeObject {
-  const { namespace, image, local, ha } = options;
+  const { namespace, image, ha } = options;
+  const local = options.profile === 'local';
   const name = `weir-${component.name}`;
   const own = componentLabels(component.name);
   const probe = (path: string, failureThreshold: number) => ({
@@ -182,7 +183,8 @@ export function scrapeConfiguration(interval: string): string {
 
 /** Services, configuration and Deployments of the control plane. */
 export function workloads(options: InstallOptions): KubeObject[] {
-  const { namespace, local, ha, prometheusUrl } = options;
+  const { namespace, ha, prometheusUrl } = options;
+  const local = options.profile === 'local';
   const replicas = ha ? 3 : 1;
   const ownStore = prometheusUrl === undefined;
   const metricsUrl = prometheusUrl ?? `http://${METRICS_SERVICE}.${namespace}.svc:${ports.metrics}`;
