@@ -54,6 +54,11 @@ function power(base: number, exponent: number): number {
   return base ** exponent;
 }
 
+/** Arithmetic takes the name away: the number no longer is that metric. Not so atan2, in Prometheus 2. */
+function computed(operator: BinaryOperator, labels: Labels): Labels {
+  return operator === 'atan2' ? labels : withoutName(labels);
+}
+
 export function scalarBinary(node: Binary, left: number, right: number): number {
   const value = apply(node.operator, left, right);
   return COMPARISONS.has(node.operator) ? (value === undefined ? 0 : 1) : value!;
@@ -67,7 +72,7 @@ export function vectorScalar(node: Binary, vector: Sample[], scalar: number, sca
     const value = scalarLeft
       ? apply(node.operator, scalar, sample.value)
       : apply(node.operator, sample.value, scalar);
-    if (!comparison) result.push({ labels: withoutName(sample.labels), value: value! });
+    if (!comparison) result.push({ labels: computed(node.operator, sample.labels), value: value! });
     else if (node.bool)
       result.push({ labels: withoutName(sample.labels), value: value === undefined ? 0 : 1 });
     else if (value !== undefined) result.push({ labels: sample.labels, value: sample.value });
@@ -142,7 +147,11 @@ export class VectorMatcher {
       let value = apply(operator, a, b);
       if (bool) value = value === undefined ? 0 : 1;
       if (value === undefined) continue;
-      const labels = this.#resultLabels(sample.labels, partner.labels, comparison && !bool);
+      const labels = this.#resultLabels(
+        sample.labels,
+        partner.labels,
+        (comparison && !bool) || operator === 'atan2',
+      );
       const seen = matched.get(key);
       if (!seen) matched.set(key, new Set([keyOf(labels)]));
       else if (matching.group === undefined) {

@@ -73,7 +73,7 @@ export function check(query: string, expression: Expression): void {
     case 'subquery': {
       check(query, expression.expression);
       const type = typeOf(expression.expression);
-      if (type !== 'vector' && type !== 'scalar') {
+      if (type !== 'vector') {
         const message = `subquery is only allowed on instant vector, got ${WORDS[type]} instead`;
         throw parseError(query, expression.position, message);
       }

@@ -198,16 +198,13 @@ export class Evaluator {
       this.#subqueries.set(node, cache);
     }
     for (const moment of cache.keys()) if (moment < start) cache.delete(moment);
-    const scalar = typeOf(node.expression) === 'scalar';
     const found = new Map<Labels, { times: number[]; values: number[] }>();
     const canonical = new Map<string, Labels>();
     for (let moment = Math.ceil(start / step) * step; moment <= end; moment += step) {
       this.options.checkpoint?.();
       let samples = cache.get(moment);
       if (!samples) {
-        samples = scalar
-          ? [{ labels: [], value: this.scalar(node.expression, moment) }]
-          : this.vector(node.expression, moment);
+        samples = this.vector(node.expression, moment);
         cache.set(moment, samples);
         this.#samples += samples.length;
         if (this.#samples > this.options.maxSamples)

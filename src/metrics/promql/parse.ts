@@ -73,7 +73,10 @@ class Builder {
     const position = node.from;
     switch (node.name) {
       case 'NumberDurationLiteral': {
-        const value = promNumber(this.#text(node));
+        const text = this.#text(node).replace(/\s/g, '');
+        const value = promNumber(text);
+        if (value !== undefined && Math.abs(value) === Number.POSITIVE_INFINITY && !/inf/i.test(text))
+          throw parseError(this.#query, position, `error parsing number: "${text}" is out of range`);
         if (value === undefined)
           throw parseError(this.#query, position, `"${this.#text(node)}" is not a number`);
         return { type: 'number', position, value };
@@ -181,15 +184,22 @@ class Builder {
     }
     if (operator === '</' || operator === '>/')
       throw unsupported(this.#query, node.from, `operator "${operator}"`);
-    return {
+    const left = this.build(parts[0]!, depth + 1);
+    const binary = (operand: Expression): Expression => ({
       type: 'binary',
       position: node.from,
       operator: operator as BinaryOperator,
-      left: this.build(parts[0]!, depth + 1),
+      left: operand,
       right: this.build(parts.at(-1)!, depth + 1),
       bool,
       matching,
-    };
+    });
+    // This grammar reads the sign of -1^2 into the number; Prometheus binds ^ tighter than the sign.
+    const sign = operator === '^' && left.type === 'number' ? this.#text(parts[0]!)[0] : undefined;
+    if (sign !== '-' && sign !== '+') return binary(left);
+    const value = left.type === 'number' && sign === '-' ? -left.value : (left as { value: number }).value;
+    const expression = binary({ type: 'number', position: left.position, value });
+    return { type: 'unary', position: node.from, operator: sign, expression };
   }
 
   #matching(clause: SyntaxNode, matching: Matching): void {

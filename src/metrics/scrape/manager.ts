@@ -32,7 +32,6 @@ const SETTLE = 100;
 export class ScrapeManager {
   readonly #options: ManagerOptions;
   #jobs: Job[] = [];
-  #applying: Promise<void> = Promise.resolve();
 
   constructor(options: ManagerOptions) {
     this.#options = options;
@@ -42,23 +41,14 @@ export class ScrapeManager {
     return this.#jobs.flatMap((job) => [...job.loops.values()]);
   }
 
-  /** Resolves when the first targets of every job are known and their loops run. */
-  apply(config: MetricsConfig): Promise<void> {
-    this.#applying = this.#applying.catch(() => undefined).then(() => this.#apply(config));
-    return this.#applying;
-  }
-
-  async stop(): Promise<void> {
-    await this.#applying.catch(() => undefined);
-    await Promise.all(this.#jobs.map((job) => this.#stopJob(job)));
-    this.#jobs = [];
-  }
-
-  async #apply(config: MetricsConfig): Promise<void> {
+  /**
+   * Resolves when the first targets of every job are known and their loops run. The new configuration is in force at
+   * once: neither a reload nor a stop waits for an API server that does not answer.
+   */
+  async apply(config: MetricsConfig): Promise<void> {
     const wanted = new Map(config.scrapeConfigs.map((entry) => [JSON.stringify(entry), entry]));
     const kept = this.#jobs.filter((job) => wanted.has(JSON.stringify(job.config)));
     const gone = this.#jobs.filter((job) => !kept.includes(job));
-    await Promise.all(gone.map((job) => this.#stopJob(job)));
     for (const job of kept) wanted.delete(JSON.stringify(job.config));
     const added = [...wanted.values()].map(
       (entry): Job => ({
@@ -71,7 +61,14 @@ export class ScrapeManager {
       }),
     );
     this.#jobs = [...kept, ...added];
+    await Promise.all(gone.map((job) => this.#stopJob(job)));
     await Promise.all(added.map((job) => this.#startJob(job)));
+  }
+
+  async stop(): Promise<void> {
+    const jobs = this.#jobs;
+    this.#jobs = [];
+    await Promise.all(jobs.map((job) => this.#stopJob(job)));
   }
 
   async #startJob(job: Job): Promise<void> {
@@ -85,6 +82,7 @@ export class ScrapeManager {
           this.#sync(job);
         }, SETTLE);
       });
+      if (job.stopped) source.stop();
       job.sources.push(source);
     }
     await Promise.all(job.sources.map((source) => source.ready));
