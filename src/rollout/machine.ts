@@ -94,7 +94,7 @@ function endRun(turn: Turn, message: string): void {
   turn.goto({ name: 'Initializing' }, 'TargetReplaced', message, { warn: true });
 }
 
-function phase(turn: Turn): void {
+function phase(turn: Turn) {
   const current = turn.state.phase;
   const { spec, deployment } = turn.observation;
   switch (current.name) {

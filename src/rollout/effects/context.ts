@@ -1,0 +1,24 @@
+import type { KubeObject } from '../../api/meta.ts';
+import type { Rollout, RolloutSpec } from '../../api/rollout.ts';
+import type { KubeClient } from '../../kube/types.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { Effect } from '../machine/types.ts';
+import type { RouteRef, TrafficRouter } from '../ports.ts';
+
+/** What effects need of the shell. */
+export interface EffectContext {
+  client: KubeClient;
+  rollout: Rollout;
+  spec: RolloutSpec;
+  namespace: string;
+  router: TrafficRouter;
+  route: RouteRef;
+  /** Records an Event about the Rollout; never throws. */
+  event(object: KubeObject, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  /** Start something in the background whose outcome comes back in a later observation. */
+  look(effect: Extract<Effect, { kind: 'look' }>): void;
+  probeGate(): void;
+  log: Logger;
+}
+
+export type EffectOf<K extends Effect['kind']> = Extract<Effect, { kind: K }>;

@@ -1,0 +1,35 @@
+import { kinds } from '../../api/kinds.ts';
+import { GATE_CONFIG_MAP } from '../../api/names.ts';
+import type { AdmissionHandler, AdmissionRequest } from '../../controller/admission.ts';
+import type { KubeClient } from '../../kube/types.ts';
+import type { ConfigMap } from '../objects.ts';
+import { decideBackstop, decideDeployment, decideService, type GateData } from './admission.ts';
+
+export interface GateOptions {
+  client: KubeClient;
+  /** User name of the controller's ServiceAccount. */
+  weirUser: string;
+}
+
+/** Live, not from a cache: a gate that was written a moment ago holds at once. */
+async function gateOf(client: KubeClient, request: AdmissionRequest, signal: AbortSignal): Promise<GateData> {
+  const namespace = request.namespace ?? request.object?.metadata.namespace;
+  if (!namespace) return undefined;
+  const map = await client.find<ConfigMap>(kinds.ConfigMap, namespace, GATE_CONFIG_MAP, signal);
+  return map?.data;
+}
+
+/** The webhook at /gate, for clusters without MutatingAdmissionPolicy: Deployments and Services. */
+export function gateHandler({ client, weirUser }: GateOptions): AdmissionHandler {
+  return async (request, signal) => {
+    const gate = await gateOf(client, request, signal);
+    return request.resource.resource === 'services'
+      ? decideService(request, gate, weirUser)
+      : decideDeployment(request, gate, weirUser);
+  };
+}
+
+/** The validating webhook at /gate-backstop. */
+export function backstopHandler({ client }: Pick<GateOptions, 'client'>): AdmissionHandler {
+  return async (request, signal) => decideBackstop(request, await gateOf(client, request, signal));
+}
