@@ -1,0 +1,54 @@
+import { Command, Option } from 'commander';
+import { SYSTEM_NAMESPACE } from '../api/names.ts';
+import { connect } from '../kube/index.ts';
+import { toAppError } from '../lib/errors.ts';
+import { clusterChecks, rightsChecks } from './check/cluster.ts';
+import { installationChecks, rolloutChecks } from './check/installation.ts';
+import { metricsChecks } from './check/metrics.ts';
+import { failed, type Result } from './check/model.ts';
+import { renderResults, runChecks, succeeded } from './check/run.ts';
+
+interface Flags {
+  pre: boolean;
+  output: 'table' | 'json' | 'short';
+  namespace: string;
+  kubeconfig?: string;
+  timeout: string;
+}
+
+export function command(): Command {
+  return new Command('check')
+    .summary('is this cluster ready for Weir, and is Weir healthy')
+    .description(
+      'Looks at the cluster and at the installation and says, for everything that is not as it should be, what to do.\nNothing is changed: the gate is tried with dry runs.',
+    )
+    .option('--pre', 'before installation: only what the cluster must offer', false)
+    .addOption(
+      new Option('-o, --output <format>', 'short prints only what is not ok')
+        .choices(['table', 'json', 'short'])
+        .default('table'),
+    )
+    .option('-n, --namespace <name>', 'where the control plane lives', SYSTEM_NAMESPACE)
+    .option('--timeout <seconds>', 'for all checks together', '30')
+    .option('--kubeconfig <file>', 'cluster to look at')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 nothing failed (there may be warnings), 1 a check failed, 2 wrong usage.',
+    )
+    .action(async ({ pre, output, namespace, kubeconfig, timeout }: Flags) => {
+      const signal = AbortSignal.timeout(Number(timeout) * 1000);
+      let results: Result[];
+      try {
+        const client = await connect(kubeconfig ? { kubeconfig } : {});
+        const groups = pre
+          ? [clusterChecks, rightsChecks]
+          : [clusterChecks, installationChecks, metricsChecks, rolloutChecks];
+        results = await runChecks(groups, { client, namespace, signal });
+      } catch (thrown) {
+        const hint = 'Name a cluster with --kubeconfig or $KUBECONFIG, or start one with `weir local up`.';
+        results = [{ group: 'Kubernetes', check: 'kubeconfig', ...failed(toAppError(thrown).message, hint) }];
+      }
+      process.stdout.write(renderResults(results, output));
+      process.exitCode = succeeded(results) ? 0 : 1;
+    });
+}
