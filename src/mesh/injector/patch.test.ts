@@ -203,8 +203,14 @@ const anyPod: fc.Arbitrary<PodLike> = fc
       { nil: undefined },
     ),
     metadata: fc.boolean(),
-    volumes: fc.option(fc.constantFrom([], [{ name: 'data', emptyDir: {} }]), { nil: undefined }),
-    initContainers: fc.option(fc.constantFrom([], [{ name: 'init' }]), { nil: undefined }),
+    volumes: fc.option(
+      fc.constantFrom<NonNullable<PodLike['spec']>['volumes']>([], [{ name: 'data', emptyDir: {} }]),
+      { nil: undefined },
+    ),
+    initContainers: fc.option(
+      fc.constantFrom<NonNullable<PodLike['spec']>['initContainers']>([], [{ name: 'init' }]),
+      { nil: undefined },
+    ),
     sidecar: fc.constantFrom('container' as const, 'native' as const),
   })
   .map(

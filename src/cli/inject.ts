@@ -1,0 +1,62 @@
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { Command, Option } from 'commander';
+import { injectManifests, type ManifestResult } from '../mesh/index.ts';
+import { installOptions } from './install/options.ts';
+
+interface Flags {
+  namespace: string;
+  proxyImage: string;
+  sidecar: 'container' | 'native';
+  service: string[];
+}
+
+export function command(): Command {
+  return new Command('inject')
+    .summary('add the sidecar to manifests')
+    .description(
+      'Adds the proxy to every workload of a YAML stream and prints the result; what was done is said on stderr. The same\npatch as the webhook’s: labelling the namespace weir.dev/inject=enabled does it without this command.',
+    )
+    .argument('<file>', 'manifests; - reads stdin')
+    .option('-n, --namespace <name>', 'for objects that name none', 'default')
+    .option('--proxy-image <image>', 'image of the proxy', installOptions().image)
+    .addOption(
+      new Option('--sidecar <placement>', 'beside the application, or as a native sidecar')
+        .choices(['container', 'native'])
+        .default('container'),
+    )
+    .option(
+      '--service <name>',
+      'a Service (name or name.namespace) that URLs call by its short name; repeatable. Full names (web.shop.svc) need no telling',
+      (value: string, all: string[]) => [...all, value],
+      [],
+    )
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weir inject deploy.yaml --service orders | kubectl apply -f -\n  kubectl get deploy -n shop -o yaml | weir inject - | kubectl apply -f -',
+    )
+    .action(async (file: string, flags: Flags) => {
+      const services = new Set(
+        flags.service.map((each) => (each.includes('.') ? each : `${each}.${flags.namespace}`)),
+      );
+      const input = await readManifests(file);
+      const { yaml, results } = injectManifests(input, {
+        namespace: flags.namespace,
+        image: flags.proxyImage,
+        sidecar: flags.sidecar,
+        isService: (name, namespace) => services.has(`${name}.${namespace}`),
+      });
+      process.stdout.write(yaml);
+      report(results, 'injected');
+    });
+}
+
+export const readManifests = (file: string): Promise<string> =>
+  file === '-' ? text(process.stdin) : readFile(file, 'utf8');
+
+/** One line per workload, on stderr: stdout belongs to the manifests. */
+export function report(results: ManifestResult[], done: string): void {
+  for (const { resource, changed, reason } of results)
+    process.stderr.write(`${resource} ${changed ? done : `skipped: ${reason}`}\n`);
+  if (results.length === 0) process.stderr.write('no workload found: nothing was changed\n');
+}

@@ -1,0 +1,132 @@
+import { Command, Option } from 'commander';
+import { kinds } from '../api/kinds.ts';
+import {
+  CONTROLLER_SERVICE_ACCOUNT,
+  ports,
+  SYSTEM_NAMESPACE,
+  serviceAccountUser,
+  TRUST_DOMAIN,
+} from '../api/names.ts';
+import { MetricsRegistry, startAdmissionServer, startHealthServer } from '../controller/index.ts';
+import { runProcess } from '../controller/process.ts';
+import { connect, type KubeClient } from '../kube/index.ts';
+import { parseDuration } from '../lib/duration.ts';
+import { parseListen } from '../lib/listen.ts';
+import type { Logger } from '../lib/log.ts';
+import { type ControlPlane, startControlPlane } from '../mesh/index.ts';
+import { backstopHandler, gateHandler } from '../rollout/gate/handler.ts';
+import { installOptions } from './install/options.ts';
+
+interface Flags {
+  listen: string;
+  webhookListen: string;
+  healthListen: string;
+  namespace: string;
+  trustDomain: string;
+  certificateLifetime: string;
+  sidecar: 'container' | 'native';
+  proxyImage?: string;
+  kubeconfig?: string;
+}
+
+export function command(): Command {
+  return new Command('mesh')
+    .summary('run the mesh control plane: discovery, identity, admission')
+    .description(
+      'Serves the proxies (endpoints, splits, certificates), the controller (acknowledgements) and the API server\n(webhooks of gate and injector). Stateless but for the CA in Secret weir-identity-issuer; run as many as you like.',
+    )
+    .option('--listen <address>', 'discovery and identity (TLS)', `:${ports.discovery}`)
+    .option('--webhook-listen <address>', 'admission webhooks (TLS)', `:${ports.webhook}`)
+    .option('--health-listen <address>', '/live, /ready and /metrics', `:${ports.health}`)
+    .option(
+      '-n, --namespace <name>',
+      'where the control plane lives; $POD_NAMESPACE',
+      process.env.POD_NAMESPACE ?? SYSTEM_NAMESPACE,
+    )
+    .option(
+      '--trust-domain <name>',
+      'of every identity; $WEIR_TRUST_DOMAIN',
+      process.env.WEIR_TRUST_DOMAIN ?? TRUST_DOMAIN,
+    )
+    .option('--certificate-lifetime <duration>', 'of a proxy’s certificate', '24h')
+    .addOption(
+      new Option(
+        '--sidecar <placement>',
+        'container: beside the application; native: an init container that always restarts (Kubernetes 1.29)',
+      )
+        .choices(['container', 'native'])
+        .env('WEIR_SIDECAR')
+        .default('container'),
+    )
+    .addOption(
+      new Option('--proxy-image <image>', 'of injected proxies; by default the image of this pod').env(
+        'WEIR_PROXY_IMAGE',
+      ),
+    )
+    .option('--kubeconfig <file>', 'cluster to serve')
+    .action((flags: Flags) => runProcess('mesh', (signal, log) => run(flags, signal, log)));
+}
+
+async function run(flags: Flags, signal: AbortSignal, log: Logger): Promise<void> {
+  const client = await connect(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {});
+  const { namespace, trustDomain } = flags;
+
+  // Live from the first moment: filling the caches of a large cluster is not a reason to be restarted.
+  let plane: ControlPlane | undefined;
+  let admitting = false;
+  const metrics = meshMetrics(() => plane);
+  const health = await startHealthServer({
+    listen: parseListen(flags.healthListen),
+    ready: () => admitting && plane !== undefined && plane.ready() && !signal.aborted,
+    metrics: () => metrics.text(),
+  });
+  plane = await startControlPlane({
+    client,
+    namespace,
+    trustDomain,
+    listen: parseListen(flags.listen),
+    image: flags.proxyImage ?? (await ownImage(client, namespace, log)),
+    sidecar: flags.sidecar,
+    certificateLifetime: parseDuration(flags.certificateLifetime),
+    log,
+    signal,
+  });
+  const weirUser = serviceAccountUser(namespace, CONTROLLER_SERVICE_ACCOUNT);
+  const control = plane;
+  const admission = await startAdmissionServer({
+    listen: parseListen(flags.webhookListen),
+    tls: () => control.tls(),
+    routes: {
+      '/inject': control.inject,
+      '/gate': gateHandler({ client, weirUser }),
+      '/gate-backstop': backstopHandler({ client, weirUser }),
+    },
+    log,
+  });
+  control.onTlsChange(() => admission.reload());
+  admitting = true;
+  log.info({ discovery: control.port, webhook: admission.port, health: health.port }, 'mesh is serving');
+
+  if (!signal.aborted)
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  await Promise.all([control.stop(), admission.stop()]);
+  await health.stop();
+}
+
+/** The proxy is the same image as this process: what runs here is what is injected. */
+async function ownImage(client: KubeClient, namespace: string, log: Logger): Promise<string> {
+  const name = process.env.POD_NAME;
+  if (name) {
+    try {
+      const pod = await client.find<{
+        metadata: { name: string };
+        spec?: { containers?: { image?: string }[] };
+      }>(kinds.Pod, namespace, name);
+      const image = pod?.spec?.containers?.[0]?.image;
+      if (image) return image;
+    } catch (error) {
+      log.warn({ error, pod: name }, 'could not read the own pod for its image');
+    }
+  }
+  return installOptions().image;
+}

@@ -1,0 +1,250 @@
+import { Agent, request } from 'node:https';
+import { Backoff } from '../../lib/backoff.ts';
+import { type Clock, systemClock } from '../../lib/clock.ts';
+import { AppError, isCode, toAppError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log.ts';
+import { type ControlPlane, postJson, requestOptions } from '../identity/client/request.ts';
+import type { IdentityMaterial } from '../identity/client.ts';
+import { applyChanges } from './client/apply.ts';
+import { LineReader } from './client/lines.ts';
+import type { AckRequest, Destination, DownFrame, SubscriptionRequest } from './model.ts';
+
+export interface DiscoveryClientOptions extends ControlPlane {
+  credentials: { current(): IdentityMaterial | undefined };
+  /** Names this proxy in the control plane's books. */
+  pod?: string;
+  /** Destination keys to follow. */
+  keys: string[];
+  /** Must have switched routing when it returns: the acknowledgement follows. undefined: no such destination. */
+  apply: (key: string, destination: Destination | undefined) => void;
+  /** Any word from the control plane renews the leases for this many seconds. */
+  heard: (leaseSeconds: number) => void;
+  trust: (bundle: string) => void;
+  log: Logger;
+  clock?: Clock;
+  random?: () => number;
+}
+
+interface Known {
+  destination: Destination | undefined;
+  /** In this session; undefined: a snapshot has been asked for. */
+  version: number | undefined;
+}
+
+/** Follows the destinations this proxy talks to; keeps the last known good state while the control plane is away. */
+export class DiscoveryClient {
+  readonly #options: DiscoveryClientOptions;
+  readonly #clock: Clock;
+  readonly #stop = new AbortController();
+  readonly #known = new Map<string, Known>();
+  readonly #waiting: Set<string>;
+  readonly #synced = Promise.withResolvers<void>();
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  #session: string | undefined;
+  #leaseSeconds = 15;
+  #acks = new Map<string, AckRequest['acks'][number]>();
+  #ping: number | undefined;
+  #posting = false;
+  #running: Promise<void> | undefined;
+  #connected = false;
+  #breakStream: ((error: Error) => void) | undefined;
+
+  constructor(options: DiscoveryClientOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#waiting = new Set(options.keys);
+    if (this.#waiting.size === 0) this.#synced.resolve();
+  }
+
+  /** Whether a stream is open. */
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** Resolves when every destination has had its first answer. */
+  get synced(): Promise<void> {
+    return this.#synced.promise;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#agent.destroy();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { log, random } = this.#options;
+    const { signal } = this.#stop;
+    const backoff = new Backoff({ initial: 50, max: 5_000, random });
+    while (!signal.aborted) {
+      try {
+        await this.#stream(() => backoff.reset());
+      } catch (thrown) {
+        if (signal.aborted) return;
+        const error = toAppError(thrown);
+        // The session is unknown to a control plane that was restarted: the next stream opens a new one.
+        if (isCode(error, 'NotFound')) this.#session = undefined;
+        log.warn({ error: error.message }, 'discovery stream ended; routing by what is known');
+      }
+      this.#connected = false;
+      await this.#clock.sleep(backoff.next(), signal).catch(() => {});
+    }
+  }
+
+  /** One stream, until it ends. */
+  #stream(opened: () => void): Promise<void> {
+    const { address, servername, credentials, pod, heard } = this.#options;
+    const material = credentials.current();
+    if (!material) throw new AppError('Unavailable', 'waiting for a certificate');
+    const query = new URLSearchParams();
+    if (this.#session) query.set('session', this.#session);
+    if (pod) query.set('pod', pod);
+    const { signal } = this.#stop;
+    return new Promise((resolve, reject) => {
+      const { key, cert, trust: ca } = material;
+      const path = `/v1/discover?${query}`;
+      const outgoing = request(requestOptions({ address, servername, path, ca, key, cert, signal }, 'GET'));
+      const fail = (error: Error) => {
+        outgoing.destroy();
+        reject(error);
+      };
+      this.#breakStream = fail;
+      // A peer that is gone without a word: pings come three times per lease.
+      outgoing.setTimeout(this.#leaseSeconds * 1000, () =>
+        fail(new AppError('Timeout', 'nothing heard from the control plane for a whole lease')),
+      );
+      outgoing.on('error', fail);
+      outgoing.on('response', (response) => {
+        if (response.statusCode !== 200) {
+          response.resume();
+          return fail(
+            new AppError(
+              response.statusCode === 404 ? 'NotFound' : 'Unavailable',
+              `the control plane answered ${response.statusCode} to /v1/discover`,
+            ),
+          );
+        }
+        this.#connected = true;
+        const lines = new LineReader((text) => {
+          const frame = JSON.parse(text) as DownFrame;
+          this.#frame(frame);
+          if (frame.type === 'hello') opened();
+        });
+        response.on('data', (chunk: Buffer) => {
+          try {
+            lines.push(chunk);
+            heard(this.#leaseSeconds);
+          } catch (thrown) {
+            fail(toAppError(thrown));
+          }
+        });
+        response.on('error', fail);
+        response.on('end', () => resolve());
+      });
+      outgoing.end();
+    });
+  }
+
+  #frame(frame: DownFrame): void {
+    const { log, trust } = this.#options;
+    switch (frame.type) {
+      case 'hello': {
+        this.#session = frame.session;
+        this.#leaseSeconds = frame.leaseSeconds;
+        if (!frame.resumed) {
+          // Versions mean nothing beyond their session; what they described goes on being used meanwhile.
+          this.#acks.clear();
+          for (const known of this.#known.values()) known.version = undefined;
+          this.#subscribe(this.#options.keys);
+        }
+        this.#flush();
+        return;
+      }
+      case 'snapshot':
+        return this.#accept(frame.key, frame.destination ?? undefined, frame.version);
+      case 'delta': {
+        const known = this.#known.get(frame.key);
+        if (known?.version === frame.base && known.destination) {
+          return this.#accept(frame.key, applyChanges(known.destination, frame.changes), frame.version);
+        }
+        // Asked for once: deltas that come before the snapshot are part of it.
+        if (known && known.version === undefined) return;
+        if (known) known.version = undefined;
+        else this.#known.set(frame.key, { destination: undefined, version: undefined });
+        return this.#subscribe([frame.key]);
+      }
+      case 'trust':
+        return trust(frame.bundle);
+      case 'ping':
+        this.#ping = frame.version;
+        return this.#flush();
+      case 'error':
+        log.warn({ key: frame.key, code: frame.code, message: frame.message }, 'the control plane reports');
+        return;
+      default:
+        // A frame of a later version: nothing that is understood depends on it.
+        return;
+    }
+  }
+
+  #accept(key: string, destination: Destination | undefined, version: number): void {
+    if (!this.#options.keys.includes(key)) return;
+    this.#options.apply(key, destination);
+    this.#known.set(key, { destination, version });
+    this.#acks.set(key, { key, version, split: destination?.split?.version });
+    if (this.#waiting.delete(key) && this.#waiting.size === 0) this.#synced.resolve();
+    this.#flush();
+  }
+
+  #subscribe(add: string[]): void {
+    const { log } = this.#options;
+    const body: SubscriptionRequest = { session: this.#session!, add, remove: [] };
+    if (add.length === 0) return;
+    this.#post('/v1/subscriptions', body).catch((thrown) => {
+      log.warn({ error: toAppError(thrown).message }, 'could not subscribe');
+      // A stream without its subscriptions is of no use: open another.
+      this.#breakStream?.(toAppError(thrown));
+    });
+  }
+
+  /** Sends what is to be acknowledged, one request at a time; what comes meanwhile goes with the next. */
+  #flush(): void {
+    if (this.#posting || this.#session === undefined || this.#stop.signal.aborted) return;
+    if (this.#acks.size === 0 && this.#ping === undefined) return;
+    const acks = this.#acks;
+    const ping = this.#ping;
+    this.#acks = new Map();
+    this.#ping = undefined;
+    this.#posting = true;
+    const session = this.#session;
+    const body: AckRequest = { session, acks: [...acks.values()], ...(ping === undefined ? {} : { ping }) };
+    this.#post('/v1/acks', body)
+      .then(
+        () => {
+          this.#posting = false;
+          this.#flush();
+        },
+        (thrown) => {
+          this.#posting = false;
+          this.#options.log.warn({ error: toAppError(thrown).message }, 'could not acknowledge');
+          // Newer versions win; a new session asks again for everything anyway.
+          if (session === this.#session) {
+            for (const [key, ack] of acks) if (!this.#acks.has(key)) this.#acks.set(key, ack);
+          }
+          this.#breakStream?.(toAppError(thrown));
+        },
+      );
+  }
+
+  async #post(path: string, body: unknown): Promise<void> {
+    const { address, servername, credentials } = this.#options;
+    const material = credentials.current();
+    if (!material) throw new AppError('Unavailable', 'waiting for a certificate');
+    const { key, cert, trust: ca } = material;
+    await postJson({ address, servername, path, body, ca, key, cert, agent: this.#agent, signal: this.#stop.signal });
+  }
+}

@@ -1,0 +1,124 @@
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { Backoff } from '../../lib/backoff.ts';
+import { type Clock, systemClock } from '../../lib/clock.ts';
+import { AppError, toAppError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log.ts';
+import { createRequest } from './client/csr.ts';
+import { type ControlPlane, postJson } from './client/request.ts';
+
+/** Key, certificate chain and trust bundle, PEM. */
+export interface IdentityMaterial {
+  key: string;
+  cert: string;
+  trust: string;
+}
+
+export interface IdentityClientOptions extends ControlPlane {
+  /** PEM bundle to check the control plane against before the first certificate; read again on each try. */
+  trustFile: string;
+  /** ServiceAccount token with audience weir-identity; read again on each try, the kubelet renews it. */
+  tokenFile: string;
+  trustDomain: string;
+  log: Logger;
+  clock?: Clock;
+  random?: () => number;
+}
+
+/** Keeps this process supplied with a certificate: asks for one, renews it at 60 to 70 % of its life. */
+export class IdentityClient {
+  readonly #options: IdentityClientOptions;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #stop = new AbortController();
+  readonly #listeners = new Set<() => void>();
+  #current: IdentityMaterial | undefined;
+  #running: Promise<void> | undefined;
+  #first = Promise.withResolvers<void>();
+
+  constructor(options: IdentityClientOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+  }
+
+  /** Begins asking. Resolves when the first certificate is there, however long that takes. */
+  start(): Promise<void> {
+    this.#running ??= this.#run();
+    return this.#first.promise;
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  /** Undefined before the first certificate. */
+  current(): IdentityMaterial | undefined {
+    return this.#current;
+  }
+
+  /** SPIFFE id in the current certificate. */
+  get identity(): string | undefined {
+    const names = this.#current && new X509Certificate(this.#current.cert).subjectAltName;
+    return names?.split(', ').find((name) => name.startsWith('URI:spiffe://'))?.slice(4);
+  }
+
+  /** Calls back whenever `current` changed; returns the unsubscriber. */
+  onRotate(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** A new trust bundle from the discovery stream. */
+  setTrust(bundle: string): void {
+    if (!this.#current || this.#current.trust === bundle) return;
+    this.#current = { ...this.#current, trust: bundle };
+    for (const listener of this.#listeners) listener();
+  }
+
+  async #run(): Promise<void> {
+    const { log } = this.#options;
+    const backoff = new Backoff({ initial: 100, max: 10_000, random: this.#random });
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      let wait: number;
+      try {
+        const lifetime = await this.#renew(signal);
+        backoff.reset();
+        this.#first.resolve();
+        wait = lifetime * (0.6 + 0.1 * this.#random());
+      } catch (thrown) {
+        if (signal.aborted) return;
+        const error = toAppError(thrown);
+        wait = backoff.next();
+        log.warn({ error: error.message, retryIn: Math.round(wait) }, 'no certificate yet');
+      }
+      await this.#clock.sleep(wait, signal).catch(() => {});
+    }
+  }
+
+  /** Returns the milliseconds the new certificate has to live. */
+  async #renew(signal: AbortSignal): Promise<number> {
+    const { trustFile, tokenFile, address, servername, log } = this.#options;
+    const [anchor, token] = await Promise.all([readFile(trustFile, 'utf8'), readFile(tokenFile, 'utf8')]);
+    const { key, csr } = createRequest();
+    const answer = (await postJson({
+      address,
+      servername,
+      path: '/v1/certificates',
+      body: { csr, token: token.trim() },
+      ca: anchor,
+      signal,
+    })) as { certificate?: unknown; trust?: unknown; notAfter?: unknown } | undefined;
+    const { certificate, trust, notAfter } = answer ?? {};
+    if (typeof certificate !== 'string' || typeof trust !== 'string' || typeof notAfter !== 'string') {
+      throw new AppError('Internal', 'the control plane answered without a certificate: is it the same version?');
+    }
+    if (this.#stop.signal.aborted) throw new AppError('Aborted', 'stopped');
+    this.#current = { key, cert: certificate, trust };
+    for (const listener of this.#listeners) listener();
+    log.info({ identity: this.identity, notAfter }, 'certificate issued');
+    return Math.max(1_000, Date.parse(notAfter) - this.#clock.now());
+  }
+}
