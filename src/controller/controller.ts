@@ -1,0 +1,78 @@
+import { WorkQueue } from '../kube/workqueue.ts';
+import { type Clock, systemClock } from '../lib/clock.ts';
+import { isCode, toAppError } from '../lib/errors.ts';
+import type { Logger } from '../lib/log.ts';
+
+export interface ReconcileResult {
+  /** Look again after this many milliseconds, if nothing else happens before. */
+  requeueAfterMs?: number;
+}
+
+export interface ControllerOptions {
+  name: string;
+  workers?: number;
+  /** Brings the world one step closer for one key. Throws AppError; retryable errors come back with growing delays. */
+  reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | undefined | void>;
+  log: Logger;
+  clock?: Clock;
+  /** Told of every reconcile, for metrics. */
+  onReconciled?: (outcome: { seconds: number; error: boolean }) => void;
+}
+
+/** The generic loop: a deduplicating queue and workers. One key is never reconciled by two workers at once. */
+export class Controller {
+  readonly #options: ControllerOptions;
+  readonly #queue: WorkQueue;
+  readonly #clock: Clock;
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#queue = new WorkQueue({ clock: this.#clock });
+  }
+
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  enqueue(key: string): void {
+    this.#queue.add(key);
+  }
+
+  enqueueAfter(key: string, milliseconds: number): void {
+    this.#queue.addAfter(key, milliseconds);
+  }
+
+  /** Works until aborted; resolves when the reconciles in progress have ended. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all(Array.from({ length: this.#options.workers ?? 4 }, () => this.#work(signal)));
+    this.#queue.close();
+  }
+
+  async #work(signal: AbortSignal): Promise<void> {
+    const { name, log, reconcile, onReconciled } = this.#options;
+    for (;;) {
+      const key = await this.#queue.get(signal);
+      if (key === undefined) return;
+      const started = this.#clock.now();
+      let failed = false;
+      try {
+        const result = await reconcile(key, signal);
+        this.#queue.forget(key);
+        if (result?.requeueAfterMs !== undefined) this.#queue.addAfter(key, result.requeueAfterMs);
+      } catch (thrown) {
+        failed = true;
+        const error = toAppError(thrown);
+        if (signal.aborted && isCode(error, 'Aborted')) return;
+        // A conflict only says that the cache was behind; the next look decides.
+        if (error.code === 'Conflict') log.debug({ controller: name, key }, 'conflict, looking again');
+        else log.error({ controller: name, key, error }, 'reconcile failed');
+        if (error.retryable || error.code === 'NotFound') this.#queue.addRateLimited(key);
+        else this.#queue.addAfter(key, 30_000);
+      } finally {
+        this.#queue.done(key);
+        onReconciled?.({ seconds: (this.#clock.now() - started) / 1000, error: failed });
+      }
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import { existsSync } from 'node:fs';
+import { KubeConfig } from '@kubernetes/client-node';
+import { AppError, toAppError } from '../lib/errors.ts';
+import type { Credentials } from './transport.ts';
+
+/** Milliseconds that read credentials stay good: bound tokens rotate under us, and client-node reads them at load. */
+const FRESH_MS = 30_000;
+
+function load(kubeconfig: string | undefined): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    if (kubeconfig) {
+      if (!existsSync(kubeconfig)) throw new AppError('NotFound', `kubeconfig ${kubeconfig} does not exist`);
+      config.loadFromFile(kubeconfig);
+    } else config.loadFromDefault();
+  } catch (error) {
+    throw new AppError('Invalid', `cannot read the kubeconfig: ${toAppError(error).message}`, {
+      cause: error,
+    });
+  }
+  return config;
+}
+
+/** Where the cluster is and how to speak to it: the flag, else $KUBECONFIG, else in-cluster, else ~/.kube/config. */
+export class ClusterAccess {
+  readonly server: string;
+  readonly #kubeconfig: string | undefined;
+  #config: KubeConfig;
+  #cached: { credentials: Promise<Credentials>; at: number } | undefined;
+
+  constructor(kubeconfig?: string) {
+    this.#kubeconfig = kubeconfig;
+    this.#config = load(kubeconfig);
+    const cluster = this.#config.getCurrentCluster();
+    if (!cluster) {
+      throw new AppError(
+        'Invalid',
+        'no cluster in the kubeconfig: set KUBECONFIG or --kubeconfig, or try `weir local up`',
+      );
+    }
+    this.server = cluster.server;
+  }
+
+  credentials(): Promise<Credentials> {
+    const now = Date.now();
+    if (this.#cached && now - this.#cached.at < FRESH_MS) return this.#cached.credentials;
+    if (this.#cached) this.#config = load(this.#kubeconfig);
+    const credentials = credentialsOf(this.#config);
+    this.#cached = { credentials, at: now };
+    credentials.catch(() => {
+      this.#cached = undefined;
+    });
+    return credentials;
+  }
+
+  /** Called on 401: the next request reads everything again. */
+  forget(): void {
+    if (this.#cached) this.#cached.at = 0;
+  }
+}
+
+/** client-node does TLS files, tokens and exec plug-ins; only what it says is carried into our requests. */
+async function credentialsOf(config: KubeConfig): Promise<Credentials> {
+  const options: { headers?: Record<string, string>; auth?: string } & Credentials['tls'] = { headers: {} };
+  await config.applyToHTTPSOptions(options as Parameters<KubeConfig['applyToHTTPSOptions']>[0]);
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(options.headers ?? {}))
+    headers[name.toLowerCase()] = String(value);
+  if (options.auth && !headers.authorization) {
+    headers.authorization = `Basic ${Buffer.from(options.auth).toString('base64')}`;
+  }
+  const { ca, cert, key, rejectUnauthorized, servername } = options;
+  const given = Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(
+    ([, value]) => value !== undefined,
+  );
+  return { headers, tls: Object.fromEntries(given) };
+}

@@ -1,0 +1,165 @@
+import { kinds } from '../api/kinds.ts';
+import type { KubeObject } from '../api/meta.ts';
+import { type Clock, systemClock } from '../lib/clock.ts';
+import { isCode } from '../lib/errors.ts';
+import type { Logger } from '../lib/log.ts';
+import type { KubeClient } from './types.ts';
+
+export interface LeaderElectionOptions {
+  client: KubeClient;
+  namespace: string;
+  name: string;
+  /** Unique per process: usually the pod's name and a random part. */
+  identity: string;
+  log: Logger;
+  clock?: Clock;
+  /** Milliseconds; client-go's defaults. */
+  leaseDuration?: number;
+  renewDeadline?: number;
+  retryPeriod?: number;
+}
+
+interface LeaseSpec {
+  holderIdentity?: string;
+  leaseDurationSeconds?: number;
+  acquireTime?: string;
+  renewTime?: string;
+  leaseTransitions?: number;
+}
+
+interface LeaseObject extends KubeObject {
+  spec?: LeaseSpec;
+}
+
+/**
+ * Leader election on a Lease (coordination.k8s.io/v1), safe under clock skew: another holder's lease counts from when *we*
+ * last saw it change. `run` leads until the lease is lost or `signal` aborts; the signal it hands out ends before another can
+ * lead, because renewDeadline < leaseDuration.
+ */
+export class LeaderElection {
+  readonly #options: Required<Omit<LeaderElectionOptions, 'clock'>> & { clock: Clock };
+  #observed: { spec: string; at: number } | undefined;
+  #leading = false;
+
+  constructor(options: LeaderElectionOptions) {
+    this.#options = {
+      clock: systemClock,
+      leaseDuration: 15_000,
+      renewDeadline: 10_000,
+      retryPeriod: 2000,
+      ...options,
+    };
+  }
+
+  get leading(): boolean {
+    return this.#leading;
+  }
+
+  /** Waits to become leader, runs `lead`, and resolves when leading has ended. Gives the lease back when stopped. */
+  async run(signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { clock, log, retryPeriod, identity } = this.#options;
+    while (!signal.aborted) {
+      if (await this.#try(signal)) break;
+      await clock.sleep(retryPeriod * (0.5 + Math.random() / 2), signal).catch(() => {});
+    }
+    if (signal.aborted) return;
+    log.info({ identity }, 'became leader');
+    this.#leading = true;
+    const lost = new AbortController();
+    const leading = AbortSignal.any([signal, lost.signal]);
+    const work = lead(leading).finally(() => lost.abort());
+    await this.#renew(leading);
+    this.#leading = false;
+    lost.abort();
+    try {
+      await work;
+    } finally {
+      if (signal.aborted) await this.#release();
+    }
+  }
+
+  async #renew(signal: AbortSignal): Promise<void> {
+    const { clock, renewDeadline, retryPeriod, log } = this.#options;
+    let renewed = clock.now();
+    while (!signal.aborted) {
+      await clock.sleep(retryPeriod, signal).catch(() => {});
+      if (signal.aborted) return;
+      // A server that neither answers nor refuses must not keep us past the deadline.
+      const bounded = AbortSignal.any([
+        signal,
+        AbortSignal.timeout(Math.max(1, renewed + renewDeadline - clock.now())),
+      ]);
+      if (await this.#try(bounded)) renewed = clock.now();
+      else if (clock.now() - renewed >= renewDeadline) {
+        log.error('lost the lease');
+        return;
+      }
+    }
+  }
+
+  /** One attempt to take or renew; false when another holds it or the server could not be asked. */
+  async #try(signal: AbortSignal): Promise<boolean> {
+    const { client, namespace, name, identity, leaseDuration, clock, log } = this.#options;
+    const now = new Date(clock.now()).toISOString().replace('Z', '000Z');
+    try {
+      const lease = await client.find<LeaseObject>(kinds.Lease, namespace, name, signal);
+      const fresh: LeaseSpec = {
+        holderIdentity: identity,
+        leaseDurationSeconds: Math.max(1, Math.round(leaseDuration / 1000)),
+        acquireTime: now,
+        renewTime: now,
+        leaseTransitions: 0,
+      };
+      if (!lease) {
+        await client.create<LeaseObject>(
+          kinds.Lease,
+          { metadata: { name, namespace }, spec: fresh },
+          { signal },
+        );
+        return true;
+      }
+      const spec = lease.spec ?? {};
+      const text = JSON.stringify(spec);
+      if (this.#observed?.spec !== text) this.#observed = { spec: text, at: clock.now() };
+      const held =
+        spec.holderIdentity !== undefined && spec.holderIdentity !== '' && spec.holderIdentity !== identity;
+      const duration = (spec.leaseDurationSeconds ?? 15) * 1000;
+      if (held && clock.now() - this.#observed.at < duration) return false;
+      const mine = spec.holderIdentity === identity;
+      await client.replace<LeaseObject>(
+        kinds.Lease,
+        {
+          ...lease,
+          spec: {
+            ...fresh,
+            acquireTime: mine ? (spec.acquireTime ?? now) : now,
+            leaseTransitions: (spec.leaseTransitions ?? 0) + (mine ? 0 : 1),
+          },
+        },
+        { signal },
+      );
+      return true;
+    } catch (error) {
+      // Somebody else was quicker: look again next time.
+      if (!isCode(error, 'Conflict', 'AlreadyExists') && !signal.aborted)
+        log.warn({ error }, 'lease not renewed');
+      return false;
+    }
+  }
+
+  /** Lets the next one lead at once. */
+  async #release(): Promise<void> {
+    const { client, namespace, name, identity, log } = this.#options;
+    try {
+      const lease = await client.find<LeaseObject>(kinds.Lease, namespace, name, AbortSignal.timeout(2000));
+      if (lease?.spec?.holderIdentity !== identity) return;
+      await client.replace<LeaseObject>(
+        kinds.Lease,
+        { ...lease, spec: { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1 } },
+        { signal: AbortSignal.timeout(2000) },
+      );
+    } catch (error) {
+      log.warn({ error }, 'lease not given back');
+    }
+  }
+}
