@@ -5,6 +5,7 @@ import type { TrafficSplit } from '../api/traffic-split.ts';
 import type { AdmissionHandler } from '../controller/admission.ts';
 import { EventRecorder, Informer, type KubeClient } from '../kube/index.ts';
 import { systemClock } from '../lib/clock.ts';
+import { AppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { Catalog } from './discovery/catalog.ts';
 import { ClusterIndex } from './discovery/cluster-index.ts';
@@ -58,6 +59,14 @@ export interface ControlPlaneStats {
   certificatesRefused: number;
   trustNamespaces: number;
 }
+
+/** Rejects when the signal aborts: what is waited for may never come then. */
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    const fail = () => reject(new AppError('Aborted', 'stopped before the caches were filled'));
+    if (signal.aborted) fail();
+    else signal.addEventListener('abort', fail, { once: true });
+  });
 
 /** Starts identity and discovery against one cluster; resolves when the caches are filled and the port is open. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
@@ -169,7 +178,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     );
 
   // Before the caches are full, a Service that exists would look as if it did not.
-  await Promise.all(informers.map(({ synced }) => synced));
+  await Promise.race([Promise.all(informers.map(({ synced }) => synced)), aborted(signal)]);
   catalog.flush();
   const verify = tokenReviewer(client);
   server = new DiscoveryServer({

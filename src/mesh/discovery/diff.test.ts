@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { applyChanges, diffDestination } from './diff.ts';
+import { applyChanges } from './client/apply.ts';
+import { diffDestination } from './diff.ts';
 import type { Backend, Destination } from './model.ts';
 
 const sorted = <T>(items: T[], key: (item: T) => string): T[] =>

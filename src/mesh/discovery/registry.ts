@@ -58,7 +58,8 @@ export class SessionRegistry {
   open(sink: FrameSink, owner: SessionOwner, id: string | undefined): Session {
     const now = this.#clock.now();
     const known = id === undefined ? undefined : this.#sessions.get(id);
-    const resumed = known !== undefined && known.owner.identity === owner.identity;
+    // A session that never said what it follows has nothing to continue, and the proxy may have lost that request.
+    const resumed = known !== undefined && known.owner.identity === owner.identity && known.introduced;
     const session = resumed ? known : new Session(randomUUID(), owner, this.#catalog, now);
     if (!resumed) {
       // One proxy per pod: what an earlier life of it followed is history.
