@@ -1,0 +1,161 @@
+import { Command, Option } from 'commander';
+import { PrometheusDriver } from 'prometheus-query';
+import { kinds } from '../api/kinds.ts';
+import type { KubeObject } from '../api/meta.ts';
+import { METRICS_SERVICE, SYSTEM_NAMESPACE } from '../api/names.ts';
+import { connect } from '../kube/index.ts';
+import type { KubeClient } from '../kube/types.ts';
+import { systemClock } from '../lib/clock.ts';
+import { parseDuration } from '../lib/duration.ts';
+import { AppError, isCode, toAppError } from '../lib/errors.ts';
+import {
+  buildRows,
+  countPods,
+  groupLabels,
+  type Measured,
+  rowKey,
+  type StatKind,
+  type StatQuery,
+  type StatRow,
+  type StatScope,
+  statQueries,
+} from './stat/rows.ts';
+import { statTable } from './stat/view.ts';
+
+interface Flags {
+  namespace: string;
+  allNamespaces: boolean;
+  byRevision: boolean;
+  window: string;
+  watch: boolean;
+  output: 'table' | 'json';
+  prometheusUrl?: string;
+  kubeconfig?: string;
+}
+
+const KINDS: Record<string, StatKind> = {
+  deploy: 'deploy',
+  deployment: 'deploy',
+  deployments: 'deploy',
+  svc: 'svc',
+  service: 'svc',
+  services: 'svc',
+  po: 'pod',
+  pod: 'pod',
+  pods: 'pod',
+};
+
+export function command(): Command {
+  return new Command('stat')
+    .summary('success rate, requests per second and latency by workload and revision')
+    .description(
+      'Traffic of workloads as their proxies saw it: of deployments and pods what came in, of services what callers in the\nmesh sent to them.',
+    )
+    .argument('<kind>', 'deploy, svc or pod')
+    .argument('[name]', 'only this one')
+    .option('-n, --namespace <name>', 'namespace', 'default')
+    .option('-A, --all-namespaces', 'all namespaces', false)
+    .option('--by-revision', 'a row per revision (pod-template-hash)', false)
+    .option('-w, --window <duration>', 'what rates and latencies cover', '1m')
+    .option('--watch', 'again every two seconds, until Ctrl-C', false)
+    .addOption(new Option('-o, --output <format>', 'output').choices(['table', 'json']).default('table'))
+    .option('--prometheus-url <url>', "default: the address of Weir's metrics store")
+    .option('--kubeconfig <file>', 'default: $KUBECONFIG, in-cluster, ~/.kube/config')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weir stat deploy -n shop\n  weir stat svc web -n shop --by-revision --watch\n  weir stat pod -A -o json',
+    )
+    .action(run);
+}
+
+async function run(kindText: string, name: string | undefined, flags: Flags): Promise<void> {
+  const kind = KINDS[kindText];
+  if (!kind) throw new AppError('Invalid', `"${kindText}" has no statistics: ask for deploy, svc or pod`);
+  parseDuration(flags.window);
+  const scope: StatScope = {
+    kind,
+    name,
+    namespace: flags.allNamespaces ? undefined : flags.namespace,
+    byRevision: flags.byRevision,
+    window: flags.window,
+  };
+  const client = await connect({ kubeconfig: flags.kubeconfig });
+  const url = flags.prometheusUrl ?? (await discover(client));
+  const stopped = new AbortController();
+  if (flags.watch) process.once('SIGINT', () => stopped.abort());
+  do {
+    const rows = await collect(scope, client, url);
+    print(rows, scope, flags);
+    if (!flags.watch) break;
+    await systemClock.sleep(2000, stopped.signal).catch(() => undefined);
+  } while (!stopped.signal.aborted);
+}
+
+function print(rows: StatRow[], scope: StatScope, flags: Flags): void {
+  if (flags.output === 'json') {
+    process.stdout.write(`${JSON.stringify(rows, null, flags.watch ? undefined : 2)}\n`);
+    return;
+  }
+  if (flags.watch && process.stdout.isTTY) process.stdout.write('\u001b[H\u001b[2J');
+  if (rows.length === 0) {
+    const where = scope.namespace === undefined ? 'any namespace' : `namespace ${scope.namespace}`;
+    process.stderr.write(`Nothing to show in ${where}: is anything meshed there? Try -A, or weir check.\n`);
+    return;
+  }
+  process.stdout.write(
+    statTable(rows, { namespaces: scope.namespace === undefined, revisions: scope.byRevision }),
+  );
+}
+
+/** The metrics store's own address, which is reachable on the local cluster and from inside any cluster. */
+async function discover(client: KubeClient): Promise<string> {
+  const service = await client.find<KubeObject>(kinds.Service, SYSTEM_NAMESPACE, METRICS_SERVICE);
+  const spec = service?.spec as { clusterIP?: string; ports?: { port: number }[] } | undefined;
+  const address = spec?.clusterIP;
+  if (!address || address === 'None') {
+    throw new AppError(
+      'NotFound',
+      `there is no Service ${METRICS_SERVICE} in namespace ${SYSTEM_NAMESPACE}: install Weir, or name your Prometheus with --prometheus-url`,
+    );
+  }
+  return `http://${address.includes(':') ? `[${address}]` : address}:${spec.ports?.[0]?.port ?? 9090}`;
+}
+
+async function collect(scope: StatScope, client: KubeClient, url: string): Promise<StatRow[]> {
+  const queries = Object.entries(statQueries(scope)) as [StatQuery, string][];
+  const [pods, services, ...results] = await Promise.all([
+    client.list<KubeObject>(kinds.Pod, scope.namespace),
+    scope.kind === 'svc' ? client.list<KubeObject>(kinds.Service, scope.namespace) : { items: [] },
+    ...queries.map(async ([name, query]) => [name, await measure(url, query, groupLabels(scope))] as const),
+  ]);
+  const measured = Object.fromEntries(results) as Record<StatQuery, Measured>;
+  return buildRows(scope, measured, countPods(scope, pods.items, services.items));
+}
+
+/** Every row of an instant query, by its labels. */
+export async function measure(url: string, query: string, by: readonly string[]): Promise<Measured> {
+  const driver = new PrometheusDriver({
+    endpoint: url,
+    timeout: 5000,
+    // Prometheus is a neighbour: never through the environment's proxy.
+    requestInterceptor: { onFulfilled: (config) => ({ ...config, proxy: false }) },
+  });
+  try {
+    const { result } = await driver.instantQuery(query);
+    return new Map(
+      (result as { metric: { labels: Record<string, string> }; value: { value: number } }[]).map((row) => {
+        const [namespace = '', name = '', revision] = by.map((label) => row.metric.labels[label] ?? '');
+        return [rowKey(namespace, name, revision), Number(row.value.value)];
+      }),
+    );
+  } catch (thrown) {
+    const error = toAppError(thrown, 'Unavailable');
+    if (isCode(error, 'Aborted')) throw error;
+    const { port } = new URL(url);
+    throw new AppError(
+      'Unavailable',
+      `Prometheus at ${url} did not answer (${error.message}): from outside the cluster, run "kubectl -n ${SYSTEM_NAMESPACE} port-forward svc/${METRICS_SERVICE} ${port || 9090}" and add --prometheus-url http://127.0.0.1:${port || 9090}`,
+      { cause: thrown },
+    );
+  }
+}
