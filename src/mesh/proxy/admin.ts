@@ -17,7 +17,13 @@ export interface AdminServer {
   close(): void;
 }
 
-export async function startAdmin({ listen, host, proxy, ready, shutdown }: AdminOptions): Promise<AdminServer> {
+export async function startAdmin({
+  listen,
+  host,
+  proxy,
+  ready,
+  shutdown,
+}: AdminOptions): Promise<AdminServer> {
   const server: Server = createServer((request, response) => {
     const answer = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
       response.writeHead(status, { 'content-type': type });
@@ -27,7 +33,8 @@ export async function startAdmin({ listen, host, proxy, ready, shutdown }: Admin
     if (path === '/shutdown') {
       if (request.method !== 'POST') return answer(405, 'use POST\n');
       // Within the pod only: whoever shares its loopback could stop it anyway.
-      if (!local(request.socket.remoteAddress, request.socket.localAddress)) return answer(403, 'from this pod only\n');
+      if (!local(request.socket.remoteAddress, request.socket.localAddress))
+        return answer(403, 'from this pod only\n');
       answer(200, 'draining\n');
       return shutdown();
     }

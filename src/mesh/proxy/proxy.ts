@@ -53,7 +53,12 @@ export class Proxy {
       runtime,
       direction,
       lease,
-      listen: { host, port, tls: inbound ? entry.tls : 'off', handshakeTimeout: runtime.limits.handshakeTimeout },
+      listen: {
+        host,
+        port,
+        tls: inbound ? entry.tls : 'off',
+        handshakeTimeout: runtime.limits.handshakeTimeout,
+      },
       destination: inbound ? inboundDestination(entry) : this.#destination(entry.destination),
     });
     try {
@@ -78,7 +83,8 @@ export class Proxy {
    * before, which is what an acknowledgement promises.
    */
   route(key: string, destination: Destination | undefined): void {
-    for (const stack of this.#byDestination.get(key) ?? []) stack.update(destination ?? emptyDestination(key));
+    for (const stack of this.#byDestination.get(key) ?? [])
+      stack.update(destination ?? emptyDestination(key));
   }
 
   /** Takes over destinations and policies of a new file; listeners, identity and limits need a restart. */

@@ -163,8 +163,11 @@ export class HttpSession implements ConnectionHandler {
     this.#method = method;
     if (head.chunked) this.#requestBody.start('chunked');
     else this.#requestBody.start('length', Math.max(0, head.contentLength));
-    const bodyEnd = this.#requestBody.done ? head.end : this.#requestBody.advance(input, head.end, input.length);
-    this.#input = bodyEnd >= 0 && bodyEnd < input.length ? this.connection.keep(input.subarray(bodyEnd)) : undefined;
+    const bodyEnd = this.#requestBody.done
+      ? head.end
+      : this.#requestBody.advance(input, head.end, input.length);
+    this.#input =
+      bodyEnd >= 0 && bodyEnd < input.length ? this.connection.keep(input.subarray(bodyEnd)) : undefined;
     const table = this.#stack.table;
     this.#table = table;
     this.#series = this.#stack.series(this.connection) ?? table.orphan;
@@ -177,7 +180,10 @@ export class HttpSession implements ConnectionHandler {
     const [message, rest] = forwardHead(head, input, bodyEnd, insert);
     this.#message = this.connection.keep(rest ? Buffer.concat([message, rest]) : message);
     this.#replayable =
-      this.#requestBody.done && IDEMPOTENT.has(method) && message.length <= runtime.limits.replay && !this.#upgrade;
+      this.#requestBody.done &&
+      IDEMPOTENT.has(method) &&
+      message.length <= runtime.limits.replay &&
+      !this.#upgrade;
     runtime.inFlight += 1;
     if (runtime.inFlight > runtime.limits.inFlight) {
       return this.#fail('overload', 'too many requests in flight; scale out or raise limits.inFlight');
@@ -394,7 +400,8 @@ export class HttpSession implements ConnectionHandler {
       this.#connects += 1;
       this.#tried ??= new Set();
       this.#tried.add(endpoint);
-      if (this.#connects < MAX_CONNECTS && pickableLeft(this.#backend!, this.#tried)) return this.#dispatch(false);
+      if (this.#connects < MAX_CONNECTS && pickableLeft(this.#backend!, this.#tried))
+        return this.#dispatch(false);
       return this.#fail('connect', error?.message ?? 'connection timed out');
     }
     const unanswered = !upstream.answered && this.#replayable && this.#message !== undefined;
@@ -437,7 +444,10 @@ export class HttpSession implements ConnectionHandler {
 
   #tunnel(upstream: Upstream, buffer: Buffer, head: Head): void {
     const [bytes] = forwardHead(head, buffer, buffer.length, head.status === 101 ? UPGRADE : undefined);
-    const whole = Buffer.concat([bytes, buffer.length - head.end > 16_384 ? buffer.subarray(head.end) : Buffer.alloc(0)]);
+    const whole = Buffer.concat([
+      bytes,
+      buffer.length - head.end > 16_384 ? buffer.subarray(head.end) : Buffer.alloc(0),
+    ]);
     this.#series.response(head.status, false, this.#runtime.now() - this.#started);
     this.#detach(upstream);
     upstream.detach();
@@ -450,8 +460,12 @@ export class HttpSession implements ConnectionHandler {
     this.#write(whole);
     if (early) upstream.connection.write(early);
     const { accepted } = this.#stack;
-    new Tunnel(this.#runtime, this.connection, upstream.connection, { client: accepted, server: upstream.endpoint.tcp }, () =>
-      this.#stack.closed(this, true),
+    new Tunnel(
+      this.#runtime,
+      this.connection,
+      upstream.connection,
+      { client: accepted, server: upstream.endpoint.tcp },
+      () => this.#stack.closed(this, true),
     );
     if (this.#ended) upstream.connection.end();
   }

@@ -2,10 +2,10 @@
 import type { Destination } from '../discovery/model.ts';
 import { detectProtocol } from './accept.ts';
 import type { HttpSeries, TcpSeries } from './metrics/series.ts';
+import { OpaqueSession } from './opaque.ts';
 import type { Runtime } from './runtime.ts';
 import { HttpSession } from './session.ts';
 import { type Lease, RoutingTable } from './table.ts';
-import { OpaqueSession } from './opaque.ts';
 import type { Connection, ConnectionHandler, Listener, ListenOptions } from './transport/types.ts';
 
 export interface StackOptions {
@@ -46,7 +46,9 @@ export class Stack {
   }
 
   async start(): Promise<number> {
-    this.#listener = await this.runtime.transport.listen(this.#listen, (connection) => this.#accept(connection));
+    this.#listener = await this.runtime.transport.listen(this.#listen, (connection) =>
+      this.#accept(connection),
+    );
     return this.#listener.port;
   }
 

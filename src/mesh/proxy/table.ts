@@ -50,7 +50,12 @@ export class RoutingTable {
     const base: Labels =
       direction === 'inbound'
         ? { direction, authority: destination.key }
-        : { direction, authority: destination.key, dst_namespace: destination.namespace, dst_service: service };
+        : {
+            direction,
+            authority: destination.key,
+            dst_namespace: destination.namespace,
+            dst_service: service,
+          };
     const named = (labels: Labels) => (direction === 'inbound' ? {} : labels);
     this.orphan = runtime.metrics.http({ ...base, tls: 'false' });
     this.backends = destination.backends.map((backend) => ({
@@ -69,7 +74,8 @@ export class RoutingTable {
         if (destination.split) http.refine();
         const tcp = runtime.metrics.tcp({ ...labels, peer: 'dst' });
         const id = `${backend.name} ${endpoint.address} ${endpoint.identity ?? ''}`;
-        const state = known.get(id) ?? new EndpointState(runtime, id, endpoint.address, endpoint.identity, http, tcp);
+        const state =
+          known.get(id) ?? new EndpointState(runtime, id, endpoint.address, endpoint.identity, http, tcp);
         known.delete(id);
         state.http = http;
         state.tcp = tcp;

@@ -1,7 +1,7 @@
+import type { TcpSeries } from './metrics/series.ts';
 import type { Runtime } from './runtime.ts';
 import type { Deadline } from './timers.ts';
 import type { Connection, ConnectionHandler } from './transport/types.ts';
-import type { TcpSeries } from './metrics/series.ts';
 
 /** Two connections joined: bytes both ways with back-pressure, half-close kept, an idle deadline for both. */
 export class Tunnel {

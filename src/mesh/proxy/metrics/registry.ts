@@ -45,7 +45,8 @@ export class ProxyMetrics {
     let text = labelText({ ...labels, ...this.#own });
     const known = family.get(text);
     if (known) return known;
-    if (family.size >= this.#cap) text = labelText({ direction: labels.direction, overflow: 'true', ...this.#own });
+    if (family.size >= this.#cap)
+      text = labelText({ direction: labels.direction, overflow: 'true', ...this.#own });
     let series = family.get(text);
     if (!series) {
       series = create(text);
@@ -70,7 +71,11 @@ export class ProxyMetrics {
     for (const series of http) {
       exposeHistogram('response_latency_ms', series, LATENCY_BOUNDS, series.latency, line);
     }
-    family('weir_response_latency_ms', 'histogram', 'The same in fine buckets, for destinations with a split.');
+    family(
+      'weir_response_latency_ms',
+      'histogram',
+      'The same in fine buckets, for destinations with a split.',
+    );
     for (const series of http) {
       if (series.fine) exposeHistogram('weir_response_latency_ms', series, FINE_BOUNDS, series.fine, line);
     }
@@ -92,12 +97,16 @@ export class ProxyMetrics {
       for (const series of tcp) line(name, series.labels, value(series));
     }
     family('weir_proxy_errors_total', 'counter', 'Errors the proxy answered itself, by cause.');
-    for (const [cause, count] of this.causes) line('weir_proxy_errors_total', labelText({ cause, ...this.#own }), count);
+    for (const [cause, count] of this.causes)
+      line('weir_proxy_errors_total', labelText({ cause, ...this.#own }), count);
     const memory = process.memoryUsage();
     const cpu = process.cpuUsage();
     out.push('# TYPE process_start_time_seconds gauge', `process_start_time_seconds ${this.#started}`);
     out.push('# TYPE process_resident_memory_bytes gauge', `process_resident_memory_bytes ${memory.rss}`);
-    out.push('# TYPE process_cpu_seconds_total counter', `process_cpu_seconds_total ${(cpu.user + cpu.system) / 1e6}`);
+    out.push(
+      '# TYPE process_cpu_seconds_total counter',
+      `process_cpu_seconds_total ${(cpu.user + cpu.system) / 1e6}`,
+    );
     return `${out.join('\n')}\n`;
   }
 }

@@ -1,6 +1,7 @@
 /** The transport on node:net and node:tls: every platform. */
 import net from 'node:net';
 import tls from 'node:tls';
+import { serverName, spiffeIds } from './spiffe.ts';
 import type {
   Connection,
   ConnectionHandler,
@@ -10,7 +11,6 @@ import type {
   ListenOptions,
   Transport,
 } from './types.ts';
-import { spiffeIds, serverName } from './spiffe.ts';
 
 const nothing: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 
