@@ -1,0 +1,81 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { runProcess } from '../controller/process.ts';
+import { connect } from '../kube/index.ts';
+import { systemClock } from '../lib/clock.ts';
+import { runApiServer } from '../local/apiserver/index.ts';
+import { NodeAgent } from '../local/node/index.ts';
+import { followSupervisor } from '../local/supervisor/follow.ts';
+import { runWorkloads } from '../local/workloads/index.ts';
+
+interface ProcessOptions {
+  dir: string;
+  prefix: string;
+}
+
+/** The kubeconfig that the API server writes for a component; waits for it, since all of them start at once. */
+async function kubeconfigOf(dir: string, user: string, signal: AbortSignal): Promise<string> {
+  const file = join(dir, user === 'admin' ? 'kubeconfig' : `kubeconfig.${user}`);
+  while (!existsSync(file)) await systemClock.sleep(10, signal);
+  return file;
+}
+
+/** What the supervisor starts, one process each. */
+export function processCommands(): Command[] {
+  const process = (name: string, description: string) =>
+    new Command(name)
+      .description(description)
+      .requiredOption('--dir <dir>', 'state directory of the cluster')
+      .requiredOption('--prefix <octets>', 'first two octets of its addresses');
+
+  const apiserver = process('apiserver', 'the API server')
+    .option('--port <port>', 'where it listens', '6443')
+    .action(({ dir, prefix, port }: ProcessOptions & { port: string }) => {
+      followSupervisor();
+      return runProcess('apiserver', (signal, log) =>
+        runApiServer({
+          dir,
+          host: `${prefix}.0.1`,
+          port: Number(port),
+          serviceCidr: `${prefix}.240.0/20`,
+          podsDir: join(dir, 'pods'),
+          log,
+          signal,
+        }),
+      );
+    });
+
+  const workloads = process('workloads', 'Deployment, ReplicaSet, EndpointSlice and garbage collection').action(
+    ({ dir }: ProcessOptions) => {
+      followSupervisor();
+      return runProcess('workloads', async (signal, log) => {
+        const kubeconfig = await kubeconfigOf(dir, 'controller-manager', signal);
+        await runWorkloads({ client: await connect({ kubeconfig }), log, signal });
+      });
+    },
+  );
+
+  const node = process('node', 'runs pods as processes').action(({ dir, prefix }: ProcessOptions) => {
+    followSupervisor();
+    return runProcess('node', async (signal, log) => {
+      const kubeconfig = await kubeconfigOf(dir, 'node', signal);
+      await new NodeAgent({ client: await connect({ kubeconfig }), kubeconfig, dir, prefix, log }).run(signal);
+    });
+  });
+
+  const exec = new Command('exec')
+    .description('runs another weir command that ends with its supervisor')
+    .argument('<command...>')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async () => {
+      followSupervisor();
+      const argv = globalThis.process.argv;
+      const { main } = await import('./program.ts');
+      await main(argv.slice(argv.indexOf('exec') + 1));
+    });
+
+  return [apiserver, workloads, node, exec];
+}
