@@ -8,8 +8,7 @@ import type { KubeClient } from '../kube/types.ts';
 import { systemClock } from '../lib/clock.ts';
 import { AppError, toAppError } from '../lib/errors.ts';
 import { findEntries } from '../local/node/entry.ts';
-import { startLocalCluster } from '../local/supervisor/index.ts';
-import { type SupervisedAgent, superviseAgent } from './demo/agent.ts';
+import { type LocalCluster, startLocalCluster } from '../local/supervisor/index.ts';
 import { listenersOf, processesOf, stillOpen } from './demo/leftovers.ts';
 import { type LoadReport, Observer } from './demo/observe.ts';
 import { ShopRepository } from './demo/shop.ts';
@@ -77,20 +76,17 @@ async function demo(
     outcomes: [],
   };
   let finished = false;
-  let cluster: Awaited<ReturnType<typeof startLocalCluster>> | undefined;
-  let agent: SupervisedAgent | undefined;
+  let cluster: LocalCluster | undefined;
   const watching = new AbortController();
   let watched: Promise<void> = Promise.resolve();
   try {
     view.say('Starting a cluster on this machine …');
-    cluster = await startLocalCluster({ dir: join(directory, 'cluster') });
+    cluster = await startLocalCluster({ dir: join(directory, 'cluster'), quiet: true, signal });
     const { kubeconfig } = cluster;
     const client = await connect({ kubeconfig });
     const shop = new ShopRepository(join(directory, 'shop'), join(findEntries().root, 'examples/shop'));
     shop.begin();
-    agent = superviseAgent({ kubeconfig, repository: shop.directory, directory }, (line) =>
-      view.say(`git: ${line}`),
-    );
+    cluster.add({ name: 'gitops', args: ['gitops', '--repo', shop.directory, '--name', 'demo'] });
     view.say(`Installing Weir …  (look around:  KUBECONFIG=${kubeconfig} kubectl get rollouts -A -w)`);
     await installWeir(client, { profile: 'local', wait: false, signal });
     await meshReady(client, signal);
@@ -145,7 +141,6 @@ async function demo(
     await watched;
     view.end();
     const listening = listenersOf(processesOf(directory));
-    await agent?.stop();
     await cluster?.stop();
     report.leftoverProcesses = processesOf(directory).length;
     report.leftoverPorts = stillOpen(listening).length;
