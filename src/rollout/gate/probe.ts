@@ -1,0 +1,43 @@
+import { kinds } from '../../api/kinds.ts';
+import type { KubeClient } from '../../kube/types.ts';
+import { toAppError } from '../../lib/errors.ts';
+import type { GateProbe } from '../machine/types.ts';
+import type { Deployment } from '../objects.ts';
+
+const TRIES = 3;
+
+/**
+ * Does the gate hold? Three dry runs in a row that change the template and ask for paused: false must come back paused:
+ * for a few milliseconds after the gate's data was written, some API servers do not know it yet.
+ */
+export async function probeGate(
+  client: KubeClient,
+  namespace: string,
+  name: string,
+  now: () => number,
+  signal: AbortSignal,
+): Promise<GateProbe> {
+  try {
+    for (let attempt = 1; attempt <= TRIES; attempt += 1) {
+      const annotations = { 'weir.dev/gate-probe': `${now()}-${attempt}` };
+      const answer = await client.patch<Deployment>(
+        kinds.Deployment,
+        namespace,
+        name,
+        { type: 'merge', body: { spec: { paused: false, template: { metadata: { annotations } } } } },
+        { fieldManager: 'weir-gate-probe', dryRun: true, signal },
+      );
+      if (answer.spec.paused !== true) {
+        return {
+          at: now(),
+          holds: false,
+          message: `a changed template of Deployment ${name} would start at once: the gate's admission policies or webhook are not in force; run \`weir check\``,
+        };
+      }
+    }
+    return { at: now(), holds: true, message: `a changed template of Deployment ${name} is held` };
+  } catch (thrown) {
+    const { code, message } = toAppError(thrown);
+    return { at: now(), holds: false, message: `the gate could not be tried (${code}): ${message}` };
+  }
+}

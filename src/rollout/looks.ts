@@ -1,0 +1,66 @@
+import type { Judge, RevisionRef } from '../analysis/ports.ts';
+import type { AnalysisSpec } from '../api/rollout.ts';
+import { type Clock, systemClock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { EffectOf } from './effects/context.ts';
+import type { Look } from './machine/types.ts';
+
+/** The judge's looks, beside the reconcile loop: at most one at a time for a Rollout, its outcome kept until read. */
+export class Looks {
+  readonly #judge: Judge;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #done: (key: string) => void;
+  readonly #last = new Map<string, Look>();
+  readonly #running = new Map<string, { id: string; stop: AbortController }>();
+
+  constructor(options: { judge: Judge; log: Logger; done: (key: string) => void; clock?: Clock }) {
+    this.#judge = options.judge;
+    this.#log = options.log;
+    this.#done = options.done;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  last(key: string): Look | undefined {
+    return this.#last.get(key);
+  }
+
+  start(key: string, effect: EffectOf<'look'>, spec: AnalysisSpec, revisions: RevisionRef): void {
+    const running = this.#running.get(key);
+    if (running?.id === effect.id) return;
+    const last = this.#last.get(key);
+    if (last?.id === effect.id && last.at >= effect.after) return;
+    running?.stop.abort();
+    const stop = new AbortController();
+    this.#running.set(key, { id: effect.id, stop });
+    const at = this.#clock.now();
+    this.#judge
+      .look(
+        {
+          spec: { ...spec, minRequests: effect.minRequests },
+          revisions,
+          now: at,
+          stepStartedAt: effect.stepStartedAt,
+          runStartedAt: effect.runStartedAt,
+          memory: effect.memory,
+        },
+        AbortSignal.any([stop.signal, AbortSignal.timeout(30_000)]),
+      )
+      .then((verdict) => {
+        if (!stop.signal.aborted) this.#last.set(key, { id: effect.id, at, verdict });
+      })
+      .catch((error: unknown) => {
+        if (!stop.signal.aborted) this.#log.warn({ rollout: key, error }, 'a look at the metrics failed');
+      })
+      .finally(() => {
+        if (this.#running.get(key)?.stop === stop) this.#running.delete(key);
+        if (!stop.signal.aborted) this.#done(key);
+      });
+  }
+
+  forget(key: string): void {
+    this.#running.get(key)?.stop.abort();
+    this.#running.delete(key);
+    this.#last.delete(key);
+  }
+}

@@ -1,0 +1,92 @@
+import type { z } from 'zod';
+import { type Rollout, type RolloutSpec, rolloutSpecSchema } from '../api/rollout.ts';
+import type { Observation } from './machine/types.ts';
+import type { Service } from './objects.ts';
+import { windowProblems } from './windows.ts';
+
+export interface Problem {
+  reason: string;
+  message: string;
+}
+
+/** The spec with every default, or the first things to correct, each with its field. */
+export function parseSpec(rollout: Rollout): { spec: RolloutSpec } | { problem: Problem } {
+  const parsed = rolloutSpecSchema.safeParse(rollout.spec);
+  if (!parsed.success) {
+    const message = parsed.error.issues
+      .slice(0, 5)
+      .map((issue: z.core.$ZodIssue) => `${fieldOf(['spec', ...issue.path])}: ${issue.message}`)
+      .join('; ');
+    return { problem: { reason: 'InvalidSpec', message } };
+  }
+  const problems = windowProblems(parsed.data);
+  if (problems.length > 0) {
+    const message = problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');
+    return { problem: { reason: 'InvalidSpec', message } };
+  }
+  const { apiVersion, kind, name } = parsed.data.targetRef;
+  if (apiVersion !== 'apps/v1' || kind !== 'Deployment') {
+    return {
+      problem: {
+        reason: 'UnsupportedTarget',
+        message: `spec.targetRef: ${kind} ${name} (${apiVersion}) cannot be rolled out by this version, which serves apps/v1 Deployment only: StatefulSets and DaemonSets replace pods in place, so there is nothing to hold at a gate`,
+      },
+    };
+  }
+  return { spec: parsed.data };
+}
+
+const fieldOf = (path: PropertyKey[]): string =>
+  path.reduce<string>(
+    (text, part) =>
+      typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`,
+    '',
+  );
+
+/** Two Rollouts for one Deployment: the older one has it. undefined: this one. */
+export function rivalOf(rollout: Rollout, spec: RolloutSpec, all: Iterable<Rollout>): Problem | undefined {
+  for (const other of all) {
+    if (
+      other.metadata.uid === rollout.metadata.uid ||
+      other.metadata.namespace !== rollout.metadata.namespace
+    )
+      continue;
+    const target = (other.spec as { targetRef?: { kind?: string; name?: string } } | undefined)?.targetRef;
+    if (target?.name !== spec.targetRef.name || (target.kind ?? 'Deployment') !== spec.targetRef.kind)
+      continue;
+    const mine = rollout.metadata.creationTimestamp ?? '';
+    const theirs = other.metadata.creationTimestamp ?? '';
+    if (theirs < mine || (theirs === mine && other.metadata.name < rollout.metadata.name)) {
+      return {
+        reason: 'TargetTaken',
+        message: `Deployment ${spec.targetRef.name} belongs to the older Rollout ${other.metadata.name}: delete one of the two, or point spec.targetRef elsewhere`,
+      };
+    }
+  }
+  return undefined;
+}
+
+/** What the root Service must have. Only told here: the machine works with ports as they are. */
+export function serviceProblem(
+  spec: RolloutSpec,
+  service: Service | undefined,
+  observation: Pick<Observation, 'namespace'>,
+): Problem | undefined {
+  if (!service) return undefined;
+  const { name, port } = spec.service;
+  const ports = service.spec.ports ?? [];
+  if (!ports.some((each) => each.port === port)) {
+    const has = ports.map((each) => each.port).join(', ') || 'none';
+    return {
+      reason: 'PortNotFound',
+      message: `spec.service.port: Service ${name} in namespace ${observation.namespace} has no port ${port}, only ${has}`,
+    };
+  }
+  if (!service.spec.selector || Object.keys(service.spec.selector).length === 0) {
+    return {
+      reason: 'NoSelector',
+      message: `spec.service.name: Service ${name} has no selector, so Weir cannot split what it selects: add one that selects the Deployment's pods`,
+    };
+  }
+  return undefined;
+}

@@ -1,0 +1,177 @@
+import type { Condition } from '../api/meta.ts';
+import type { RevisionStatus, RolloutStatus } from '../api/rollout.ts';
+import { canonicalJson } from '../lib/canonical.ts';
+import type { Observation, PhaseState, Result, Run } from './machine/types.ts';
+
+const revisionOf = (run: Run): RevisionStatus => ({
+  digest: run.digest,
+  replicaSet: run.replicaSet,
+  hash: run.hash,
+  images: run.images,
+  startedAt: new Date(run.startedAt).toISOString(),
+});
+
+const runOf = (phase: PhaseState): Run | undefined => ('run' in phase ? phase.run : undefined);
+
+type Draft = Omit<Condition, 'lastTransitionTime' | 'observedGeneration'>;
+
+/** Everything a person needs to understand the decision, and `machine` for the controller after a restart. */
+export function renderStatus(
+  result: Result,
+  observation: Observation,
+  previous: RolloutStatus | undefined,
+  now: number,
+): RolloutStatus {
+  const { state, message, stalled } = result;
+  const { phase, analysis } = state;
+  const run = runOf(phase);
+  const at = new Date(now).toISOString();
+  const { route } = observation;
+  return {
+    observedGeneration: observation.generation,
+    phase: phase.name,
+    message,
+    conditions: conditionsOf(result, observation).map((draft) =>
+      dated(draft, previous?.conditions, observation.generation, at),
+    ),
+    ...(state.stable ? { stable: state.stable } : {}),
+    ...(run ? { canary: revisionOf(run) } : {}),
+    ...(phase.name === 'Progressing'
+      ? {
+          step: {
+            index: Math.min(phase.step.index, result.steps - 1),
+            of: result.steps,
+            weight: result.weight,
+            since: new Date(phase.step.since).toISOString(),
+          },
+        }
+      : {}),
+    ...(route.weights
+      ? {
+          traffic: {
+            ...route.weights,
+            acknowledged: { proxies: route.acknowledged.proxies, of: route.acknowledged.of },
+            ...(route.version ? { version: route.version } : {}),
+          },
+        }
+      : {}),
+    ...(analysis
+      ? {
+          analysis: {
+            verdict: analysis.decision,
+            ...(analysis.requests === undefined ? {} : { requests: analysis.requests }),
+            ...(analysis.failedRequests === undefined ? {} : { failedRequests: analysis.failedRequests }),
+            metrics: analysis.metrics,
+          },
+        }
+      : {}),
+    history: state.history,
+    machine: state,
+  };
+}
+
+function conditionsOf(result: Result, observation: Observation): Draft[] {
+  const { state, message, stalled } = result;
+  const { name } = state.phase;
+  const resting = name === 'Healthy';
+  const failed = name === 'Failed';
+  const stuck = stalled !== undefined;
+  const probe = observation.gate.probe;
+  const last = state.last;
+  const promoted = resting || last?.outcome === 'promoted';
+  const drafts: Draft[] = [
+    {
+      type: 'Ready',
+      status: resting && !stuck ? 'True' : 'False',
+      reason: stalled?.reason ?? name,
+      message: stalled?.message ?? message,
+    },
+    {
+      type: 'Reconciling',
+      status: resting || failed || stuck ? 'False' : 'True',
+      reason: name,
+      message,
+    },
+    {
+      type: 'Stalled',
+      status: stuck || failed ? 'True' : 'False',
+      reason:
+        stalled?.reason ?? (failed && state.phase.name === 'Failed' ? state.phase.reason : 'NotStalled'),
+      message: stalled?.message ?? (failed ? message : ''),
+    },
+    {
+      type: 'Promoted',
+      status: failed ? 'False' : resting && promoted ? 'True' : 'Unknown',
+      reason: failed ? 'RolledBack' : resting ? (last?.outcome === 'promoted' ? 'Promoted' : 'Stable') : name,
+      message: last?.message ?? message,
+    },
+    {
+      type: 'Gated',
+      status: probe === undefined ? 'Unknown' : probe.holds ? 'True' : 'False',
+      reason: probe === undefined ? 'NotTried' : probe.holds ? 'GateHolds' : 'GateOpen',
+      message: probe?.message ?? 'the gate has not been tried yet',
+    },
+  ];
+  if (state.gateOpen) {
+    drafts.push({ type: 'GateOpen', status: 'True', reason: 'PastTheGate', message: state.gateOpen });
+  }
+  const judged = name === 'Progressing' || name === 'Watching';
+  if (judged && result.weight > 0 && observation.route.acknowledged.of === 0) {
+    drafts.push({
+      type: 'NoMeshedCaller',
+      status: 'True',
+      reason: 'NoMeshedCaller',
+      message: `no proxy follows Service ${observation.spec.service.name}: callers outside the mesh reach stable only, so the canary gets no requests; inject the callers`,
+    });
+  }
+  if (judged && observation.others.length > 0) {
+    drafts.push({
+      type: 'UnpinnedServices',
+      status: 'True',
+      reason: 'UnpinnedServices',
+      message: `these Services select canary pods too, outside of the weights: ${observation.others.join(', ')}`,
+    });
+  }
+  return drafts;
+}
+
+function dated(
+  draft: Draft,
+  previous: Condition[] | undefined,
+  observedGeneration: number,
+  at: string,
+): Condition {
+  const before = previous?.find(({ type }) => type === draft.type);
+  const lastTransitionTime = before?.status === draft.status ? before.lastTransitionTime : at;
+  return { ...draft, observedGeneration, lastTransitionTime };
+}
+
+/** A Rollout that cannot be worked with: the condition names field and remedy, everything else stays as it was. */
+export function brokenStatus(
+  previous: RolloutStatus | undefined,
+  generation: number,
+  reason: string,
+  message: string,
+  now: number,
+): RolloutStatus {
+  const at = new Date(now).toISOString();
+  const drafts: Draft[] = [
+    { type: 'Ready', status: 'False', reason, message },
+    { type: 'Reconciling', status: 'False', reason, message },
+    { type: 'Stalled', status: 'True', reason, message },
+  ];
+  const others = (previous?.conditions ?? []).filter(
+    ({ type }) => !drafts.some((draft) => draft.type === type),
+  );
+  return {
+    ...previous,
+    phase: previous?.phase ?? 'Initializing',
+    history: previous?.history ?? [],
+    observedGeneration: generation,
+    message,
+    conditions: [...drafts.map((draft) => dated(draft, previous?.conditions, generation, at)), ...others],
+  };
+}
+
+export const sameStatus = (a: RolloutStatus | undefined, b: RolloutStatus): boolean =>
+  a !== undefined && canonicalJson(a) === canonicalJson(b);

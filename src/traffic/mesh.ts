@@ -1,0 +1,130 @@
+import { kinds } from '../api/kinds.ts';
+import { FIELD_MANAGER, labels } from '../api/names.ts';
+import type { TrafficSplit } from '../api/traffic-split.ts';
+import type { KubeClient } from '../kube/types.ts';
+import { isCode } from '../lib/errors.ts';
+import type { RouteObservation, RouteRef, TrafficRouter } from '../rollout/ports.ts';
+import type { Acknowledged } from './acknowledgements.ts';
+
+export interface MeshRouterOptions {
+  client: KubeClient;
+  /** Cache of TrafficSplits, by `namespace/name`. */
+  splits: {
+    get(key: string): TrafficSplit | undefined;
+    onChange(listener: (key: string) => void): () => void;
+  };
+  acknowledgements: {
+    of(split: string, version: string): Acknowledged;
+    onChange(listener: (split: string) => void): () => void;
+  };
+}
+
+type Weights = { stable: number; canary: number };
+const keyOfRoute = ({ namespace, rollout }: RouteRef): string => `${namespace}/${rollout}`;
+
+/** Weir's own mesh: an SMI TrafficSplit named after the Rollout, weights in percent. */
+export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptions): TrafficRouter {
+  // Our own last writes, for as long as the cache has not caught up with them.
+  const written = new Map<string, TrafficSplit>();
+
+  const current = (key: string): TrafficSplit | undefined => {
+    const cached = splits.get(key);
+    const own = written.get(key);
+    if (!own) return cached;
+    if (!cached || Number(own.metadata.resourceVersion) > Number(cached.metadata.resourceVersion)) return own;
+    written.delete(key);
+    return cached;
+  };
+
+  const write = async (route: RouteRef, weights: Weights, signal: AbortSignal): Promise<TrafficSplit> => {
+    const split: TrafficSplit = {
+      apiVersion: 'split.smi-spec.io/v1alpha4',
+      kind: 'TrafficSplit',
+      metadata: {
+        name: route.rollout,
+        namespace: route.namespace,
+        labels: { [labels.rollout]: route.rollout, [labels.managedBy]: 'weir' },
+        ownerReferences: [
+          {
+            apiVersion: 'weir.dev/v1alpha1',
+            kind: 'Rollout',
+            name: route.rollout,
+            uid: route.rolloutUid,
+            controller: true,
+          },
+        ],
+      },
+      spec: {
+        service: route.service,
+        backends: [
+          { service: route.stableService, weight: weights.stable },
+          { service: route.canaryService, weight: weights.canary },
+        ],
+      },
+    };
+    const result = await client.apply<TrafficSplit>(kinds.TrafficSplit, split, {
+      fieldManager: FIELD_MANAGER,
+      force: true,
+      signal,
+    });
+    written.set(keyOfRoute(route), result);
+    return result;
+  };
+
+  return {
+    async ensure(route, signal) {
+      const existing = await client.find<TrafficSplit>(
+        kinds.TrafficSplit,
+        route.namespace,
+        route.rollout,
+        signal,
+      );
+      if (!existing || !weightsOf(existing, route)) await write(route, { stable: 100, canary: 0 }, signal);
+      else written.set(keyOfRoute(route), existing);
+    },
+    async setWeights(route, weights, signal) {
+      return (await write(route, weights, signal)).metadata.resourceVersion!;
+    },
+    observe(route): RouteObservation {
+      const key = keyOfRoute(route);
+      const split = current(key);
+      const version = split?.metadata.resourceVersion;
+      return {
+        weights: split && weightsOf(split, route),
+        version,
+        acknowledged:
+          version === undefined ? { done: false, proxies: 0, of: 0 } : acknowledgements.of(key, version),
+      };
+    },
+    onChange(listener) {
+      const stops = [
+        splits.onChange((key) => {
+          if (splits.get(key) === undefined) written.delete(key);
+          listener(key);
+        }),
+        acknowledgements.onChange(listener),
+      ];
+      return () => {
+        for (const stop of stops) stop();
+      };
+    },
+    async release(route, signal) {
+      written.delete(keyOfRoute(route));
+      try {
+        await client.delete(kinds.TrafficSplit, route.namespace, route.rollout, { signal });
+      } catch (error) {
+        if (!isCode(error, 'NotFound')) throw error;
+      }
+    },
+  } satisfies TrafficRouter;
+}
+
+/** Percentages; undefined when the split is not the one Weir writes, so that it is written again. */
+function weightsOf(split: TrafficSplit, route: RouteRef): Weights | undefined {
+  const { backends, service, matches } = split.spec;
+  const weightOf = (name: string) => backends.find((backend) => backend.service === name)?.weight;
+  const stable = weightOf(route.stableService);
+  const canary = weightOf(route.canaryService);
+  if (service !== route.service || backends.length !== 2 || (matches?.length ?? 0) > 0) return undefined;
+  return stable === undefined || canary === undefined ? undefined : { stable, canary };
+}
