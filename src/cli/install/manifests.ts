@@ -1,4 +1,4 @@
-import { generateCrds } from '../../api/crd.ts';
+import { customResourceDefinitions } from '../../api/crd.ts';
 import type { KubeObject } from '../../api/meta.ts';
 import { CONTROLLER_SERVICE_ACCOUNT, labels, serviceAccountUser } from '../../api/names.ts';
 import { type InstallOptions, installOptions, PART_OF } from './options.ts';
@@ -12,7 +12,7 @@ export const weirUser = (namespace: string): string =>
   serviceAccountUser(namespace, CONTROLLER_SERVICE_ACCOUNT);
 
 export const crdManifests = (): KubeObject[] =>
-  generateCrds().map((crd) => ({
+  customResourceDefinitions().map((crd) => ({
     ...crd,
     metadata: { ...crd.metadata, labels: { ...crd.metadata.labels, ...PART_OF } },
   }));
