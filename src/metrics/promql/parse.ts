@@ -55,6 +55,8 @@ function refuseErrors(query: string, tree: Tree): void {
   if (at) {
     const word = /^\s*(\w+|\S)?/.exec(query.slice(at.from))?.[1];
     const from = at.from + (query.slice(at.from).length - query.slice(at.from).trimStart().length);
+    const called = word === '(' ? /([a-zA-Z_]\w*)\s*$/.exec(query.slice(0, from))?.[1] : undefined;
+    if (called) throw unsupported(query, from - called.length, `function "${called}"`);
     throw parseError(query, from, word ? `unexpected "${word}"` : 'unexpected end of input');
   }
   if (deepest > MAX_DEPTH * 4) throw parseError(query, 0, 'the query is nested too deeply');

@@ -127,8 +127,10 @@ export class MetricStore implements Querier {
   collect(now: number): void {
     this.#effectiveRetention = Math.min(this.#options.retention, this.#effectiveRetention * 1.1);
     this.#truncate(now - this.#effectiveRetention);
-    for (let round = 0; round < 20 && this.stats().bytes > this.#options.maxBytes; round += 1) {
-      this.#effectiveRetention *= 0.8;
+    for (let round = 0; round < 40 && this.stats().bytes > this.#options.maxBytes; round += 1) {
+      let oldest = now;
+      for (const series of this.#series.values()) oldest = Math.min(oldest, series.firstTime);
+      this.#effectiveRetention = Math.min(this.#effectiveRetention, now - oldest) * 0.9;
       this.#truncate(now - this.#effectiveRetention);
     }
   }
