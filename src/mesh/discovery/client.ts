@@ -222,22 +222,21 @@ export class DiscoveryClient {
     this.#posting = true;
     const session = this.#session;
     const body: AckRequest = { session, acks: [...acks.values()], ...(ping === undefined ? {} : { ping }) };
-    this.#post('/v1/acks', body)
-      .then(
-        () => {
-          this.#posting = false;
-          this.#flush();
-        },
-        (thrown) => {
-          this.#posting = false;
-          this.#options.log.warn({ error: toAppError(thrown).message }, 'could not acknowledge');
-          // Newer versions win; a new session asks again for everything anyway.
-          if (session === this.#session) {
-            for (const [key, ack] of acks) if (!this.#acks.has(key)) this.#acks.set(key, ack);
-          }
-          this.#breakStream?.(toAppError(thrown));
-        },
-      );
+    this.#post('/v1/acks', body).then(
+      () => {
+        this.#posting = false;
+        this.#flush();
+      },
+      (thrown) => {
+        this.#posting = false;
+        this.#options.log.warn({ error: toAppError(thrown).message }, 'could not acknowledge');
+        // Newer versions win; a new session asks again for everything anyway.
+        if (session === this.#session) {
+          for (const [key, ack] of acks) if (!this.#acks.has(key)) this.#acks.set(key, ack);
+        }
+        this.#breakStream?.(toAppError(thrown));
+      },
+    );
   }
 
   async #post(path: string, body: unknown): Promise<void> {
@@ -245,6 +244,16 @@ export class DiscoveryClient {
     const material = credentials.current();
     if (!material) throw new AppError('Unavailable', 'waiting for a certificate');
     const { key, cert, trust: ca } = material;
-    await postJson({ address, servername, path, body, ca, key, cert, agent: this.#agent, signal: this.#stop.signal });
+    await postJson({
+      address,
+      servername,
+      path,
+      body,
+      ca,
+      key,
+      cert,
+      agent: this.#agent,
+      signal: this.#stop.signal,
+    });
   }
 }

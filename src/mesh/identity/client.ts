@@ -61,7 +61,10 @@ export class IdentityClient {
   /** SPIFFE id in the current certificate. */
   get identity(): string | undefined {
     const names = this.#current && new X509Certificate(this.#current.cert).subjectAltName;
-    return names?.split(', ').find((name) => name.startsWith('URI:spiffe://'))?.slice(4);
+    return names
+      ?.split(', ')
+      .find((name) => name.startsWith('URI:spiffe://'))
+      ?.slice(4);
   }
 
   /** Calls back whenever `current` changed; returns the unsubscriber. */
@@ -113,7 +116,10 @@ export class IdentityClient {
     })) as { certificate?: unknown; trust?: unknown; notAfter?: unknown } | undefined;
     const { certificate, trust, notAfter } = answer ?? {};
     if (typeof certificate !== 'string' || typeof trust !== 'string' || typeof notAfter !== 'string') {
-      throw new AppError('Internal', 'the control plane answered without a certificate: is it the same version?');
+      throw new AppError(
+        'Internal',
+        'the control plane answered without a certificate: is it the same version?',
+      );
     }
     if (this.#stop.signal.aborted) throw new AppError('Aborted', 'stopped');
     this.#current = { key, cert: certificate, trust };

@@ -30,7 +30,7 @@ export class Proxy {
   readonly #byDestination = new Map<string, Stack[]>();
 
   constructor({ config, transport, log, random, host }: ProxyOptions) {
-    this.#config = config;
+    this.#config = { ...config, destinations: { ...config.destinations } };
     this.#host = host ?? '0.0.0.0';
     const metrics = new ProxyMetrics(config.labels);
     this.runtime = new Runtime({ transport, metrics, limits: config.limits, log, random });
@@ -89,7 +89,7 @@ export class Proxy {
 
   /** Takes over destinations and policies of a new file; listeners, identity and limits need a restart. */
   reload(config: ProxyConfig): void {
-    this.#config = { ...this.#config, destinations: config.destinations };
+    this.#config = { ...this.#config, destinations: { ...config.destinations } };
     for (const key of this.#byDestination.keys()) this.route(key, this.#destination(key));
   }
 

@@ -22,7 +22,8 @@ export function applyChanges(destination: Destination, changes: readonly Destina
     switch (change.set) {
       case 'split':
         split = change.split;
-        for (const [name, weight] of Object.entries(change.weights)) edit(name, (backend) => ({ ...backend, weight }));
+        for (const [name, weight] of Object.entries(change.weights))
+          edit(name, (backend) => ({ ...backend, weight }));
         break;
       case 'backend':
         backends.set(change.backend.name, change.backend);

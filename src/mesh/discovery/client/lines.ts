@@ -25,6 +25,7 @@ export class LineReader {
     if (start === chunk.length) return;
     this.#rest.push(chunk.subarray(start));
     this.#size += chunk.length - start;
-    if (this.#size > this.#limit) throw new AppError('Invalid', `a frame is longer than ${this.#limit} bytes`);
+    if (this.#size > this.#limit)
+      throw new AppError('Invalid', `a frame is longer than ${this.#limit} bytes`);
   }
 }

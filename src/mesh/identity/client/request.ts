@@ -56,9 +56,13 @@ export function postJson(options: PostOptions): Promise<unknown> {
       reject(
         error instanceof AppError
           ? error
-          : new AppError('Unavailable', `cannot reach the control plane at ${options.address}: ${error.message}`, {
-              cause: error,
-            }),
+          : new AppError(
+              'Unavailable',
+              `cannot reach the control plane at ${options.address}: ${error.message}`,
+              {
+                cause: error,
+              },
+            ),
       );
     const outgoing = request(requestOptions(options, 'POST'), (response) => {
       let text = '';
@@ -72,7 +76,10 @@ export function postJson(options: PostOptions): Promise<unknown> {
         const status = response.statusCode ?? 0;
         if (status >= 300) {
           return fail(
-            new AppError(CODES[status] ?? 'Internal', `the control plane refused ${options.path}: ${status} ${text.trim()}`),
+            new AppError(
+              CODES[status] ?? 'Internal',
+              `the control plane refused ${options.path}: ${status} ${text.trim()}`,
+            ),
           );
         }
         try {

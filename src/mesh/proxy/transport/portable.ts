@@ -25,7 +25,14 @@ class PortableConnection implements Connection {
     this.#socket = socket;
     this.handler = handler;
     this.secure = secure;
-    socket.on('data', (chunk: Buffer) => this.handler.data(chunk));
+    // An error in handling one connection ends that connection and nothing else.
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        this.handler.data(chunk);
+      } catch (thrown) {
+        socket.destroy(thrown as Error);
+      }
+    });
     socket.on('drain', () => this.handler.drain());
     socket.on('end', () => this.handler.end());
     socket.on('error', (error) => {

@@ -1,0 +1,103 @@
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { AppError } from '../../lib/errors.ts';
+import type { ProxyConfig } from '../../mesh/proxy/config.ts';
+import { type ProxyFile, proxyFile } from './schema.ts';
+
+/** Reads and checks a proxy file. Every problem is named by its field, with what to write instead. */
+export function loadProxyFile(path: string): ProxyConfig {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (thrown) {
+    throw new AppError('Invalid', `cannot read ${path}: ${(thrown as Error).message}`, { cause: thrown });
+  }
+  return parseProxyFile(text, path);
+}
+
+/** As loadProxyFile, from its text; relative file names are looked up beside `path`. */
+export function parseProxyFile(text: string, path: string): ProxyConfig {
+  let value: unknown;
+  try {
+    value = parse(text);
+  } catch (thrown) {
+    throw new AppError('Invalid', `${path} is not YAML: ${(thrown as Error).message}`, { cause: thrown });
+  }
+  const parsed = proxyFile.safeParse(value ?? {});
+  const problems = parsed.success
+    ? contradictions(parsed.data)
+    : parsed.error.issues.map(({ path: at, message }) => `${field(at)}: ${message}`);
+  if (!parsed.success || problems.length > 0) {
+    throw new AppError('Invalid', [`${path} is not a valid proxy file:`, ...problems].join('\n  '));
+  }
+  return normalise(parsed.data, path);
+}
+
+function field(path: PropertyKey[]): string {
+  let text = '';
+  for (const part of path)
+    text += typeof part === 'number' ? `[${part}]` : `${text === '' ? '' : '.'}${String(part)}`;
+  return text === '' ? '(file)' : text;
+}
+
+/** What no single field can say. */
+function contradictions(file: ProxyFile): string[] {
+  const problems: string[] = [];
+  const secure = file.inbound.findIndex(({ tls }) => tls !== 'off');
+  if (secure >= 0 && !file.identity) {
+    problems.push(`inbound[${secure}].tls: needs identity (certificate, key, trust); or write tls: off`);
+  }
+  for (const [index, { destination }] of file.outbound.entries()) {
+    if (!Object.hasOwn(file.destinations, destination)) {
+      problems.push(
+        `outbound[${index}].destination: "${destination}" is not among destinations (${Object.keys(file.destinations).join(', ') || 'none'})`,
+      );
+    }
+  }
+  for (const [key, { backends }] of Object.entries(file.destinations)) {
+    const meshed = backends.find(({ endpoints }) => endpoints.some(({ identity }) => identity));
+    if (meshed && !file.identity) {
+      problems.push(`destinations.${key}: backend ${meshed.name} asks for mutual TLS, which needs identity`);
+    }
+  }
+  if (file.inbound.length + file.outbound.length === 0) {
+    problems.push('inbound, outbound: there is nothing to listen on; add one of them');
+  }
+  return problems;
+}
+
+function normalise(file: ProxyFile, path: string): ProxyConfig {
+  const beside = (name: string) => resolve(dirname(path), name);
+  const { identity, limits } = file;
+  return {
+    admin: file.admin,
+    identity: identity && {
+      certificate: beside(identity.certificate),
+      key: beside(identity.key),
+      trust: beside(identity.trust),
+    },
+    inbound: file.inbound,
+    outbound: file.outbound,
+    destinations: Object.fromEntries(
+      Object.entries(file.destinations).map(([key, destination]) => [key, { key, ...destination }]),
+    ),
+    limits: defined({
+      bytes: limits.headerBytes,
+      count: limits.headerCount,
+      headDeadline: limits.headerDeadline,
+      keepAliveIdle: limits.keepAliveIdle,
+      tcpIdle: limits.idle,
+      pooledIdle: limits.pooledIdle,
+      connectTimeout: limits.connectTimeout,
+      detectTimeout: limits.detectTimeout,
+      inFlight: limits.inFlight,
+      connections: limits.connections,
+    }),
+    grace: file.drain.grace,
+  };
+}
+
+function defined<T extends object>(value: T): Partial<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as Partial<T>;
+}

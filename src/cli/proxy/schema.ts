@@ -1,0 +1,102 @@
+/** The file of `weir proxy --config`: its shape is part of the public interface (docs/proxy.md). */
+import { z } from 'zod';
+import { DURATION_PATTERN, parseDuration } from '../../lib/duration.ts';
+
+const duration = z
+  .string()
+  .regex(new RegExp(DURATION_PATTERN), 'write a number and a unit, such as 250ms, 5s or 1m30s')
+  .transform(parseDuration);
+
+const address = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s]*):\d{1,5}$/, 'write host:port, such as 127.0.0.1:8080')
+  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, 'a port is at most 65535');
+
+const percent = z.number().min(0, 'a percentage is 0 to 100').max(100, 'a percentage is 0 to 100');
+
+const endpoint = z.strictObject({
+  address: address.refine(
+    (text) => !text.startsWith(':'),
+    'an endpoint needs a host, such as 127.0.0.1:9001',
+  ),
+  identity: z
+    .string()
+    .regex(/^spiffe:\/\/[^/]+\/ns\/[^/]+\/sa\/[^/]+$/, 'write spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT')
+    .optional(),
+  pod: z.string().optional(),
+  zone: z.string().optional(),
+  revision: z.string().optional(),
+  deployment: z.string().optional(),
+});
+
+const backend = z.strictObject({
+  name: z.string().min(1),
+  weight: z.number().min(0, 'a weight is 0 or more').default(1),
+  revision: z.string().optional(),
+  deployment: z.string().optional(),
+  endpoints: z.array(endpoint).default([]),
+});
+
+const policy = z.strictObject({
+  timeout: duration.optional(),
+  retries: z
+    .strictObject({
+      max: z.number().int().min(0).max(10),
+      on: z.array(z.enum(['connect', '5xx'])).default(['connect']),
+    })
+    .optional(),
+  fault: z
+    .strictObject({
+      abort: z.strictObject({ percent, status: z.number().int().min(200).max(599).default(503) }).optional(),
+      delay: z.strictObject({ percent, for: duration }).optional(),
+    })
+    .optional(),
+});
+
+const destination = z.strictObject({
+  namespace: z.string().default(''),
+  protocol: z.enum(['detect', 'http1', 'http2', 'tcp']).default('detect'),
+  backends: z
+    .array(backend)
+    .refine(
+      (backends) => new Set(backends.map(({ name }) => name)).size === backends.length,
+      'two backends have the same name: metrics could not tell them apart',
+    ),
+  policy: policy.default({}),
+});
+
+const bytes = z.number().int().min(1_024).max(16_777_216);
+
+const limits = z.strictObject({
+  headerBytes: bytes.optional(),
+  headerCount: z.number().int().min(1).max(10_000).optional(),
+  headerDeadline: duration.optional(),
+  keepAliveIdle: duration.optional(),
+  idle: duration.optional(),
+  pooledIdle: duration.optional(),
+  connectTimeout: duration.optional(),
+  detectTimeout: duration.optional(),
+  inFlight: z.number().int().min(1).optional(),
+  connections: z.number().int().min(1).optional(),
+});
+
+export const proxyFile = z.strictObject({
+  admin: z.strictObject({ listen: address }).optional(),
+  identity: z.strictObject({ certificate: z.string(), key: z.string(), trust: z.string() }).optional(),
+  inbound: z
+    .array(
+      z.strictObject({
+        listen: address,
+        forward: address,
+        tls: z.enum(['required', 'permissive', 'off']).default('required'),
+        protocol: z.enum(['detect', 'http1', 'http2', 'tcp']).optional(),
+      }),
+    )
+    .default([]),
+  outbound: z.array(z.strictObject({ listen: address, destination: z.string() })).default([]),
+  destinations: z.record(z.string(), destination).default({}),
+  limits: limits.default({}),
+  drain: z.strictObject({ grace: duration.optional() }).default({}),
+});
+
+export type ProxyFile = z.infer<typeof proxyFile>;

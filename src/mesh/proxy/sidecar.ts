@@ -1,0 +1,116 @@
+/** The proxy beside an application: configured by its environment, fed by the mesh control plane. */
+import { AppError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log.ts';
+import { DiscoveryClient } from '../discovery/client.ts';
+import { IdentityClient } from '../identity/client.ts';
+import type { ProxyConfig } from './config.ts';
+import { Proxy } from './proxy.ts';
+import type { RunningProxy } from './static.ts';
+import { PortableTransport } from './transport/portable.ts';
+
+const SERVERNAME = 'weir-mesh.weir.svc';
+/** How long listeners wait for the first routes: until then every answer would be 503. */
+const FIRST_ROUTES = 2_000;
+
+function variable(env: NodeJS.ProcessEnv, name: string): string {
+  const value = env[name];
+  if (value) return value;
+  throw new AppError(
+    'Invalid',
+    `${name} is not set: the injector sets it in a sidecar; to run the proxy alone use --config FILE`,
+  );
+}
+
+function list<T>(env: NodeJS.ProcessEnv, name: string): T[] {
+  const text = env[name] || '[]';
+  try {
+    const value: unknown = JSON.parse(text);
+    if (Array.isArray(value)) return value as T[];
+  } catch {
+    // Reported below, like any other text that is not a list.
+  }
+  throw new AppError('Invalid', `${name} is not a JSON list: ${text.slice(0, 100)}`);
+}
+
+/** The configuration in the environment the injector writes. */
+export function sidecarConfig(env: NodeJS.ProcessEnv): ProxyConfig {
+  const podIp = variable(env, 'POD_IP');
+  const labels = {
+    namespace: env.POD_NAMESPACE ?? '',
+    deployment: env.WEIR_DEPLOYMENT ?? '',
+    pod: env.POD_NAME ?? '',
+    revision: env.WEIR_REVISION ?? '',
+  };
+  const host = podIp.includes(':') ? `[${podIp}]` : podIp;
+  return {
+    admin: { listen: env.WEIR_ADMIN ?? ':4191' },
+    inbound: list<{ listen: number; forward: number }>(env, 'WEIR_INBOUND').map(({ listen, forward }) => ({
+      listen: `:${listen}`,
+      forward: `${host}:${forward}`,
+      tls: 'required' as const,
+    })),
+    outbound: list<{ listen: number; destination: string }>(env, 'WEIR_OUTBOUND').map(
+      ({ listen, destination }) => ({
+        listen: `:${listen}`,
+        destination,
+      }),
+    ),
+    destinations: {},
+    limits: {},
+    labels,
+    grace: Number(env.WEIR_DRAIN_GRACE_SECONDS || 30) * 1000,
+  };
+}
+
+export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy {
+  const config = sidecarConfig(env);
+  const address = variable(env, 'WEIR_MESH');
+  const servername = env.WEIR_MESH_SERVERNAME || SERVERNAME;
+  const identity = new IdentityClient({
+    address,
+    servername,
+    trustFile: variable(env, 'WEIR_TRUST'),
+    tokenFile: variable(env, 'WEIR_TOKEN'),
+    trustDomain: env.WEIR_TRUST_DOMAIN || 'weir.local',
+    log,
+  });
+  const proxy = new Proxy({ config, transport: new PortableTransport(identity), log, host: env.POD_IP });
+  // No word yet: a split may not rule.
+  proxy.lease.until = 0;
+  const discovery = new DiscoveryClient({
+    address,
+    servername,
+    credentials: identity,
+    pod: env.POD_NAME,
+    keys: [...new Set(config.outbound.map(({ destination }) => destination))],
+    apply: (key, destination) => proxy.route(key, destination),
+    heard: (seconds) => {
+      proxy.lease.until = proxy.runtime.now() + seconds * 1000;
+    },
+    trust: (bundle) => identity.setTrust(bundle),
+    log,
+  });
+  let ready = false;
+  const started = (async () => {
+    await identity.start();
+    discovery.start();
+    await Promise.race([
+      discovery.synced,
+      new Promise((resolve) => setTimeout(resolve, FIRST_ROUTES).unref()),
+    ]);
+    await proxy.start();
+    void discovery.synced.then(() => {
+      ready = true;
+    });
+    log.info({ ports: proxy.ports }, 'proxying');
+  })();
+  return {
+    proxy,
+    started,
+    ready: () => ready,
+    reload: async () => {},
+    stop: async () => {
+      await Promise.allSettled([discovery.stop(), identity.stop()]);
+    },
+  };
+}
