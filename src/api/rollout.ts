@@ -27,10 +27,7 @@ const canary = z
       .describe('Weights and pauses in order. 100 % follows the last step.'),
     weights: z.array(weight()).min(1).max(100).optional().describe('Short for steps of these weights.'),
     dwell: duration().default('1m').describe('Least time at each weight.'),
-    progression: z
-      .enum(['steps', 'evidence'])
-      .default('steps')
-      .describe('steps: as declared. evidence: later issue of the judge.'),
+    progression: z.enum(['steps']).default('steps').describe('steps: weights and pauses as declared.'),
     replicas: z
       .enum(['weighted', 'full'])
       .default('weighted')
@@ -38,10 +35,6 @@ const canary = z
   })
   .refine((value) => (value.steps === undefined) !== (value.weights === undefined), {
     message: 'give exactly one of steps and weights',
-  })
-  .refine((value) => value.progression === 'steps', {
-    path: ['progression'],
-    message: 'only "steps" is served by this version; remove the field or set it to steps',
   });
 
 const blueGreen = z.strictObject({

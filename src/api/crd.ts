@@ -1,0 +1,219 @@
+import { kinds } from './kinds.ts';
+import type { KubeObject, ResourceKind } from './meta.ts';
+import { metricTemplateSpecSchema } from './metric-template.ts';
+import { PHASES, rolloutSpecSchema } from './rollout.ts';
+import { type SchemaNode, schemaOf, withRule } from './structural.ts';
+import { trafficSplitSpecSchema } from './traffic-split.ts';
+
+interface PrinterColumn {
+  name: string;
+  type: 'string' | 'integer' | 'date';
+  jsonPath: string;
+  priority?: number;
+}
+
+const text: SchemaNode = { type: 'string' };
+const integer: SchemaNode = { type: 'integer' };
+const number: SchemaNode = { type: 'number' };
+const object = (properties: Record<string, SchemaNode>): SchemaNode => ({ type: 'object', properties });
+const list = (items: SchemaNode): SchemaNode => ({ type: 'array', items });
+
+const AGE: PrinterColumn = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' };
+
+function rolloutSpec(): SchemaNode {
+  const spec = schemaOf(rolloutSpecSchema);
+  const exactlyOne = (path: string, a: string, b: string) =>
+    withRule(spec, path, `has(self.${a}) != has(self.${b})`, `give exactly one of ${a} and ${b}`);
+  exactlyOne('strategy', 'canary', 'blueGreen');
+  exactlyOne('strategy.canary', 'steps', 'weights');
+  exactlyOne('strategy.canary.steps[]', 'weight', 'pause');
+  exactlyOne('windows[]', 'allow', 'freeze');
+  const metrics = 'analysis.metrics[]';
+  withRule(
+    spec,
+    metrics,
+    'has(self.threshold) || has(self.compare)',
+    'give a threshold, or compare: {to: stable}',
+  );
+  withRule(
+    spec,
+    metrics,
+    '!(has(self.prometheus) && has(self.templateRef))',
+    'give prometheus or templateRef, not both',
+  );
+  withRule(
+    spec,
+    metrics,
+    "has(self.prometheus) || has(self.templateRef) || self.name in ['success-rate', 'latency']",
+    'built-in metrics are success-rate and latency; any other name needs prometheus.query or templateRef',
+  );
+  withRule(
+    spec,
+    metrics,
+    '!has(self.compare) || !(has(self.prometheus) || has(self.templateRef))',
+    'compare works on the built-in metrics; use threshold with a query',
+  );
+  return spec;
+}
+
+const revision = object({
+  digest: text,
+  replicaSet: text,
+  hash: text,
+  images: list(text),
+  startedAt: text,
+});
+
+const rolloutStatus = (): SchemaNode =>
+  object({
+    observedGeneration: { type: 'integer', format: 'int64' },
+    phase: { type: 'string', enum: [...PHASES] },
+    message: text,
+    conditions: {
+      ...list({
+        ...object({
+          type: text,
+          status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
+          reason: text,
+          message: text,
+          lastTransitionTime: text,
+          observedGeneration: { type: 'integer', format: 'int64' },
+        }),
+        required: ['type', 'status'],
+      }),
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['type'],
+    },
+    stable: revision,
+    canary: revision,
+    step: object({ index: integer, of: integer, weight: integer, since: text }),
+    traffic: object({
+      stable: integer,
+      canary: integer,
+      acknowledged: object({ proxies: integer, of: integer }),
+      version: text,
+    }),
+    analysis: object({
+      verdict: text,
+      requests: number,
+      failedRequests: number,
+      metrics: list(
+        object({
+          name: text,
+          verdict: text,
+          canary: number,
+          stable: number,
+          threshold: text,
+          unit: text,
+          samples: number,
+          failures: integer,
+          query: text,
+          message: text,
+          at: text,
+        }),
+      ),
+    }),
+    history: list(object({ at: text, from: text, to: text, reason: text, message: text, by: text })),
+    // What the controller needs to go on after a restart; its shape is the controller's own affair.
+    machine: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+  });
+
+interface Version {
+  name: string;
+  storage: boolean;
+  spec: SchemaNode;
+  status?: SchemaNode;
+  columns: PrinterColumn[];
+}
+
+function definition(kind: ResourceKind, shortNames: string[], versions: Version[]): KubeObject {
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: {
+      name: `${kind.plural}.${kind.group}`,
+      labels: { 'app.kubernetes.io/part-of': 'weir' },
+    },
+    spec: {
+      group: kind.group,
+      scope: 'Namespaced',
+      names: {
+        kind: kind.kind,
+        listKind: `${kind.kind}List`,
+        plural: kind.plural,
+        singular: kind.kind.toLowerCase(),
+        shortNames,
+        categories: ['weir'],
+      },
+      versions: versions.map(({ name, storage, spec, status, columns }) => ({
+        name,
+        served: true,
+        storage,
+        schema: {
+          openAPIV3Schema: {
+            type: 'object',
+            required: ['spec'],
+            properties: {
+              apiVersion: text,
+              kind: text,
+              metadata: { type: 'object' },
+              spec,
+              ...(status ? { status } : {}),
+            },
+          },
+        },
+        ...(status ? { subresources: { status: {} } } : {}),
+        additionalPrinterColumns: columns,
+      })),
+    },
+  };
+}
+
+/** The definitions that `weir install` prints and `crds/` holds, in the order they are applied. */
+export function customResourceDefinitions(): KubeObject[] {
+  const split = schemaOf(trafficSplitSpecSchema);
+  const splitColumns: PrinterColumn[] = [{ name: 'Service', type: 'string', jsonPath: '.spec.service' }, AGE];
+  return [
+    definition(
+      kinds.Rollout,
+      ['ro'],
+      [
+        {
+          name: kinds.Rollout.version,
+          storage: true,
+          spec: rolloutSpec(),
+          status: rolloutStatus(),
+          columns: [
+            { name: 'Status', type: 'string', jsonPath: '.status.phase' },
+            { name: 'Weight', type: 'integer', jsonPath: '.status.traffic.canary' },
+            { name: 'Step', type: 'integer', jsonPath: '.status.step.index' },
+            { name: 'Canary', type: 'string', jsonPath: '.status.canary.images[0]' },
+            { name: 'Stable', type: 'string', jsonPath: '.status.stable.images[0]' },
+            AGE,
+            { name: 'Message', type: 'string', jsonPath: '.status.message' },
+          ],
+        },
+      ],
+    ),
+    definition(
+      kinds.MetricTemplate,
+      ['mt'],
+      [
+        {
+          name: kinds.MetricTemplate.version,
+          storage: true,
+          spec: schemaOf(metricTemplateSpecSchema),
+          columns: [{ name: 'Unit', type: 'string', jsonPath: '.spec.unit' }, AGE],
+        },
+      ],
+    ),
+    definition(
+      kinds.TrafficSplit,
+      ['ts'],
+      [
+        { name: 'v1alpha2', storage: false, spec: split, columns: splitColumns },
+        { name: 'v1alpha4', storage: true, spec: split, columns: splitColumns },
+      ],
+    ),
+  ];
+}
