@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import { parse, parseAllDocuments } from 'yaml';
 import { renderTemplate } from '../src/analysis/template.ts';
+import { customResourceDefinitions } from '../src/api/crd.ts';
 import { metricTemplateSpecSchema } from '../src/api/metric-template.ts';
 import { rolloutSpecSchema } from '../src/api/rollout.ts';
 import { scrapeConfiguration } from '../src/cli/install/workloads.ts';
@@ -50,7 +51,7 @@ describe('the shop', () => {
     for (const rollout of all('Rollout')) {
       const { targetRef, service } = rolloutSpecSchema.parse(rollout.spec);
       expect(find('Deployment', targetRef.name)).toBeDefined();
-      const { ports } = find('Service', service.name)?.spec as { ports: { port: number }[] };
+      const { ports } = find('Service', service.name)!.spec as { ports: { port: number }[] };
       expect(ports.map(({ port }) => port)).toContain(service.port);
     }
   });
@@ -114,4 +115,72 @@ test.each(files('{argocd,flux}/*.yaml'))('$path is YAML with names and kinds', (
     expect(document.errors).toEqual([]);
     expect(document.toJS()).toMatchObject({ apiVersion: expect.any(String), kind: expect.any(String) });
   }
+});
+
+describe('against the schemas of the CRDs, as an API server with strict validation reads them', () => {
+  interface Schema {
+    type?: string;
+    properties?: Record<string, Schema>;
+    additionalProperties?: Schema | boolean;
+    items?: Schema;
+    pattern?: string;
+    enum?: unknown[];
+    required?: string[];
+    'x-kubernetes-preserve-unknown-fields'?: boolean;
+    'x-kubernetes-int-or-string'?: boolean;
+  }
+  const typeOf = (value: unknown) =>
+    Array.isArray(value)
+      ? 'array'
+      : Number.isInteger(value)
+        ? 'integer'
+        : value === null
+          ? 'null'
+          : typeof value;
+
+  function mistakes(value: unknown, schema: Schema, at: string): string[] {
+    const type = typeOf(value);
+    if (schema['x-kubernetes-int-or-string'] || schema['x-kubernetes-preserve-unknown-fields']) return [];
+    if (schema.type && schema.type !== type && !(schema.type === 'number' && type === 'integer')) {
+      return [`${at}: is ${type}, must be ${schema.type}`];
+    }
+    if (schema.enum && !schema.enum.includes(value)) return [`${at}: ${value} is none of ${schema.enum}`];
+    if (schema.pattern && typeof value === 'string' && !new RegExp(schema.pattern).test(value)) {
+      return [`${at}: "${value}" does not match ${schema.pattern}`];
+    }
+    if (Array.isArray(value)) {
+      return value.flatMap((item, index) => mistakes(item, schema.items ?? {}, `${at}[${index}]`));
+    }
+    if (type !== 'object') return [];
+    const missing = (schema.required ?? []).filter((name) => !Object.hasOwn(value as object, name));
+    return [
+      ...missing.map((name) => `${at}.${name}: is required`),
+      ...Object.entries(value as object).flatMap(([name, inner]) => {
+        const property = schema.properties?.[name] ?? schema.additionalProperties;
+        if (property === undefined && schema.properties) return [`${at}.${name}: unknown field`];
+        return typeof property === 'object' ? mistakes(inner, property, `${at}.${name}`) : [];
+      }),
+    ];
+  }
+
+  const schemas = new Map(
+    customResourceDefinitions().map(({ spec }) => {
+      const { names, versions } = spec as {
+        names: { kind: string };
+        versions: { storage: boolean; schema: { openAPIV3Schema: Schema } }[];
+      };
+      return [names.kind, versions.find(({ storage }) => storage)!.schema.openAPIV3Schema.properties!.spec!];
+    }),
+  );
+
+  test.each(files('{shop,rollouts}/*.yaml'))('$path', (file) => {
+    for (const { object } of renderFiles([file]).objects) {
+      const schema = schemas.get(object.kind ?? '');
+      if (schema) expect(mistakes(object.spec, schema, object.metadata.name)).toEqual([]);
+    }
+  });
+
+  test('the reading is strict: a mistake in a field is found', () => {
+    expect(mistakes({ targetRef: { name: 'Web' }, step: 1 }, schemas.get('Rollout')!, 'web')).not.toEqual([]);
+  });
 });

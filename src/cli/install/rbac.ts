@@ -32,7 +32,6 @@ const grants: Record<'controller' | 'mesh' | 'metrics', { cluster: Rule[]; own: 
       rule('apps', ['deployments/finalizers', 'deployments/scale'], ['get', 'update', 'patch']),
       rule('apps', ['replicasets'], [...READ, ...WRITE, 'delete']),
       rule('apps', ['replicasets/scale'], ['get', 'update', 'patch']),
-      rule('autoscaling', ['horizontalpodautoscalers'], READ),
       rule('', ['services'], [...READ, ...WRITE, 'delete']),
       rule('', ['pods', 'namespaces'], READ),
       rule('discovery.k8s.io', ['endpointslices'], READ),
@@ -46,7 +45,6 @@ const grants: Record<'controller' | 'mesh' | 'metrics', { cluster: Rule[]; own: 
   mesh: {
     cluster: [
       rule('', ['services', 'pods', 'namespaces'], READ),
-      rule('apps', ['replicasets', 'deployments'], READ),
       rule('discovery.k8s.io', ['endpointslices'], READ),
       rule('split.smi-spec.io', ['trafficsplits'], READ),
       // Reads the gate live, hands the trust bundle to every namespace.
