@@ -46,21 +46,24 @@ export function processCommands(): Command[] {
       );
     });
 
-  const workloads = process('workloads', 'Deployment, ReplicaSet, EndpointSlice and garbage collection').action(
-    ({ dir }: ProcessOptions) => {
-      followSupervisor();
-      return runProcess('workloads', async (signal, log) => {
-        const kubeconfig = await kubeconfigOf(dir, 'controller-manager', signal);
-        await runWorkloads({ client: await connect({ kubeconfig }), log, signal });
-      });
-    },
-  );
+  const workloads = process(
+    'workloads',
+    'Deployment, ReplicaSet, EndpointSlice and garbage collection',
+  ).action(({ dir }: ProcessOptions) => {
+    followSupervisor();
+    return runProcess('workloads', async (signal, log) => {
+      const kubeconfig = await kubeconfigOf(dir, 'controller-manager', signal);
+      await runWorkloads({ client: await connect({ kubeconfig }), log, signal });
+    });
+  });
 
   const node = process('node', 'runs pods as processes').action(({ dir, prefix }: ProcessOptions) => {
     followSupervisor();
     return runProcess('node', async (signal, log) => {
       const kubeconfig = await kubeconfigOf(dir, 'node', signal);
-      await new NodeAgent({ client: await connect({ kubeconfig }), kubeconfig, dir, prefix, log }).run(signal);
+      await new NodeAgent({ client: await connect({ kubeconfig }), kubeconfig, dir, prefix, log }).run(
+        signal,
+      );
     });
   });
 

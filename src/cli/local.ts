@@ -26,9 +26,14 @@ const dirOf = ({ name, dir }: Where): string => dir ?? defaultDir(name);
 export function command(): Command {
   const local = new Command('local')
     .description('A Kubernetes-compatible cluster on this machine, without Docker or root.')
-    .addHelpText('after', '\nExamples:\n  weir local up\n  export KUBECONFIG=~/.weir/local/default/kubeconfig\n  kubectl get nodes\n  weir local down');
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weir local up\n  export KUBECONFIG=~/.weir/local/default/kubeconfig\n  kubectl get nodes\n  weir local down',
+    );
   const where = (sub: Command) =>
-    sub.option('--name <name>', 'which cluster', 'default').option('--dir <dir>', 'state directory (default: ~/.weir/local/<name>, or $WEIR_HOME/<name>)');
+    sub
+      .option('--name <name>', 'which cluster', 'default')
+      .option('--dir <dir>', 'state directory (default: ~/.weir/local/<name>, or $WEIR_HOME/<name>)');
   where(local.command('up'))
     .description('start it, install Weir in it, and return when it is ready')
     .option('--foreground', 'stay, and stop the cluster on Ctrl-C')
@@ -75,7 +80,10 @@ async function foreground(options: Where & { bare?: boolean }): Promise<void> {
 }
 
 async function install(kubeconfig: string): Promise<void> {
-  const [{ connect }, { installWeir }] = await Promise.all([import('../kube/index.ts'), import('./install/apply.ts')]);
+  const [{ connect }, { installWeir }] = await Promise.all([
+    import('../kube/index.ts'),
+    import('./install/apply.ts'),
+  ]);
   await installWeir(await connect({ kubeconfig }), { profile: 'local' });
 }
 
@@ -86,13 +94,26 @@ async function background(options: Where & { bare?: boolean }): Promise<void> {
   mkdirSync(join(dir, 'logs'), { recursive: true, mode: 0o700 });
   const logFile = join(dir, 'logs', 'supervisor.log');
   const output = openSync(logFile, 'a');
-  const args = [findEntries().main, 'local', 'up', '--foreground', '--dir', dir, ...(options.bare ? ['--bare'] : [])];
+  const args = [
+    findEntries().main,
+    'local',
+    'up',
+    '--foreground',
+    '--dir',
+    dir,
+    ...(options.bare ? ['--bare'] : []),
+  ];
   const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', output, output, 'ipc'] });
   await new Promise<void>((resolve, reject) => {
     child.once('message', () => resolve());
     child.once('error', reject);
     child.once('exit', (code) =>
-      reject(new AppError('Unavailable', `the local cluster ended with ${code ?? 'a signal'} before it was ready: see ${logFile}`)),
+      reject(
+        new AppError(
+          'Unavailable',
+          `the local cluster ended with ${code ?? 'a signal'} before it was ready: see ${logFile}`,
+        ),
+      ),
     );
   });
   if (child.connected) child.disconnect();
@@ -113,9 +134,13 @@ function status(options: Where & { output?: string }): void {
   const running = isRunning(dir);
   const processes = leftBehind(dir).length;
   if (options.output === 'json') {
-    process.stdout.write(`${JSON.stringify({ running, dir, server: state?.server, kubeconfig: state?.kubeconfig, processes })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ running, dir, server: state?.server, kubeconfig: state?.kubeconfig, processes })}\n`,
+    );
   } else if (running) {
-    process.stdout.write(`running at ${state?.server} with ${processes} processes\nkubeconfig ${state?.kubeconfig}\n`);
+    process.stdout.write(
+      `running at ${state?.server} with ${processes} processes\nkubeconfig ${state?.kubeconfig}\n`,
+    );
   } else process.stdout.write('not running: start it with `weir local up`\n');
   process.exitCode = running ? 0 : 1;
 }

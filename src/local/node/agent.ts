@@ -13,7 +13,7 @@ import { readAccess } from './credentials.ts';
 import { findEntries } from './entry.ts';
 import type { Data, References } from './environment.ts';
 import { killLeftBehind } from './leftovers.ts';
-import { podFolder, type PodHost, PodRunner, savedPodOf } from './pod.ts';
+import { type PodHost, PodRunner, podFolder, savedPodOf } from './pod.ts';
 import { bindPod, registerNode, unschedulableReason } from './registration.ts';
 import { ServiceProxy } from './service-proxy.ts';
 import type { NodePod } from './types.ts';
@@ -90,7 +90,9 @@ export class NodeAgent {
     signal.addEventListener('abort', () => informing.abort(), { once: true });
     for (const informer of Object.values(this.#informers)) informer.start(informing.signal);
     await registerNode(client, { name: this.#name, address: `${prefix}.0.1`, log, signal });
-    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    const aborted = new Promise<void>((resolve) =>
+      signal.addEventListener('abort', () => resolve(), { once: true }),
+    );
     await Promise.race([Promise.all(Object.values(this.#informers).map(({ synced }) => synced)), aborted]);
     if (!signal.aborted) {
       // Addresses in use first, then what the API no longer knows, and only then new pods.
@@ -131,13 +133,15 @@ export class NodeAgent {
   #see(pod: NodePod): void {
     const { uid = '', deletionTimestamp } = pod.metadata;
     const runner = this.#runners.get(uid);
-    if (runner) return runner.update(pod);
     const { nodeName } = pod.spec;
-    if (nodeName === this.#name) return this.#start(pod);
-    if (nodeName || this.#binding.has(uid)) return;
-    if (deletionTimestamp) return void this.#deleteUnscheduled(pod);
-    this.#binding.add(uid);
-    void this.#schedule(pod).finally(() => this.#binding.delete(uid));
+    if (runner) runner.update(pod);
+    else if (nodeName === this.#name) this.#start(pod);
+    else if (nodeName || this.#binding.has(uid)) return;
+    else if (deletionTimestamp) void this.#deleteUnscheduled(pod);
+    else {
+      this.#binding.add(uid);
+      void this.#schedule(pod).finally(() => this.#binding.delete(uid));
+    }
   }
 
   async #schedule(pod: NodePod): Promise<void> {
@@ -197,7 +201,9 @@ export class NodeAgent {
     const { client } = this.#options;
     const { configMaps, secrets } = referencesOf(pod);
     const decode = (data: Data = {}) =>
-      Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]));
+      Object.fromEntries(
+        Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]),
+      );
     const maps = new Map<string, Data>();
     const keys = new Map<string, Data>();
     for (const name of configMaps) {
@@ -213,13 +219,16 @@ export class NodeAgent {
 
   #refreshUsersOf(what: 'configMaps' | 'secrets', { metadata }: KubeObject): void {
     for (const pod of this.#informers.pods.store.list()) {
-      if (pod.metadata.namespace !== metadata.namespace || !referencesOf(pod)[what].has(metadata.name)) continue;
+      if (pod.metadata.namespace !== metadata.namespace || !referencesOf(pod)[what].has(metadata.name))
+        continue;
       const runner = this.#runners.get(pod.metadata.uid ?? '');
       if (runner) this.#refresh(runner);
     }
   }
 
   #refresh(runner: PodRunner): void {
-    runner.refresh().catch((error) => this.#options.log.debug({ error }, 'the volumes of a pod are not complete yet'));
+    runner
+      .refresh()
+      .catch((error) => this.#options.log.debug({ error }, 'the volumes of a pod are not complete yet'));
   }
 }

@@ -2,8 +2,8 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import { type Exit, ManagedProcess, type ProcessIdentity } from './process.ts';
 import { attempt, type ProbeTarget, runProbe } from './probes.ts';
+import { type Exit, ManagedProcess, type ProcessIdentity } from './process.ts';
 import type { Container, ContainerState, ContainerStatus } from './types.ts';
 
 export interface Launch {
@@ -158,7 +158,12 @@ export class ContainerRunner {
     if (!this.#state.terminated) {
       const last = this.#saved.lastState.terminated;
       this.#state = {
-        terminated: last ?? { exitCode: 137, reason: 'ContainerNeverStarted', startedAt: timestamp(), finishedAt: timestamp() },
+        terminated: last ?? {
+          exitCode: 137,
+          reason: 'ContainerNeverStarted',
+          startedAt: timestamp(),
+          finishedAt: timestamp(),
+        },
       };
     }
     this.#options.onChange();

@@ -18,14 +18,19 @@ const RENEW_AT = 0.8;
 interface KubeConfigFile {
   'current-context'?: string;
   contexts?: { name: string; context: { cluster: string } }[];
-  clusters?: { name: string; cluster: { server: string; 'certificate-authority'?: string; 'certificate-authority-data'?: string } }[];
+  clusters?: {
+    name: string;
+    cluster: { server: string; 'certificate-authority'?: string; 'certificate-authority-data'?: string };
+  }[];
 }
 
 export function readAccess(kubeconfig: string): ClusterAccess {
   const config = parse(readFileSync(kubeconfig, 'utf8')) as KubeConfigFile;
   const context = config.contexts?.find(({ name }) => name === config['current-context'])?.context;
-  const cluster = config.clusters?.find(({ name }) => name === context?.cluster)?.cluster ?? config.clusters?.[0]?.cluster;
-  if (!cluster) throw new AppError('Invalid', `${kubeconfig} names no cluster: write it anew with \`weir local up\``);
+  const cluster =
+    config.clusters?.find(({ name }) => name === context?.cluster)?.cluster ?? config.clusters?.[0]?.cluster;
+  if (!cluster)
+    throw new AppError('Invalid', `${kubeconfig} names no cluster: write it anew with \`weir local up\``);
   const data = cluster['certificate-authority-data'];
   const file = cluster['certificate-authority'];
   const ca = data ? Buffer.from(data, 'base64').toString() : file ? readFileSync(file, 'utf8') : '';
@@ -74,14 +79,22 @@ export class PodTokens {
  * Writes what a container needs to reach the API server as the pod's ServiceAccount: the files of a cluster, and a
  * kubeconfig, since there is no Service address to find it by. Answers the kubeconfig's path.
  */
-export async function writeCredentials(folder: string, pod: NodePod, tokens: PodTokens, access: ClusterAccess): Promise<string> {
+export async function writeCredentials(
+  folder: string,
+  pod: NodePod,
+  tokens: PodTokens,
+  access: ClusterAccess,
+): Promise<string> {
   const tokenFile = join(folder, 'token');
   writeIfChanged(tokenFile, await tokens.get(), 0o600);
   writeIfChanged(join(folder, 'ca.crt'), access.ca);
   writeIfChanged(join(folder, 'namespace'), pod.metadata.namespace ?? 'default');
   const kubeconfig = join(folder, 'kubeconfig');
   const name = 'local';
-  const cluster = { server: access.server, 'certificate-authority-data': Buffer.from(access.ca).toString('base64') };
+  const cluster = {
+    server: access.server,
+    'certificate-authority-data': Buffer.from(access.ca).toString('base64'),
+  };
   const content = {
     apiVersion: 'v1',
     kind: 'Config',

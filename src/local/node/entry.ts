@@ -18,7 +18,8 @@ export function findEntries(env: NodeJS.ProcessEnv = process.env): Entries {
   let root = dirname(fileURLToPath(import.meta.url));
   while (!isPackage(root)) {
     const parent = dirname(root);
-    if (parent === root) throw new AppError('Internal', 'cannot find the weir package around its own code: install it again');
+    if (parent === root)
+      throw new AppError('Internal', 'cannot find the weir package around its own code: install it again');
     root = parent;
   }
   const bundle = join(root, 'dist/main.js');

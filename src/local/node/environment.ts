@@ -53,7 +53,10 @@ function pick(data: Data | undefined, kind: string, name: string, key: string, o
   const value = data?.[key];
   if (value === undefined && !optional) {
     const what = data ? `key ${key} in ${kind} ${name}` : `${kind} ${name}`;
-    throw new AppError('NotFound', `the container needs ${what}, which does not exist: create it, or mark the reference optional`);
+    throw new AppError(
+      'NotFound',
+      `the container needs ${what}, which does not exist: create it, or mark the reference optional`,
+    );
   }
   return value;
 }
@@ -77,7 +80,10 @@ export function environmentOf(
     if (!reference) continue;
     const data = configMapRef ? references.configMap(reference.name) : references.secret(reference.name);
     if (!data && !reference.optional) {
-      throw new AppError('NotFound', `envFrom names ${reference.name}, which does not exist: create it, or mark it optional`);
+      throw new AppError(
+        'NotFound',
+        `envFrom names ${reference.name}, which does not exist: create it, or mark it optional`,
+      );
     }
     for (const [key, value] of Object.entries(data ?? {})) env[prefix + key] = value;
   }

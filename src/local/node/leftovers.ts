@@ -9,7 +9,9 @@ export function processesIn(podDir: string): ProcessIdentity[] {
   const found: ProcessIdentity[] = [];
   for (const entry of readdirSync(podDir)) {
     try {
-      const saved = JSON.parse(readFileSync(join(podDir, entry, 'state.json'), 'utf8')) as { process?: ProcessIdentity };
+      const saved = JSON.parse(readFileSync(join(podDir, entry, 'state.json'), 'utf8')) as {
+        process?: ProcessIdentity;
+      };
       if (saved.process && isAlive(saved.process)) found.push(saved.process);
     } catch {
       // Not a container's directory.

@@ -7,11 +7,11 @@ import { systemClock } from '../../lib/clock.ts';
 import { isCode } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import { ContainerRunner, type Launch } from './container.ts';
-import { PodTokens, writeCredentials, type ClusterAccess } from './credentials.ts';
+import { type ClusterAccess, PodTokens, writeCredentials } from './credentials.ts';
 import type { Entries } from './entry.ts';
 import { environmentOf, expand, type References } from './environment.ts';
 import { commandOf } from './images.ts';
-import { rewritePaths, rewriteServices, serviceHosts, type ServiceName } from './rewrite.ts';
+import { rewritePaths, rewriteServices, type ServiceName, serviceHosts } from './rewrite.ts';
 import { statusOf } from './status.ts';
 import type { Container, NodePod } from './types.ts';
 import { mountsOf, syncVolumes, writeIfChanged } from './volumes.ts';
@@ -27,7 +27,10 @@ export interface PodHost {
   clusterDir: string;
   /** Reads what the pod refers to, live. */
   references(pod: NodePod): Promise<References>;
-  resolveService(service: ServiceName, port: number | undefined): { address: string; port?: number } | undefined;
+  resolveService(
+    service: ServiceName,
+    port: number | undefined,
+  ): { address: string; port?: number } | undefined;
 }
 
 interface SavedPod {
@@ -37,7 +40,17 @@ interface SavedPod {
 
 const SERVICE_WAIT_MS = 1500;
 const KUBECONFIG_DIR = 'serviceaccount';
-const INHERITED = ['PATH', 'HOME', 'USER', 'LANG', 'TZ', 'TMPDIR', 'NODE_COMPILE_CACHE', 'NODE_EXTRA_CA_CERTS', 'WEIR_FROM_SOURCE'];
+const INHERITED = [
+  'PATH',
+  'HOME',
+  'USER',
+  'LANG',
+  'TZ',
+  'TMPDIR',
+  'NODE_COMPILE_CACHE',
+  'NODE_EXTRA_CA_CERTS',
+  'WEIR_FROM_SOURCE',
+];
 
 const timestamp = (): string => `${new Date().toISOString().slice(0, 19)}Z`;
 
@@ -97,7 +110,10 @@ export class PodRunner {
         log: this.#log,
       });
     this.#init = (pod.spec.initContainers ?? []).map((container) =>
-      runner(container, container.restartPolicy === 'Always' ? 'Always' : policy === 'Never' ? 'Never' : 'OnFailure'),
+      runner(
+        container,
+        container.restartPolicy === 'Always' ? 'Always' : policy === 'Never' ? 'Never' : 'OnFailure',
+      ),
     );
     this.#containers = pod.spec.containers.map((container) => runner(container, policy));
   }
@@ -129,7 +145,9 @@ export class PodRunner {
   }
 
   #sidecars(): ContainerRunner[] {
-    return this.#init.filter((_, index) => this.#pod.spec.initContainers?.[index]?.restartPolicy === 'Always');
+    return this.#init.filter(
+      (_, index) => this.#pod.spec.initContainers?.[index]?.restartPolicy === 'Always',
+    );
   }
 
   #graceMs(): number {
@@ -156,7 +174,10 @@ export class PodRunner {
     const { namespace, name, uid } = metadata;
     for (let wait = 50; ; wait = Math.min(wait * 2, 2000)) {
       try {
-        await this.#host.client.delete(kinds.Pod, namespace, name, { gracePeriodSeconds: 0, preconditions: { uid } });
+        await this.#host.client.delete(kinds.Pod, namespace, name, {
+          gracePeriodSeconds: 0,
+          preconditions: { uid },
+        });
         return;
       } catch (thrown) {
         if (isCode(thrown, 'NotFound', 'Conflict') || this.#silent) return;
@@ -216,7 +237,13 @@ export class PodRunner {
       if (text === this.#written) continue;
       try {
         const body = { metadata: { uid }, status };
-        const written = await this.#host.client.patch<NodePod>(kinds.Pod, namespace, name, { type: 'merge', body }, { subresource: 'status' });
+        const written = await this.#host.client.patch<NodePod>(
+          kinds.Pod,
+          namespace,
+          name,
+          { type: 'merge', body },
+          { subresource: 'status' },
+        );
         this.#written = text;
         this.#pod = { ...this.#pod, status: written.status };
       } catch (thrown) {
@@ -257,7 +284,9 @@ export class PodRunner {
     const texts = [...Object.values(env), ...command.argv];
     await this.#waitForServices(texts.flatMap((text) => serviceHosts(text, namespace)));
     const rewrite = (text: string) => rewriteServices(rewritePaths(text, mounts), namespace, resolveService);
-    const inherited = INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]!]]));
+    const inherited = INHERITED.flatMap((name) =>
+      process.env[name] === undefined ? [] : [[name, process.env[name]!]],
+    );
     const own = Object.entries(env).map(([name, value]) => [name, rewrite(value)]);
     const folder = join(this.dir, container.name);
     return {
@@ -276,7 +305,9 @@ export class PodRunner {
   async #waitForServices(services: ServiceName[]): Promise<void> {
     const deadline = Date.now() + SERVICE_WAIT_MS;
     const missing = () =>
-      services.some((service) => service.name !== 'localhost' && !this.#host.resolveService(service, undefined));
+      services.some(
+        (service) => service.name !== 'localhost' && !this.#host.resolveService(service, undefined),
+      );
     while (missing() && Date.now() < deadline && !this.#stopping.signal.aborted) await systemClock.sleep(20);
   }
 }

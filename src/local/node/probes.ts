@@ -15,7 +15,9 @@ export interface ProbeTarget {
 const FAST_MS = 25;
 
 function portOf(port: number | string, ports: Container['ports']): number {
-  return typeof port === 'number' ? port : (ports?.find(({ name }) => name === port)?.containerPort ?? Number(port));
+  return typeof port === 'number'
+    ? port
+    : (ports?.find(({ name }) => name === port)?.containerPort ?? Number(port));
 }
 
 /** One attempt. Never throws: whatever goes wrong is a failure. */
@@ -42,7 +44,10 @@ function httpAttempt(
       port: portOf(port, ports),
       path,
       agent: false as const,
-      headers: Object.fromEntries([['User-Agent', 'weir-local-probe'], ...httpHeaders.map(({ name, value }) => [name, value])]),
+      headers: Object.fromEntries([
+        ['User-Agent', 'weir-local-probe'],
+        ...httpHeaders.map(({ name, value }) => [name, value]),
+      ]),
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeout)]),
     };
     const onResponse = (response: http.IncomingMessage) => {
@@ -74,7 +79,12 @@ function tcpAttempt(host: string, port: number, timeout: number): Promise<boolea
 
 function execAttempt(command: string[], { exec }: ProbeTarget, timeout: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const child = spawn(command[0]!, command.slice(1), { ...exec, stdio: 'ignore', timeout, killSignal: 'SIGKILL' });
+    const child = spawn(command[0]!, command.slice(1), {
+      ...exec,
+      stdio: 'ignore',
+      timeout,
+      killSignal: 'SIGKILL',
+    });
     child.once('error', () => resolve(false));
     child.once('exit', (code) => resolve(code === 0));
   });

@@ -56,21 +56,38 @@ export class ManagedProcess {
   }
 
   /** In a group and session of its own, writing to `logFile` directly, so that it outlives this process. */
-  static spawn(options: { argv: string[]; env: Record<string, string>; cwd: string; logFile: string }): ManagedProcess {
+  static spawn(options: {
+    argv: string[];
+    env: Record<string, string>;
+    cwd: string;
+    logFile: string;
+  }): ManagedProcess {
     const { argv, env, cwd, logFile } = options;
     const output = openSync(logFile, 'a');
     try {
-      const child = spawn(argv[0]!, argv.slice(1), { cwd, env, detached: true, stdio: ['ignore', output, output] });
+      const child = spawn(argv[0]!, argv.slice(1), {
+        cwd,
+        env,
+        detached: true,
+        stdio: ['ignore', output, output],
+      });
       const exited = new Promise<Exit>((resolve) => {
-        child.once('error', (error) => resolve({ exitCode: 128, message: `cannot start ${argv[0]}: ${error.message}` }));
+        child.once('error', (error) =>
+          resolve({ exitCode: 128, message: `cannot start ${argv[0]}: ${error.message}` }),
+        );
         child.once('exit', (code, signal) => {
           const number = signal ? constants.signals[signal] : undefined;
-          resolve(number === undefined ? { exitCode: code ?? 255 } : { exitCode: 128 + number, signal: number });
+          resolve(
+            number === undefined ? { exitCode: code ?? 255 } : { exitCode: 128 + number, signal: number },
+          );
         });
       });
       const pid = child.pid ?? 0;
       const identity = { pid, startTime: (pid > 0 ? startTimeOf(pid) : undefined) ?? '' };
-      return new ManagedProcess(identity, exited.then((exit) => sweep(identity, exit)));
+      return new ManagedProcess(
+        identity,
+        exited.then((exit) => sweep(identity, exit)),
+      );
     } finally {
       closeSync(output);
     }
@@ -86,7 +103,10 @@ export class ManagedProcess {
         resolve({ exitCode: 255, message: 'ended unobserved: the node was restarted while it ran' });
       }, POLL_MS);
     });
-    return new ManagedProcess(identity, exited.then((exit) => sweep(identity, exit)));
+    return new ManagedProcess(
+      identity,
+      exited.then((exit) => sweep(identity, exit)),
+    );
   }
 
   signal(signal: NodeJS.Signals): void {

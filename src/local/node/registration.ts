@@ -5,8 +5,8 @@ import type { KubeClient } from '../../kube/types.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { isCode } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
-import { VERSION } from './version.ts';
 import type { NodePod } from './types.ts';
+import { VERSION } from './version.ts';
 
 const HOSTNAME = 'kubernetes.io/hostname';
 
@@ -26,7 +26,11 @@ export async function registerNode(
 ): Promise<void> {
   const { name, address, log, signal } = options;
   const now = `${new Date().toISOString().slice(0, 19)}Z`;
-  const resources = { cpu: String(cpus().length), memory: `${Math.floor(totalmem() / 1024)}Ki`, pods: '1000' };
+  const resources = {
+    cpu: String(cpus().length),
+    memory: `${Math.floor(totalmem() / 1024)}Ki`,
+    pods: '1000',
+  };
   const status = {
     capacity: resources,
     allocatable: resources,
@@ -48,11 +52,22 @@ export async function registerNode(
   };
   while (!signal.aborted) {
     try {
-      const node: KubeObject = { apiVersion: 'v1', kind: 'Node', metadata: { name, labels: labelsOf(name) }, spec: {} };
+      const node: KubeObject = {
+        apiVersion: 'v1',
+        kind: 'Node',
+        metadata: { name, labels: labelsOf(name) },
+        spec: {},
+      };
       await client.create(kinds.Node, node).catch((thrown) => {
         if (!isCode(thrown, 'AlreadyExists')) throw thrown;
       });
-      await client.patch(kinds.Node, undefined, name, { type: 'merge', body: { status } }, { subresource: 'status' });
+      await client.patch(
+        kinds.Node,
+        undefined,
+        name,
+        { type: 'merge', body: { status } },
+        { subresource: 'status' },
+      );
       return;
     } catch (error) {
       log.warn({ error }, 'cannot register the node yet, trying again');
@@ -65,9 +80,11 @@ export async function registerNode(
 export function unschedulableReason(pod: NodePod, node: string, others: NodePod[]): string | undefined {
   const labels = labelsOf(node);
   const wrong = Object.entries(pod.spec.nodeSelector ?? {}).find(([key, value]) => labels[key] !== value);
-  if (wrong) return `0/1 nodes are available: 1 node(s) didn't match Pod's node selector (${wrong[0]}=${wrong[1]}).`;
+  if (wrong)
+    return `0/1 nodes are available: 1 node(s) didn't match Pod's node selector (${wrong[0]}=${wrong[1]}).`;
   const terms =
-    (pod.spec as { affinity?: Affinity }).affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+    (pod.spec as { affinity?: Affinity }).affinity?.podAntiAffinity
+      ?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
   const conflict = terms.some(({ labelSelector }) =>
     others.some(
       (other) =>
@@ -75,7 +92,9 @@ export function unschedulableReason(pod: NodePod, node: string, others: NodePod[
         other.metadata.namespace === pod.metadata.namespace &&
         other.spec.nodeName === node &&
         Object.keys(labelSelector?.matchLabels ?? {}).length > 0 &&
-        Object.entries(labelSelector?.matchLabels ?? {}).every(([key, value]) => other.metadata.labels?.[key] === value),
+        Object.entries(labelSelector?.matchLabels ?? {}).every(
+          ([key, value]) => other.metadata.labels?.[key] === value,
+        ),
     ),
   );
   return conflict ? "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules." : undefined;
@@ -83,7 +102,9 @@ export function unschedulableReason(pod: NodePod, node: string, others: NodePod[
 
 interface Affinity {
   podAntiAffinity?: {
-    requiredDuringSchedulingIgnoredDuringExecution?: { labelSelector?: { matchLabels?: Record<string, string> } }[];
+    requiredDuringSchedulingIgnoredDuringExecution?: {
+      labelSelector?: { matchLabels?: Record<string, string> };
+    }[];
   };
 }
 
@@ -99,7 +120,9 @@ export async function bindPod(
     const before = pod.status?.conditions as { type: string; message?: string }[] | undefined;
     if (before?.some(({ type, message }) => type === 'PodScheduled' && message === reason)) return undefined;
     const lastTransitionTime = `${new Date().toISOString().slice(0, 19)}Z`;
-    const conditions = [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: reason, lastTransitionTime }];
+    const conditions = [
+      { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: reason, lastTransitionTime },
+    ];
     const body = { metadata: { uid }, status: { phase: 'Pending', conditions } };
     await client.patch(kinds.Pod, namespace, name, { type: 'merge', body }, { subresource: 'status' });
     return undefined;
@@ -113,7 +136,12 @@ export async function bindPod(
     // A real API server lets nobody write nodeName but the binding subresource.
     if (!isCode(thrown, 'Invalid', 'Forbidden')) throw thrown;
     await client.request('POST', `/api/v1/namespaces/${namespace}/pods/${name}/binding`, {
-      body: { apiVersion: 'v1', kind: 'Binding', metadata: { name, uid }, target: { kind: 'Node', name: node } },
+      body: {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: { name, uid },
+        target: { kind: 'Node', name: node },
+      },
     });
     return client.get<NodePod>(kinds.Pod, namespace, name);
   }

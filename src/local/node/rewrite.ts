@@ -36,7 +36,9 @@ export function serviceOf(host: string, namespace: string): ServiceName | undefi
   const [name, ns = namespace, ...rest] = labels;
   if (!name || !/^[a-z]([a-z0-9-]*[a-z0-9])?$/.test(name)) return undefined;
   const suffix = rest.join('.');
-  return suffix === '' || suffix === 'svc' || suffix === 'svc.cluster.local' ? { name, namespace: ns } : undefined;
+  return suffix === '' || suffix === 'svc' || suffix === 'svc.cluster.local'
+    ? { name, namespace: ns }
+    : undefined;
 }
 
 const URL_HOST = /\b([a-z][a-z0-9+.-]*:\/\/)([a-z0-9.-]+)(:\d+)?(?=[/?#\s,;"']|$)/gi;

@@ -88,15 +88,25 @@ export class ServiceProxy {
     if (!clusterIP || !net.isIP(clusterIP)) return [];
     return ports
       .filter(({ protocol = 'TCP' }) => protocol === 'TCP')
-      .map(({ port, name = '' }) => ({ key: `${clusterIP}:${port}/${name}`, address: clusterIP, port, name }));
+      .map(({ port, name = '' }) => ({
+        key: `${clusterIP}:${port}/${name}`,
+        address: clusterIP,
+        port,
+        name,
+      }));
   }
 
   #open(service: ServiceObject): void {
     const id = `${service.metadata.namespace}/${service.metadata.name}`;
     for (const { key, address, port, name } of this.#ports(service)) {
       if (this.#servers.has(key)) continue;
-      const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => void this.#forward(socket, id, name));
-      server.on('error', (error) => this.#log.warn({ service: id, address, port, error }, 'cannot listen for a Service'));
+      const server = net.createServer(
+        { allowHalfOpen: true, noDelay: true },
+        (socket) => void this.#forward(socket, id, name),
+      );
+      server.on('error', (error) =>
+        this.#log.warn({ service: id, address, port, error }, 'cannot listen for a Service'),
+      );
       server.listen({ host: address, port: this.reachablePort(port) });
       this.#servers.set(key, server);
     }
@@ -160,7 +170,9 @@ function connect({ host, port }: Backend): Promise<net.Socket | undefined> {
 function canListen(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = net.createServer();
-    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'EACCES' && error.code !== 'EPERM'));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code !== 'EACCES' && error.code !== 'EPERM'),
+    );
     server.listen({ host, port }, () => server.close(() => resolve(true)));
   });
 }

@@ -1,7 +1,10 @@
 import type { Condition } from '../../api/meta.ts';
 import type { ContainerStatus, NodePod } from './types.ts';
 
-type PodCondition = Pick<Condition, 'type' | 'status' | 'lastTransitionTime'> & { reason?: string; message?: string };
+type PodCondition = Pick<Condition, 'type' | 'status' | 'lastTransitionTime'> & {
+  reason?: string;
+  message?: string;
+};
 
 export interface PodFacts {
   pod: NodePod;
@@ -21,7 +24,8 @@ const finished = ({ state }: ContainerStatus): boolean => state.terminated !== u
 /** Phase by the kubelet's rules: restarting containers keep a pod Running. */
 export function phaseOf({ pod, initialized, init, containers }: PodFacts): string {
   const policy = pod.spec.restartPolicy ?? 'Always';
-  const failed = ({ state }: ContainerStatus) => state.terminated !== undefined && state.terminated.exitCode !== 0;
+  const failed = ({ state }: ContainerStatus) =>
+    state.terminated !== undefined && state.terminated.exitCode !== 0;
   if (!initialized) return policy === 'Never' && init.some(failed) ? 'Failed' : 'Pending';
   if (containers.every(({ state, restartCount }) => state.waiting && restartCount === 0)) return 'Pending';
   const willRestart = (status: ContainerStatus) =>

@@ -41,7 +41,10 @@ function writeData(root: string, data: Data, items: KeyToPath[] | undefined, mod
 async function materialize(root: string, source: VolumeSource, context: VolumeContext): Promise<void> {
   const { pod, podIP, hostIP, references } = context;
   const missing = (kind: string, name: string) =>
-    new AppError('NotFound', `a volume needs ${kind} ${name}, which does not exist: create it, or mark the volume optional`);
+    new AppError(
+      'NotFound',
+      `a volume needs ${kind} ${name}, which does not exist: create it, or mark the volume optional`,
+    );
   if (source.configMap) {
     const { name, items, optional } = source.configMap;
     const data = references.configMap(name);
@@ -74,7 +77,12 @@ export async function syncVolumes(root: string, context: VolumeContext): Promise
 }
 
 /** Where a container's mounts really are. */
-export function mountsOf(container: Container, volumes: Volume[], root: string, tokenDir: string | undefined): Mount[] {
+export function mountsOf(
+  container: Container,
+  volumes: Volume[],
+  root: string,
+  tokenDir: string | undefined,
+): Mount[] {
   const mounts = (container.volumeMounts ?? []).map(({ name, mountPath, subPath }) => {
     const host = volumes.find((volume) => volume.name === name)?.hostPath?.path;
     return { mountPath, realPath: join(host ?? join(root, name), subPath ?? '') };

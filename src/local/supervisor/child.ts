@@ -45,7 +45,8 @@ export class SupervisedChild {
     const output = openSync(logFile, 'a');
     const startedAt = performance.now();
     // The pipe on stdin stays open as long as this process lives: its end tells the child that nobody watches it any more.
-    const child = spawn(process.execPath, argv, { env, stdio: ['pipe', output, output] });
+    // A group of its own: Ctrl-C in a terminal is for the supervisor, which then stops everything in order.
+    const child = spawn(process.execPath, argv, { env, detached: true, stdio: ['pipe', output, output] });
     closeSync(output);
     child.stdin?.on('error', () => {});
     this.#process = child;

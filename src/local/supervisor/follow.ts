@@ -12,6 +12,10 @@ export function followSupervisor(): void {
     setTimeout(() => process.exit(1), LAST_RESORT_MS).unref();
     process.kill(process.pid, 'SIGTERM');
   };
+  // Asked to stop already: a second signal would cut the orderly way short.
+  process.on('SIGTERM', () => {
+    gone = true;
+  });
   process.stdin.on('end', leave).on('close', leave).on('error', leave).resume();
   // Watching must not keep a process alive that has nothing else to do.
   if ('unref' in process.stdin && typeof process.stdin.unref === 'function') process.stdin.unref();

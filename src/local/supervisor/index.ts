@@ -7,7 +7,15 @@ import { createLogger, type Logger, silentLogger } from '../../lib/log.ts';
 import { findEntries } from '../node/index.ts';
 import { SupervisedChild } from './child.ts';
 import { isReady } from './readiness.ts';
-import { type ClusterState, defaultDir, identityOf, isRunning, killLeftBehind, readState, writeState } from './state.ts';
+import {
+  type ClusterState,
+  defaultDir,
+  identityOf,
+  isRunning,
+  killLeftBehind,
+  readState,
+  writeState,
+} from './state.ts';
 import { takeSubnet } from './subnet.ts';
 
 export { defaultDir, isRunning, leftBehind, readState, removeState, stopCluster } from './state.ts';
@@ -58,7 +66,10 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
   const { name, quiet = false, components = [], timeoutMs = 30_000, signal } = options;
   const wanted = options.dir ?? defaultDir(name);
   if (isRunning(wanted)) {
-    throw new AppError('AlreadyExists', `the cluster in ${wanted} is running already: stop it with \`weir local down\``);
+    throw new AppError(
+      'AlreadyExists',
+      `the cluster in ${wanted} is running already: stop it with \`weir local down\``,
+    );
   }
   mkdirSync(join(wanted, 'logs'), { recursive: true, mode: 0o700 });
   const dir = realpathSync(wanted);
@@ -97,11 +108,17 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
     add,
     kill: (component, killSignal = 'SIGKILL') => {
       const child = children.get(component);
-      if (!child) throw new AppError('NotFound', `no component ${component}: there are ${[...children.keys()].join(', ')}`);
+      if (!child)
+        throw new AppError(
+          'NotFound',
+          `no component ${component}: there are ${[...children.keys()].join(', ')}`,
+        );
       child.kill(killSignal);
     },
     pids: () =>
-      Object.fromEntries([...children].flatMap(([child, { pid }]) => (pid === undefined ? [] : [[child, pid]]))),
+      Object.fromEntries(
+        [...children].flatMap(([child, { pid }]) => (pid === undefined ? [] : [[child, pid]])),
+      ),
     stop: () => {
       stopping ??= stopAll(children, dir).finally(async () => {
         writeState(dir, { ...state, supervisor: undefined, components: {} });
@@ -155,10 +172,16 @@ async function untilReady(options: {
   while (!(existsSync(kubeconfig) && (await isReady(kubeconfig)))) {
     const broken = [...children.values()].find(({ earlyExits }) => earlyExits >= GIVE_UP_AFTER);
     if (broken) {
-      throw new AppError('Unavailable', `the ${broken.name} of the local cluster does not start: see ${join(dir, 'logs', `${broken.name}.log`)}`);
+      throw new AppError(
+        'Unavailable',
+        `the ${broken.name} of the local cluster does not start: see ${join(dir, 'logs', `${broken.name}.log`)}`,
+      );
     }
     if (Date.now() > deadline) {
-      throw new AppError('Timeout', `the local cluster was not ready within ${timeoutMs / 1000} s: see the logs in ${join(dir, 'logs')}`);
+      throw new AppError(
+        'Timeout',
+        `the local cluster was not ready within ${timeoutMs / 1000} s: see the logs in ${join(dir, 'logs')}`,
+      );
     }
     await systemClock.sleep(15, signal);
   }
@@ -174,4 +197,3 @@ async function stopAll(children: Map<string, SupervisedChild>, dir: string): Pro
   await stop('apiserver', COMPONENT_GRACE_MS);
   await killLeftBehind(dir);
 }
-

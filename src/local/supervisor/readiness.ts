@@ -21,14 +21,18 @@ function accessOf(kubeconfig: string): Access {
 function get({ server, ca, token }: Access, path: string): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const headers = { authorization: `Bearer ${token}` };
-    const request = https.get(new URL(path, server), { ca, headers, agent: false, timeout: 2000 }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk;
-      });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-      response.on('error', reject);
-    });
+    const request = https.get(
+      new URL(path, server),
+      { ca, headers, agent: false, timeout: 2000 },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => {
+          text += chunk;
+        });
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+        response.on('error', reject);
+      },
+    );
     request.on('timeout', () => request.destroy(new Error('no answer')));
     request.on('error', reject);
   });
@@ -41,8 +45,12 @@ export async function isReady(kubeconfig: string): Promise<boolean> {
     if ((await get(access, '/readyz')).status !== 200) return false;
     const { status, text } = await get(access, '/api/v1/nodes');
     if (status !== 200) return false;
-    const { items } = JSON.parse(text) as { items: { status?: { conditions?: { type: string; status: string }[] } }[] };
-    return items.some((node) => node.status?.conditions?.some((each) => each.type === 'Ready' && each.status === 'True'));
+    const { items } = JSON.parse(text) as {
+      items: { status?: { conditions?: { type: string; status: string }[] } }[];
+    };
+    return items.some((node) =>
+      node.status?.conditions?.some((each) => each.type === 'Ready' && each.status === 'True'),
+    );
   } catch {
     return false;
   }

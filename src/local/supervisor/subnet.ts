@@ -21,7 +21,10 @@ function lock(prefix: string): Promise<net.Server | undefined> {
 }
 
 /** Takes a free 127.x.0.0/16: the one that this cluster had before, or another when it is a new cluster. */
-export async function takeSubnet(previous: string | undefined, random: () => number = Math.random): Promise<Subnet> {
+export async function takeSubnet(
+  previous: string | undefined,
+  random: () => number = Math.random,
+): Promise<Subnet> {
   if (process.platform !== 'linux') {
     throw new AppError(
       'Unavailable',
@@ -30,7 +33,9 @@ export async function takeSubnet(previous: string | undefined, random: () => num
   }
   const count = LAST - FIRST + 1;
   const start = Math.floor(random() * count);
-  const candidates = previous ? [previous] : Array.from({ length: count }, (_, index) => `127.${FIRST + ((start + index) % count)}`);
+  const candidates = previous
+    ? [previous]
+    : Array.from({ length: count }, (_, index) => `127.${FIRST + ((start + index) % count)}`);
   for (const prefix of candidates) {
     const server = await lock(prefix);
     if (server) return { prefix, release: () => new Promise((resolve) => server.close(() => resolve())) };

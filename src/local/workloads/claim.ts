@@ -39,7 +39,8 @@ export async function claimObjects<T extends KubeObject>(options: {
       const references = [...(object.metadata.ownerReferences ?? []), controllerRef(ownerKind, owner)];
       // One object may name the same owner only once; a plain reference becomes the controlling one.
       const unique = references.filter(
-        (reference, index) => reference.controller || !references.slice(index + 1).some(({ uid }) => uid === reference.uid),
+        (reference, index) =>
+          reference.controller || !references.slice(index + 1).some(({ uid }) => uid === reference.uid),
       );
       const adopted = await patch(object, unique);
       if (adopted) result.push(adopted);

@@ -4,9 +4,9 @@ import { Informer } from '../../kube/index.ts';
 import type { KubeClient } from '../../kube/types.ts';
 import { isCode } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
+import { SERVICE_NAME } from './endpoint-slice/plan.ts';
 import { controllerOf } from './owners.ts';
 import type { Deployment, EndpointSlice, Pod, ReplicaSet, Service } from './types.ts';
-import { SERVICE_NAME } from './endpoint-slice/plan.ts';
 
 /** The caches that the workload controllers share: one watch per kind. */
 export interface Caches {

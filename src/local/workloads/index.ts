@@ -19,7 +19,11 @@ export async function runWorkloads(options: {
   const { client, log, signal, now = Date.now } = options;
   const caches = createCaches(client, log);
   const context = { client, caches, log, now };
-  const controllers = [deploymentController(context), replicaSetController(context), endpointSliceController(context)];
+  const controllers = [
+    deploymentController(context),
+    replicaSetController(context),
+    endpointSliceController(context),
+  ];
   const informers: Caches[keyof Caches][] = Object.values(caches);
   for (const informer of informers) informer.start(signal);
   const collector = new GarbageCollector({ client, log }).run(signal);

@@ -3,7 +3,11 @@ import type { Condition, KubeObject } from '../../api/meta.ts';
 /** The fields of the native kinds that the controllers read. Whatever else an object holds is carried along untouched. */
 export interface LabelSelector {
   matchLabels?: Record<string, string>;
-  matchExpressions?: { key: string; operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'; values?: string[] }[];
+  matchExpressions?: {
+    key: string;
+    operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
+    values?: string[];
+  }[];
 }
 
 export interface PodTemplate {
@@ -23,7 +27,12 @@ export interface ContainerPort {
 
 export interface PodSpec {
   containers: { name: string; ports?: ContainerPort[]; [field: string]: unknown }[];
-  initContainers?: { name: string; ports?: ContainerPort[]; restartPolicy?: string; [field: string]: unknown }[];
+  initContainers?: {
+    name: string;
+    ports?: ContainerPort[];
+    restartPolicy?: string;
+    [field: string]: unknown;
+  }[];
   nodeName?: string;
   [field: string]: unknown;
 }

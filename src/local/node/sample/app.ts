@@ -46,7 +46,8 @@ export function startApp({ env, host, port }: SampleOptions): Promise<Running> {
   const fault = {
     errors: Number(env.ERROR_RATE ?? 0),
     latency: Number(env.LATENCY_MS ?? 0),
-    readiness: env.FAIL_READINESS !== undefined && !['', '0', 'false'].includes(env.FAIL_READINESS) ? 'fail' : 'ok',
+    readiness:
+      env.FAIL_READINESS !== undefined && !['', '0', 'false'].includes(env.FAIL_READINESS) ? 'fail' : 'ok',
   };
   const upstreams = upstreamsOf(env);
   const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
@@ -69,7 +70,9 @@ export function startApp({ env, host, port }: SampleOptions): Promise<Running> {
         response.setEncoding('utf8').on('data', (chunk: string) => {
           text += chunk;
         });
-        response.on('end', () => resolve({ name, url, status: response.statusCode ?? 0, ...versionIn(text) }));
+        response.on('end', () =>
+          resolve({ name, url, status: response.statusCode ?? 0, ...versionIn(text) }),
+        );
         response.on('error', (error) => resolve({ name, url, status: 0, error: error.message }));
       });
       request.on('timeout', () => request.destroy(new Error(`no answer within ${UPSTREAM_TIMEOUT_MS} ms`)));
@@ -96,7 +99,8 @@ export function startApp({ env, host, port }: SampleOptions): Promise<Running> {
     if (pathname === '/fault' && request.method === 'POST') {
       if (searchParams.has('errors')) fault.errors = Number(searchParams.get('errors'));
       if (searchParams.has('latency')) fault.latency = Number(searchParams.get('latency'));
-      if (searchParams.has('readiness')) fault.readiness = searchParams.get('readiness') === 'fail' ? 'fail' : 'ok';
+      if (searchParams.has('readiness'))
+        fault.readiness = searchParams.get('readiness') === 'fail' ? 'fail' : 'ok';
       return answer(response, 200, fault);
     }
     void serve(response);

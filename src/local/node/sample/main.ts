@@ -6,7 +6,8 @@ const { env } = process;
 const host = env.POD_IP ?? '127.0.0.1';
 const port = Number(env.PORT ?? 8080);
 
-const running = env.MODE === 'load' ? await startLoad({ env, host, port }) : await startApp({ env, host, port });
+const running =
+  env.MODE === 'load' ? await startLoad({ env, host, port }) : await startApp({ env, host, port });
 
 if (env.CRASH_AFTER_MS) setTimeout(() => process.exit(1), Number(env.CRASH_AFTER_MS));
 

@@ -18,8 +18,19 @@ function deploymentOf(image: string, spec: Partial<Deployment['spec']> = {}): De
   };
 }
 
-function setOf(name: string, image: string, replicas: number, options: Record<string, unknown> = {}): ReplicaSet {
-  const { available = replicas, revision = '1', desired = 4, at = 0, max = 5 } = options as Record<string, number>;
+function setOf(
+  name: string,
+  image: string,
+  replicas: number,
+  options: Record<string, unknown> = {},
+): ReplicaSet {
+  const {
+    available = replicas,
+    revision = '1',
+    desired = 4,
+    at = 0,
+    max = 5,
+  } = options as Record<string, number>;
   return {
     metadata: {
       name,
@@ -27,8 +38,14 @@ function setOf(name: string, image: string, replicas: number, options: Record<st
       uid: name,
       generation: 1,
       creationTimestamp: new Date(NOW + at * 1000).toISOString(),
-      annotations: { [REVISION]: String(revision), [DESIRED_REPLICAS]: String(desired), [MAX_REPLICAS]: String(max) },
-      ownerReferences: [{ apiVersion: 'apps/v1', kind: 'Deployment', name: 'web', uid: 'd1', controller: true }],
+      annotations: {
+        [REVISION]: String(revision),
+        [DESIRED_REPLICAS]: String(desired),
+        [MAX_REPLICAS]: String(max),
+      },
+      ownerReferences: [
+        { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web', uid: 'd1', controller: true },
+      ],
     },
     spec: {
       replicas,
@@ -41,7 +58,8 @@ function setOf(name: string, image: string, replicas: number, options: Record<st
 
 const plan = (deployment: Deployment, sets: ReplicaSet[], runningPods: string[] = []): DeploymentPlan =>
   planDeployment({ deployment, sets, runningPods: new Set(runningPods), now: NOW });
-const sizes = ({ update }: DeploymentPlan) => Object.fromEntries(update.map(({ metadata, spec }) => [metadata.name, spec.replicas]));
+const sizes = ({ update }: DeploymentPlan) =>
+  Object.fromEntries(update.map(({ metadata, spec }) => [metadata.name, spec.replicas]));
 
 describe('a Deployment', () => {
   test('gets its first ReplicaSet at full size, with hash, revision and annotations', () => {
@@ -51,14 +69,22 @@ describe('a Deployment', () => {
     expect(create!.spec.replicas).toBe(4);
     expect(create!.spec.selector.matchLabels).toEqual({ app: 'web', 'pod-template-hash': hash });
     expect(create!.spec.template.metadata!.labels).toEqual({ app: 'web', 'pod-template-hash': hash });
-    expect(create!.metadata.annotations).toEqual({ [REVISION]: '1', [DESIRED_REPLICAS]: '4', [MAX_REPLICAS]: '5' });
+    expect(create!.metadata.annotations).toEqual({
+      [REVISION]: '1',
+      [DESIRED_REPLICAS]: '4',
+      [MAX_REPLICAS]: '5',
+    });
     expect(revision).toBe('1');
-    expect(status.conditions?.find(({ type }) => type === 'Progressing')?.reason).toBe('NewReplicaSetCreated');
+    expect(status.conditions?.find(({ type }) => type === 'Progressing')?.reason).toBe(
+      'NewReplicaSetCreated',
+    );
   });
 
   test('a collision count gives the same template another name', () => {
     const again = { ...deploymentOf('v1'), status: { collisionCount: 1 } };
-    expect(plan(again, []).create!.metadata.name).not.toBe(plan(deploymentOf('v1'), []).create!.metadata.name);
+    expect(plan(again, []).create!.metadata.name).not.toBe(
+      plan(deploymentOf('v1'), []).create!.metadata.name,
+    );
   });
 
   test('picks the oldest ReplicaSet of an equal template', () => {
@@ -70,7 +96,10 @@ describe('a Deployment', () => {
   test('steps up within surge, then down within unavailable', () => {
     const up = plan(deploymentOf('v2'), [setOf('one', 'v1', 4)]);
     expect(up.create!.spec.replicas).toBe(1);
-    const down = plan(deploymentOf('v2'), [setOf('one', 'v1', 4), setOf('two', 'v2', 1, { at: 5, revision: 2 })]);
+    const down = plan(deploymentOf('v2'), [
+      setOf('one', 'v1', 4),
+      setOf('two', 'v2', 1, { at: 5, revision: 2 }),
+    ]);
     expect(sizes(down)).toEqual({ one: 2 });
   });
 
@@ -78,11 +107,16 @@ describe('a Deployment', () => {
     const result = plan(deploymentOf('v2', { paused: true, replicas: 6 }), [setOf('one', 'v1', 4)]);
     expect(result.create).toBeUndefined();
     expect(sizes(result)).toEqual({ one: 6 });
-    expect(result.status.conditions?.find(({ type }) => type === 'Progressing')?.reason).toBe('DeploymentPaused');
+    expect(result.status.conditions?.find(({ type }) => type === 'Progressing')?.reason).toBe(
+      'DeploymentPaused',
+    );
   });
 
   test('paused: an adopted, saturated ReplicaSet of the template takes the old one to 0 at once', () => {
-    const result = plan(deploymentOf('v2', { paused: true }), [setOf('one', 'v1', 4), setOf('two', 'v2', 4, { at: 5 })]);
+    const result = plan(deploymentOf('v2', { paused: true }), [
+      setOf('one', 'v1', 4),
+      setOf('two', 'v2', 4, { at: 5 }),
+    ]);
     expect(sizes(result)).toMatchObject({ one: 0 });
   });
 
@@ -103,9 +137,19 @@ describe('a Deployment', () => {
   test('says when the progress deadline has passed', () => {
     const at = new Date(NOW - 700_000).toISOString();
     const conditions = [
-      { type: 'Progressing', status: 'True' as const, reason: 'ReplicaSetUpdated', message: '', lastUpdateTime: at, lastTransitionTime: at },
+      {
+        type: 'Progressing',
+        status: 'True' as const,
+        reason: 'ReplicaSetUpdated',
+        message: '',
+        lastUpdateTime: at,
+        lastTransitionTime: at,
+      },
     ];
-    const stuck = { ...deploymentOf('v2'), status: { replicas: 5, updatedReplicas: 1, readyReplicas: 4, availableReplicas: 4, conditions } };
+    const stuck = {
+      ...deploymentOf('v2'),
+      status: { replicas: 5, updatedReplicas: 1, readyReplicas: 4, availableReplicas: 4, conditions },
+    };
     const sets = [setOf('one', 'v1', 4), setOf('two', 'v2', 1, { at: 5, available: 0, revision: 2 })];
     expect(plan(stuck, sets).status.conditions?.find(({ type }) => type === 'Progressing')).toMatchObject({
       status: 'False',
@@ -118,7 +162,10 @@ describe('a Deployment', () => {
     const current = setOf('new', 'v9', 4, { revision: 4, at: 9 });
     const deployment = deploymentOf('v9', { revisionHistoryLimit: 1 });
     deployment.status = { observedGeneration: 1, replicas: 4, updatedReplicas: 4, availableReplicas: 4 };
-    expect(plan(deployment, [...sets, current]).remove.map(({ metadata }) => metadata.name)).toEqual(['old1', 'old2']);
+    expect(plan(deployment, [...sets, current]).remove.map(({ metadata }) => metadata.name)).toEqual([
+      'old1',
+      'old2',
+    ]);
   });
 
   test('a change of replicas is spread over what runs, in proportion', () => {
@@ -129,57 +176,91 @@ describe('a Deployment', () => {
 });
 
 describe('whatever the sizes', () => {
-  const share = fc.oneof(fc.integer({ min: 0, max: 12 }), fc.integer({ min: 0, max: 100 }).map((n) => `${n}%`));
+  const share = fc.oneof(
+    fc.integer({ min: 0, max: 12 }),
+    fc.integer({ min: 0, max: 100 }).map((n) => `${n}%`),
+  );
   test('a rolling update ends complete, never above surge and never below availability', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 12 }), share, share, fc.boolean(), (replicas, maxSurge, maxUnavailable, slow) => {
-        const deployment = deploymentOf('v2', { replicas, strategy: { rollingUpdate: { maxSurge, maxUnavailable } } });
-        const { surge, unavailable } = fenceposts(deployment);
-        let sets = [setOf('one', 'v1', replicas, { desired: replicas, max: replicas + surge })];
-        const total = () => sets.reduce((sum, { spec }) => sum + spec.replicas!, 0);
-        const up = () => sets.reduce((sum, { status }) => sum + status!.availableReplicas!, 0);
-        for (let pass = 0; pass < 200; pass += 1) {
-          const result = plan(deployment, sets);
-          if (result.create) {
-            const { metadata, ...rest } = result.create;
-            const created = { ...metadata, uid: 'two', creationTimestamp: new Date(NOW + 5000).toISOString() };
-            sets = [...sets, { ...rest, metadata: created, status: { replicas: 0, availableReplicas: 0 } }];
-          }
-          sets = sets.map((set) => result.update.find(({ metadata }) => metadata.uid === set.metadata.uid) ?? set);
-          expect(total()).toBeLessThanOrEqual(replicas + surge);
-          deployment.status = result.status;
-          sets = sets.map((set) => {
-            const have = set.status!.availableReplicas!;
-            const wanted = set.spec.replicas!;
-            const next = wanted < have ? wanted : slow ? Math.min(wanted, have + 1) : wanted;
-            return { ...set, status: { ...set.status, replicas: wanted, readyReplicas: next, availableReplicas: next, observedGeneration: 9 } };
+      fc.property(
+        fc.integer({ min: 1, max: 12 }),
+        share,
+        share,
+        fc.boolean(),
+        (replicas, maxSurge, maxUnavailable, slow) => {
+          const deployment = deploymentOf('v2', {
+            replicas,
+            strategy: { rollingUpdate: { maxSurge, maxUnavailable } },
           });
-          expect(up()).toBeGreaterThanOrEqual(replicas - Math.min(unavailable, replicas));
-        }
-        expect(sets.map(({ spec }) => spec.replicas)).toEqual([0, replicas]);
-        expect(deployment.status?.conditions?.find(({ type }) => type === 'Progressing')?.reason).toBe('NewReplicaSetAvailable');
-      }),
+          const { surge, unavailable } = fenceposts(deployment);
+          let sets = [setOf('one', 'v1', replicas, { desired: replicas, max: replicas + surge })];
+          const total = () => sets.reduce((sum, { spec }) => sum + spec.replicas!, 0);
+          const up = () => sets.reduce((sum, { status }) => sum + status!.availableReplicas!, 0);
+          for (let pass = 0; pass < 200; pass += 1) {
+            const result = plan(deployment, sets);
+            if (result.create) {
+              const { metadata, ...rest } = result.create;
+              const created = {
+                ...metadata,
+                uid: 'two',
+                creationTimestamp: new Date(NOW + 5000).toISOString(),
+              };
+              sets = [...sets, { ...rest, metadata: created, status: { replicas: 0, availableReplicas: 0 } }];
+            }
+            sets = sets.map(
+              (set) => result.update.find(({ metadata }) => metadata.uid === set.metadata.uid) ?? set,
+            );
+            expect(total()).toBeLessThanOrEqual(replicas + surge);
+            deployment.status = result.status;
+            sets = sets.map((set) => {
+              const have = set.status!.availableReplicas!;
+              const wanted = set.spec.replicas!;
+              const next = wanted < have ? wanted : slow ? Math.min(wanted, have + 1) : wanted;
+              return {
+                ...set,
+                status: {
+                  ...set.status,
+                  replicas: wanted,
+                  readyReplicas: next,
+                  availableReplicas: next,
+                  observedGeneration: 9,
+                },
+              };
+            });
+            expect(up()).toBeGreaterThanOrEqual(replicas - Math.min(unavailable, replicas));
+          }
+          expect(sets.map(({ spec }) => spec.replicas)).toEqual([0, replicas]);
+          expect(deployment.status?.conditions?.find(({ type }) => type === 'Progressing')?.reason).toBe(
+            'NewReplicaSetAvailable',
+          );
+        },
+      ),
       { numRuns: 60 },
     );
   });
 
   test('scaling while paused ends at the wanted total with surge at most, and is stable', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 12 }), fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 6 }), (replicas, a, b) => {
-        const deployment = deploymentOf('v2', { replicas, paused: true });
-        let sets = [
-          setOf('one', 'v1', a, { desired: a, max: a + b, available: 0 }),
-          setOf('two', 'v2', b, { desired: b, max: a + b, at: 5, available: 0 }),
-        ];
-        for (let pass = 0; pass < 5; pass += 1) {
-          const { update } = plan(deployment, sets);
-          sets = sets.map((set) => update.find(({ metadata }) => metadata.uid === set.metadata.uid) ?? set);
-        }
-        const total = sets.reduce((sum, { spec }) => sum + spec.replicas!, 0);
-        expect(total).toBeLessThanOrEqual(replicas === 0 ? 0 : replicas + fenceposts(deployment).surge);
-        expect(total).toBeGreaterThanOrEqual(replicas);
-        expect(plan(deployment, sets).update).toEqual([]);
-      }),
+      fc.property(
+        fc.integer({ min: 0, max: 12 }),
+        fc.integer({ min: 1, max: 6 }),
+        fc.integer({ min: 1, max: 6 }),
+        (replicas, a, b) => {
+          const deployment = deploymentOf('v2', { replicas, paused: true });
+          let sets = [
+            setOf('one', 'v1', a, { desired: a, max: a + b, available: 0 }),
+            setOf('two', 'v2', b, { desired: b, max: a + b, at: 5, available: 0 }),
+          ];
+          for (let pass = 0; pass < 5; pass += 1) {
+            const { update } = plan(deployment, sets);
+            sets = sets.map((set) => update.find(({ metadata }) => metadata.uid === set.metadata.uid) ?? set);
+          }
+          const total = sets.reduce((sum, { spec }) => sum + spec.replicas!, 0);
+          expect(total).toBeLessThanOrEqual(replicas === 0 ? 0 : replicas + fenceposts(deployment).surge);
+          expect(total).toBeGreaterThanOrEqual(replicas);
+          expect(plan(deployment, sets).update).toEqual([]);
+        },
+      ),
     );
   });
 });

@@ -7,7 +7,15 @@ import type { Deployment, DeploymentStatus, ReplicaSet } from '../types.ts';
 import { beyondHistory, numberAnnotation, REVISION, splitNewAndOld, syncAnnotations } from './revision.ts';
 import { newSize, rollingStep, stopOld } from './rolling.ts';
 import { isRolling, isScalingEvent, replicasOf, scale, scaleTo, stampReplicas } from './scale.ts';
-import { computeStatus, conditionOf, hasDeadline, isComplete, judgeProgress, pausedCondition, setCondition } from './status.ts';
+import {
+  computeStatus,
+  conditionOf,
+  hasDeadline,
+  isComplete,
+  judgeProgress,
+  pausedCondition,
+  setCondition,
+} from './status.ts';
 
 export interface DeploymentPlan {
   /** A ReplicaSet to create; on AlreadyExists of a different one, raise collisionCount and plan again. */

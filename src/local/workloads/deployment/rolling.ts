@@ -14,8 +14,7 @@ export function newSize(deployment: Deployment, all: ReplicaSet[], current: Repl
 
 function growNew(deployment: Deployment, current: ReplicaSet, old: ReplicaSet[]): boolean {
   const wanted = replicasOf(deployment);
-  const size =
-    replicasOf(current) > wanted ? wanted : newSize(deployment, [...old, current], current);
+  const size = replicasOf(current) > wanted ? wanted : newSize(deployment, [...old, current], current);
   return scaleTo(deployment, current, size);
 }
 

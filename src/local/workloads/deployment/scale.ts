@@ -109,9 +109,7 @@ export function scale(deployment: Deployment, current: ReplicaSet | undefined, o
   const wanted = replicasOf(deployment);
   const toAdd = (wanted > 0 ? wanted + maxSurge(deployment) : 0) - sum(running, replicasOf);
   // Growing favours the newer of two equals, shrinking takes from the older.
-  running.sort(
-    (a, b) => replicasOf(b) - replicasOf(a) || (toAdd > 0 ? byCreation(b, a) : byCreation(a, b)),
-  );
+  running.sort((a, b) => replicasOf(b) - replicasOf(a) || (toAdd > 0 ? byCreation(b, a) : byCreation(a, b)));
   let added = 0;
   const sizes = running.map((set) => {
     if (toAdd === 0 || added === toAdd) return replicasOf(set);

@@ -5,7 +5,10 @@ type Change = Pick<DeploymentCondition, 'type' | 'status' | 'reason' | 'message'
 
 const actual = (set: ReplicaSet): number => set.status?.replicas ?? 0;
 
-export function conditionOf(status: DeploymentStatus | undefined, type: string): DeploymentCondition | undefined {
+export function conditionOf(
+  status: DeploymentStatus | undefined,
+  type: string,
+): DeploymentCondition | undefined {
   return status?.conditions?.find((condition) => condition.type === type);
 }
 
@@ -105,11 +108,11 @@ export function judgeProgress(
     set('True', 'NewReplicaSetAvailable', `${subject} has successfully progressed.`);
     return undefined;
   }
-  if (hasMoved(deployment.status, status)) set('True', 'ReplicaSetUpdated', `${subject} is progressing.`, true);
+  if (hasMoved(deployment.status, status))
+    set('True', 'ReplicaSetUpdated', `${subject} is progressing.`, true);
   const condition = conditionOf(status, 'Progressing');
   if (!condition || condition.reason === 'NewReplicaSetAvailable') return undefined;
-  const due =
-    Date.parse(condition.lastUpdateTime) + (deployment.spec.progressDeadlineSeconds ?? 600) * 1000;
+  const due = Date.parse(condition.lastUpdateTime) + (deployment.spec.progressDeadlineSeconds ?? 600) * 1000;
   if (now <= due) return due - now + 1000;
   set('False', 'ProgressDeadlineExceeded', `${subject} has timed out progressing.`);
   return undefined;

@@ -41,7 +41,8 @@ function portsFor(service: Service, pod: Pod): SlicePort[] {
 }
 
 function endpointOf(service: Service, pod: Pod, zoneOf: (node: string) => string | undefined): Endpoint {
-  const serving = pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
+  const serving =
+    pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
   const terminating = pod.metadata.deletionTimestamp !== undefined;
   const always = service.spec.publishNotReadyAddresses === true;
   const zone = pod.spec.nodeName ? zoneOf(pod.spec.nodeName) : undefined;
@@ -120,7 +121,11 @@ export function planSlices(
     left.delete(slice.metadata.name);
     if (!before) plan.create.push(slice);
     else if (significant(before) !== significant(slice)) {
-      plan.update.push({ ...before, ...slice, metadata: { ...before.metadata, labels: slice.metadata.labels } });
+      plan.update.push({
+        ...before,
+        ...slice,
+        metadata: { ...before.metadata, labels: slice.metadata.labels },
+      });
     }
   }
   plan.remove = [...left.values()];

@@ -38,7 +38,11 @@ export class GarbageCollector {
 
   async run(signal: AbortSignal): Promise<void> {
     // Definitions come and go while it runs; their kinds are watched as soon as they are served.
-    const definitions = new Informer({ client: this.#client, kind: kinds.CustomResourceDefinition, log: this.#log });
+    const definitions = new Informer({
+      client: this.#client,
+      kind: kinds.CustomResourceDefinition,
+      log: this.#log,
+    });
     let timer: NodeJS.Timeout | undefined;
     definitions.onChange(() => {
       clearTimeout(timer);
@@ -81,7 +85,8 @@ export class GarbageCollector {
     this.#graph.set(node);
     if (ownerReferences?.length || deletionTimestamp) this.#controller.enqueue(uid);
     for (const owner of before) {
-      if (!ownerReferences?.some((reference) => reference.uid === owner.uid)) this.#controller.enqueue(owner.uid);
+      if (!ownerReferences?.some((reference) => reference.uid === owner.uid))
+        this.#controller.enqueue(owner.uid);
     }
   }
 

@@ -24,8 +24,15 @@ export async function discoverKinds(client: KubeClient, signal?: AbortSignal): P
     sources.map(async ({ group, version, path }) => {
       const { resources = [] } = (await client.request('GET', path, { signal })) as GroupVersionResources;
       return resources
-        .filter(({ name, verbs }) => !name.includes('/') && !IGNORED.has(name) && ['list', 'watch', 'delete'].every((verb) => verbs.includes(verb)))
-        .map(({ name, kind, namespaced }): ResourceKind => ({ group, version, kind, plural: name, namespaced }));
+        .filter(
+          ({ name, verbs }) =>
+            !name.includes('/') &&
+            !IGNORED.has(name) &&
+            ['list', 'watch', 'delete'].every((verb) => verbs.includes(verb)),
+        )
+        .map(
+          ({ name, kind, namespaced }): ResourceKind => ({ group, version, kind, plural: name, namespaced }),
+        );
     }),
   );
   return found.flat();

@@ -51,10 +51,15 @@ export type OwnerAction<T> =
   | { type: 'removeFinalizer'; finalizer: string };
 
 /** What to do with an object that is being deleted under one of the two finalizers of the garbage collector. */
-export function planOwner<T extends { object: KubeObject }>(owner: KubeObject, dependents: T[]): OwnerAction<T> {
+export function planOwner<T extends { object: KubeObject }>(
+  owner: KubeObject,
+  dependents: T[],
+): OwnerAction<T> {
   if (owner.metadata.deletionTimestamp === undefined) return { type: 'none' };
   if (hasFinalizer(owner, ORPHAN)) {
-    return dependents.length > 0 ? { type: 'orphan', dependents } : { type: 'removeFinalizer', finalizer: ORPHAN };
+    return dependents.length > 0
+      ? { type: 'orphan', dependents }
+      : { type: 'removeFinalizer', finalizer: ORPHAN };
   }
   if (!hasFinalizer(owner, FOREGROUND)) return { type: 'none' };
   const blocking = dependents.filter(({ object }) =>

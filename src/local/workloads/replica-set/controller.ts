@@ -61,9 +61,9 @@ export function replicaSetController(context: ControllerContext): Controller {
       kind: kinds.Pod,
       candidates: [
         ...pods.store.byIndex('owner', set.metadata.uid!),
-        ...pods.store.byIndex('orphan', set.metadata.namespace ?? '').filter(
-          (pod) => pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed',
-        ),
+        ...pods.store
+          .byIndex('orphan', set.metadata.namespace ?? '')
+          .filter((pod) => pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed'),
       ],
     });
     const plan = planReplicaSet(set, owned, {
