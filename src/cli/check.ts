@@ -20,7 +20,7 @@ export function command(): Command {
   return new Command('check')
     .summary('is this cluster ready for Weir, and is Weir healthy')
     .description(
-      'Looks at the cluster and at the installation and says, for everything that is not as it should be, what to do.\nNothing is changed: the gate is tried with dry runs.',
+      'Looks at the cluster and at the installation and says, for everything that is not as it should be, what to do. Nothing is changed: the gate is tried with dry runs.',
     )
     .option('--pre', 'before installation: only what the cluster must offer', false)
     .addOption(

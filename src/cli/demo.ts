@@ -29,7 +29,7 @@ export function command(): Command {
   return new Command('demo')
     .summary('the whole story on this machine: a commit goes live by itself, a bad one is stopped')
     .description(
-      'Starts a cluster on this machine (no Docker, no root), installs Weir, follows a Git repository with a small shop under\nload, and commits: a good version, a bad one, and one that goes live all at once.',
+      'Starts a cluster on this machine (no Docker, no root), installs Weir, follows a Git repository with a small shop under load, and commits: a good version, a bad one, and one that goes live all at once.',
     )
     .option('--exit', 'end after the story; exit code 0 only if every outcome was the expected one')
     .option('--json', 'one JSON object on stdout at the end, everything else on stderr')

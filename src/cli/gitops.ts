@@ -20,7 +20,7 @@ export function command(): Command {
   return new Command('gitops')
     .summary('apply a Git repository to the cluster on every commit')
     .description(
-      'Applies the manifests of a Git branch by server-side apply on every commit, removes what a commit removed, corrects\ndrift, and says when all is healthy. For the local cluster; on a real one Argo CD or Flux does this.',
+      'Applies the manifests of a Git branch by server-side apply on every commit, removes what a commit removed, corrects drift, and says when all is healthy. For the local cluster; on a real one Argo CD or Flux does this.',
     )
     .requiredOption('--repo <dir-or-url>', 'repository to follow')
     .option('--branch <name>', 'branch to follow', 'main')

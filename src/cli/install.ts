@@ -21,7 +21,7 @@ export function command(): Command {
   return new Command('install')
     .summary('print the manifests of the control plane')
     .description(
-      'Prints everything Weir needs on a cluster as YAML: CRDs, access rights, control plane, admission.\nNothing is changed: pipe it to kubectl.',
+      'Prints everything Weir needs on a cluster as YAML: CRDs, access rights, control plane, admission. Nothing is changed: pipe it to kubectl.',
     )
     .option('--ha', 'three replicas, spread over nodes, with disruption budgets', false)
     .option('-n, --namespace <name>', 'where the control plane lives', SYSTEM_NAMESPACE)

@@ -7,7 +7,7 @@ export function command(): Command {
   return new Command('uninstall')
     .summary('print what to delete, in the safe order')
     .description(
-      'Prints what an installation consists of, in the order in which it can be deleted safely: what could hold or refuse a\nchange first, what holds data last. Nothing is changed: pipe it to kubectl.',
+      'Prints what an installation consists of, in the order in which it can be deleted safely: what could hold or refuse a change first, what holds data last. Nothing is changed: pipe it to kubectl.',
     )
     .option('-n, --namespace <name>', 'where the control plane lives', SYSTEM_NAMESPACE)
     .addHelpText(
