@@ -1,53 +1,64 @@
-import { createServer, type ServerResponse } from 'node:http';
-import { toAppError } from '../lib/errors.ts';
-import { type Address, bind, closeServer } from './serve.ts';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { AppError } from '../lib/errors.ts';
+import { parseListen } from '../lib/listen.ts';
 
 export interface HealthServerOptions {
-  /** `host:port` or the parsed pair. */
-  listen: string | Address;
-  /** True when ready; a text says why not. */
+  listen: string;
+  /** True, or why not: shown to whoever asks. */
   ready: () => boolean | string | Promise<boolean | string>;
-  metrics?: () => string | Promise<string>;
+  metrics?: () => string;
 }
 
-/** `/live`, `/ready` (503 with the reason in its body) and `/metrics`. */
-export async function startHealthServer(
-  options: HealthServerOptions,
-): Promise<{ port: number; stop(): Promise<void> }> {
-  const server = createServer((request, response) => {
-    answer(options, (request.url ?? '/').split('?')[0]!, response).catch((error: unknown) =>
-      send(response, 500, `${toAppError(error).message}\n`),
-    );
+export interface RunningServer {
+  port: number;
+  stop(): Promise<void>;
+}
+
+/** `/live`, `/ready` and `/metrics`. */
+export async function startHealthServer({
+  listen,
+  ready,
+  metrics,
+}: HealthServerOptions): Promise<RunningServer> {
+  const server = createServer(async (request, response) => {
+    const path = request.url?.split('?')[0];
+    const answer = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
+      response.writeHead(status, { 'content-type': type });
+      response.end(body);
+    };
+    try {
+      if (path === '/live') answer(200, 'ok\n');
+      else if (path === '/ready') {
+        const state = await ready();
+        if (state === true) answer(200, 'ok\n');
+        else answer(503, `${state === false ? 'not ready' : state}\n`);
+      } else if (path === '/metrics' && metrics)
+        answer(200, metrics(), 'text/plain; version=0.0.4; charset=utf-8');
+      else answer(404, 'not found: ask for /live, /ready or /metrics\n');
+    } catch (error) {
+      answer(500, `${String(error)}\n`);
+    }
   });
-  const port = await bind(server, options.listen);
-  return { port, stop: () => closeServer(server) };
+  const { host, port } = parseListen(listen);
+  await listening(server, host, port);
+  return {
+    port: (server.address() as AddressInfo).port,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
 }
 
-async function answer(options: HealthServerOptions, path: string, response: ServerResponse): Promise<void> {
-  if (path === '/live') return send(response, 200, 'live\n');
-  if (path === '/ready') {
-    const ready = await readiness(options.ready);
-    return ready === true ? send(response, 200, 'ready\n') : send(response, 503, `${ready}\n`);
-  }
-  if (path === '/metrics' && options.metrics)
-    return send(response, 200, await options.metrics(), 'text/plain; version=0.0.4; charset=utf-8');
-  send(response, 404, 'not found: this port serves /live, /ready and /metrics\n');
-}
-
-async function readiness(ready: HealthServerOptions['ready']): Promise<true | string> {
-  try {
-    const state = await ready();
-    return state === false ? 'not ready' : state;
-  } catch (error) {
-    return toAppError(error).message;
-  }
-}
-
-function send(
-  response: ServerResponse,
-  code: number,
-  body: string,
-  type = 'text/plain; charset=utf-8',
-): void {
-  response.writeHead(code, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body);
+/** Resolves when the server accepts; an address that is taken is an error that names it. */
+export function listening(server: import('node:net').Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const what = cause.code === 'EADDRINUSE' ? 'is in use; choose another with --listen' : cause.message;
+      reject(new AppError('Unavailable', `cannot listen on ${host}:${port}: ${what}`, { cause }));
+    });
+    server.listen(port, host, () => resolve());
+  });
 }

@@ -1,6 +1,6 @@
 export type * from './admission.ts';
-export { startAdmissionServer } from './admission-server.ts';
-export { Controller, type ControllerOptions, type ReconcileResult } from './controller.ts';
-export { startHealthServer } from './health.ts';
-export { MetricsRegistry } from './metrics.ts';
+export { type AdmissionServer, type Certificate, startAdmissionServer } from './admission-server.ts';
+export { Controller, type ReconcileResult } from './controller.ts';
+export { listening, type RunningServer, startHealthServer } from './health.ts';
+export { Counter, Gauge, Histogram, MetricsRegistry } from './metrics.ts';
 export { runProcess } from './process.ts';

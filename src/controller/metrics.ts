@@ -1,165 +1,132 @@
-import { AppError } from '../lib/errors.ts';
+export type LabelValues = Record<string, string>;
 
-export type Labels = Readonly<Record<string, string>>;
+const escape = (value: string) =>
+  value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');
 
-export interface Sample {
-  labels?: Labels;
-  value: number;
+function labelText(labels: LabelValues): string {
+  const parts = Object.keys(labels)
+    .sort()
+    .map((name) => `${name}="${escape(labels[name]!)}"`);
+  return parts.length === 0 ? '' : `{${parts.join(',')}}`;
 }
 
-export interface Counter {
-  inc(labels?: Labels, by?: number): void;
+abstract class Metric {
+  readonly name: string;
+  readonly help: string;
+  abstract readonly type: string;
+
+  constructor(name: string, help: string) {
+    this.name = name;
+    this.help = help;
+  }
+
+  abstract lines(): string[];
+
+  text(): string {
+    return [`# HELP ${this.name} ${this.help}`, `# TYPE ${this.name} ${this.type}`, ...this.lines(), ''].join(
+      '\n',
+    );
+  }
 }
 
-export interface Gauge {
-  set(value: number, labels?: Labels): void;
+export class Counter extends Metric {
+  readonly type: string = 'counter';
+  protected readonly values = new Map<string, number>();
+
+  add(amount = 1, labels: LabelValues = {}): void {
+    const key = labelText(labels);
+    this.values.set(key, (this.values.get(key) ?? 0) + amount);
+  }
+
+  lines(): string[] {
+    return [...this.values]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([labels, value]) => `${this.name}${labels} ${value}`);
+  }
 }
 
-export interface Histogram {
-  observe(value: number, labels?: Labels): void;
+export class Gauge extends Counter {
+  override readonly type: string = 'gauge';
+
+  set(value: number, labels: LabelValues = {}): void {
+    this.values.set(labelText(labels), value);
+  }
+
+  /** Forgets every series, for gauges that are rebuilt at each scrape. */
+  clear(): void {
+    this.values.clear();
+  }
 }
 
-/** Seconds, as Prometheus' own clients divide them. */
-const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+export class Histogram extends Metric {
+  readonly type = 'histogram';
+  readonly #bounds: number[];
+  readonly #series = new Map<string, { labels: LabelValues; counts: number[]; sum: number }>();
 
-interface Family {
-  type: 'counter' | 'gauge' | 'histogram';
-  help: string;
-  api: Counter | Gauge | Histogram;
-  /** Lines of the exposition: suffix of the name, labels, value. */
-  samples(): { suffix: string; labels: Labels; value: number }[];
+  constructor(name: string, help: string, bounds: number[]) {
+    super(name, help);
+    this.#bounds = bounds;
+  }
+
+  observe(value: number, labels: LabelValues = {}): void {
+    const key = labelText(labels);
+    let series = this.#series.get(key);
+    if (!series) {
+      series = { labels, counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0 };
+      this.#series.set(key, series);
+    }
+    const index = this.#bounds.findIndex((bound) => value <= bound);
+    series.counts[index < 0 ? this.#bounds.length : index]! += 1;
+    series.sum += value;
+  }
+
+  lines(): string[] {
+    const lines: string[] = [];
+    for (const { labels, counts, sum } of this.#series.values()) {
+      let total = 0;
+      counts.forEach((count, index) => {
+        total += count;
+        const le = index < this.#bounds.length ? String(this.#bounds[index]) : '+Inf';
+        lines.push(`${this.name}_bucket${labelText({ ...labels, le })} ${total}`);
+      });
+      lines.push(
+        `${this.name}_sum${labelText(labels)} ${sum}`,
+        `${this.name}_count${labelText(labels)} ${total}`,
+      );
+    }
+    return lines;
+  }
 }
 
-/** Metrics of one process and their text exposition (format 0.0.4). Asking for a known name gives the known metric. */
+/** A process's own metrics in the Prometheus text format (0.0.4). */
 export class MetricsRegistry {
-  readonly #families = new Map<string, Family>();
+  readonly #metrics: Metric[] = [];
+  readonly #collectors: (() => void)[] = [];
 
   counter(name: string, help: string): Counter {
-    return this.#family(name, 'counter', () => {
-      const values = new Values();
-      return {
-        type: 'counter',
-        help,
-        api: { inc: (labels = {}, by = 1) => values.add(labels, by) },
-        samples: () => values.samples(),
-      };
-    }).api as Counter;
+    return this.#add(new Counter(name, help));
   }
 
-  /** A gauge that is set, or one that is read when it is asked for; several sources of one name add up to one family. */
-  gauge(name: string, help: string, read?: () => readonly Sample[]): Gauge {
-    const sources: (() => readonly Sample[])[] = [];
-    const family = this.#family(name, 'gauge', () => {
-      const values = new Values();
-      return {
-        type: 'gauge',
-        help,
-        api: Object.assign(
-          { set: (value: number, labels: Labels = {}) => values.put(labels, value) },
-          { sources },
-        ),
-        samples: () => [
-          ...values.samples(),
-          ...(sources.length === 0 ? [] : sources.flatMap((source) => source())).map(
-            ({ labels = {}, value }) => ({
-              suffix: '',
-              labels,
-              value,
-            }),
-          ),
-        ],
-      };
-    });
-    if (read) (family.api as Gauge & { sources: typeof sources }).sources.push(read);
-    return family.api as Gauge;
+  gauge(name: string, help: string): Gauge {
+    return this.#add(new Gauge(name, help));
   }
 
-  histogram(name: string, help: string, bounds: readonly number[] = SECONDS): Histogram {
-    return this.#family(name, 'histogram', () => {
-      const series = new Map<string, { labels: Labels; counts: number[]; sum: number; count: number }>();
-      return {
-        type: 'histogram',
-        help,
-        api: {
-          observe: (value, labels = {}) => {
-            const key = labelText(labels);
-            let one = series.get(key);
-            if (!one) {
-              one = { labels, counts: bounds.map(() => 0), sum: 0, count: 0 };
-              series.set(key, one);
-            }
-            one.sum += value;
-            one.count += 1;
-            for (const [index, bound] of bounds.entries()) if (value <= bound) one.counts[index]! += 1;
-          },
-        },
-        samples: () =>
-          [...series.values()].flatMap(({ labels, counts, sum, count }) => [
-            ...bounds.map((bound, index) => ({
-              suffix: '_bucket',
-              labels: { ...labels, le: String(bound) },
-              value: counts[index]!,
-            })),
-            { suffix: '_bucket', labels: { ...labels, le: '+Inf' }, value: count },
-            { suffix: '_sum', labels, value: sum },
-            { suffix: '_count', labels, value: count },
-          ]),
-      };
-    }).api as Histogram;
+  histogram(name: string, help: string, bounds: number[]): Histogram {
+    return this.#add(new Histogram(name, help, bounds));
   }
 
-  /** The text exposition, families by name. */
+  /** Called before each scrape, to bring gauges up to date. */
+  onCollect(collector: () => void): void {
+    this.#collectors.push(collector);
+  }
+
   text(): string {
-    const lines: string[] = [];
-    for (const [name, family] of [...this.#families].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      lines.push(`# HELP ${name} ${family.help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}`);
-      lines.push(`# TYPE ${name} ${family.type}`);
-      for (const { suffix, labels, value } of family.samples())
-        lines.push(`${name}${suffix}${labelText(labels)} ${numberText(value)}`);
-    }
-    return `${lines.join('\n')}\n`;
+    for (const collect of this.#collectors) collect();
+    return this.#metrics.map((metric) => metric.text()).join('');
   }
 
-  #family(name: string, type: Family['type'], make: () => Family): Family {
-    const known = this.#families.get(name);
-    if (known && known.type !== type)
-      throw new AppError(
-        'Invalid',
-        `metric ${name} is a ${known.type} already; give this ${type} another name`,
-      );
-    const family = known ?? make();
-    this.#families.set(name, family);
-    return family;
+  #add<T extends Metric>(metric: T): T {
+    this.#metrics.push(metric);
+    return metric;
   }
-}
-
-class Values {
-  readonly #series = new Map<string, { labels: Labels; value: number }>();
-
-  add(labels: Labels, by: number): void {
-    this.put(labels, (this.#series.get(labelText(labels))?.value ?? 0) + by);
-  }
-
-  put(labels: Labels, value: number): void {
-    this.#series.set(labelText(labels), { labels, value });
-  }
-
-  samples(): { suffix: string; labels: Labels; value: number }[] {
-    return Array.from(this.#series.values(), (series) => ({ suffix: '', ...series }));
-  }
-}
-
-function labelText(labels: Labels): string {
-  const pairs = Object.entries(labels)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(
-      ([name, value]) =>
-        `${name}="${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`,
-    );
-  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
-}
-
-function numberText(value: number): string {
-  if (value === Number.POSITIVE_INFINITY) return '+Inf';
-  return value === Number.NEGATIVE_INFINITY ? '-Inf' : String(value);
 }
