@@ -129,7 +129,10 @@ export class ScrapeLoop {
         entry.round = this.#round;
         continue;
       }
-      if (!entry.series?.alive) entry.series = this.#store.series(entry.labels);
+      if (!entry.series?.alive) {
+        entry.series = this.#store.series(entry.labels);
+        entry.labels = entry.series.labels;
+      }
       if (timestamp === undefined || !honor_timestamps) {
         entry.round = this.#round;
         entry.series.append(time, value);
@@ -141,8 +144,10 @@ export class ScrapeLoop {
   #entry(series: string): Entry {
     let entry = this.#cache.get(series);
     if (!entry) {
-      entry = { series: undefined, labels: this.#labels(parseSeries(series)), round: 0 };
-      this.#cache.set(series, entry);
+      // A slice would keep the whole page in memory for as long as the series lives.
+      const own = Buffer.from(series).toString();
+      entry = { series: undefined, labels: this.#labels(parseSeries(own)), round: 0 };
+      this.#cache.set(own, entry);
     }
     return entry;
   }

@@ -26,6 +26,7 @@ export class MetricStore implements Querier {
   readonly #series = new Map<string, MemorySeries>();
   /** Label name -> value -> series. */
   readonly #postings = new Map<string, Map<string, Set<MemorySeries>>>();
+  #strings = new Map<string, string>();
   #effectiveRetention: number;
 
   constructor(options: StoreOptions) {
@@ -38,14 +39,22 @@ export class MetricStore implements Querier {
     const key = keyOf(labels);
     let series = this.#series.get(key);
     if (!series) {
-      series = new MemorySeries(labels);
+      series = new MemorySeries(labels.map((text) => this.#intern(text)));
       this.#series.set(key, series);
       for (let index = 0; index < labels.length; index += 2) {
-        const values = getOrInsert(this.#postings, labels[index]!, () => new Map());
-        getOrInsert(values, labels[index + 1]!, () => new Set()).add(series);
+        const values = getOrInsert(this.#postings, series.labels[index]!, () => new Map());
+        getOrInsert(values, series.labels[index + 1]!, () => new Set()).add(series);
       }
     }
     return series;
+  }
+
+  /** One copy of every name and value: thousands of series share them. */
+  #intern(text: string): string {
+    const known = this.#strings.get(text);
+    if (known !== undefined) return known;
+    this.#strings.set(text, text);
+    return text;
   }
 
   /** False when the sample was out of order or contradicts one of the same time. */
@@ -136,6 +145,7 @@ export class MetricStore implements Querier {
   }
 
   #truncate(before: number): void {
+    const size = this.#series.size;
     for (const [key, series] of this.#series) {
       series.truncate(before);
       if (series.lastTime >= before) continue;
@@ -148,6 +158,12 @@ export class MetricStore implements Querier {
         if (set?.size === 0) values?.delete(series.labels[index + 1]!);
         if (values?.size === 0) this.#postings.delete(series.labels[index]!);
       }
+    }
+    if (this.#series.size === size) return;
+    this.#strings = new Map();
+    for (const [name, values] of this.#postings) {
+      this.#strings.set(name, name);
+      for (const value of values.keys()) this.#strings.set(value, value);
     }
   }
 
