@@ -62,6 +62,7 @@ class Agent {
   #inventory: KubeObject | undefined;
   #watching: AbortController | undefined;
   #lastProblems = '';
+  #lastSourceError = '';
 
   constructor(options: AgentOptions, cache: string, signal: AbortSignal) {
     const { client, repo, branch, path, namespace, log = silentLogger } = options;
@@ -86,11 +87,13 @@ class Agent {
           await this.#tick();
           if (this.#applied?.retry) pause = Math.min(backoff.next(), Math.max(pause, 5000));
           else backoff.reset();
+          this.#lastSourceError = '';
         } catch (thrown) {
           if (this.#signal.aborted) break;
           const { message } = toAppError(thrown);
           this.#log.warn({ error: message }, 'cannot follow the repository');
-          this.#emit({ type: 'source-error', message });
+          if (message !== this.#lastSourceError) this.#emit({ type: 'source-error', message });
+          this.#lastSourceError = message;
           pause = backoff.next();
         }
         await this.#sleep(pause);
