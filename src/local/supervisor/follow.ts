@@ -15,6 +15,8 @@ export function followSupervisor(): void {
   // Asked to stop already: a second signal would cut the orderly way short.
   process.on('SIGTERM', () => {
     gone = true;
+    // Listening took away the default; where nobody else handles the signal, it is this one's turn.
+    if (process.listenerCount('SIGTERM') === 1) process.exit(143);
   });
   process.stdin.on('end', leave).on('close', leave).on('error', leave).resume();
   // Watching must not keep a process alive that has nothing else to do.
