@@ -50,7 +50,22 @@ export class Looks {
         if (!stop.signal.aborted) this.#last.set(key, { id: effect.id, at, verdict });
       })
       .catch((error: unknown) => {
-        if (!stop.signal.aborted) this.#log.warn({ rollout: key, error }, 'a look at the metrics failed');
+        if (stop.signal.aborted) return;
+        this.#log.warn({ rollout: key, error }, 'a look at the metrics failed');
+        // Nothing was learnt, which holds; the next look comes at its time.
+        const message = `the metrics could not be read: ${error instanceof Error ? error.message : String(error)}`;
+        const hold = { decision: 'hold', reason: 'LookFailed', message, metrics: [] } as const;
+        this.#last.set(key, {
+          id: effect.id,
+          at,
+          verdict: {
+            ...hold,
+            metrics: [],
+            requests: undefined,
+            failedRequests: undefined,
+            memory: effect.memory,
+          },
+        });
       })
       .finally(() => {
         if (this.#running.get(key)?.stop === stop) this.#running.delete(key);

@@ -22,7 +22,7 @@ export function renderStatus(
   previous: RolloutStatus | undefined,
   now: number,
 ): RolloutStatus {
-  const { state, message, stalled } = result;
+  const { state, message } = result;
   const { phase, analysis } = state;
   const run = runOf(phase);
   const at = new Date(now).toISOString();

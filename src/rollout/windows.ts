@@ -1,6 +1,6 @@
 import { CronTime } from 'cron';
 import type { RolloutSpec, WindowSpec } from '../api/rollout.ts';
-import { formatDuration, parseDuration } from '../lib/duration.ts';
+import { parseDuration } from '../lib/duration.ts';
 
 export interface WindowState {
   open: boolean;
@@ -39,7 +39,7 @@ export function windowState(windows: WindowSpec[], now: number): WindowState {
     else if (!frozen || end! > frozen.until) frozen = { until: end!, text: window.freeze! };
   }
   const next = changes.length === 0 ? undefined : Math.min(...changes);
-  const wait = next === undefined ? '' : ` (next change in ${formatDuration(Math.max(0, next - now))})`;
+  const wait = next === undefined ? '' : ` (until ${new Date(next).toISOString()} at least)`;
   if (frozen) return { open: false, next, message: `frozen by the window "${frozen.text}"${wait}` };
   if (!allowed) return { open: false, next, message: `outside of the allowed windows${wait}` };
   return { open: true, next, message: '' };

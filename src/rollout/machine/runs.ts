@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { formatDuration } from '../../lib/duration.ts';
 import { windowState } from '../windows.ts';
 import type { Turn } from './context.ts';
 import type { DeploymentView, RollbackCause, Run } from './types.ts';
@@ -105,7 +104,7 @@ export function unpause(turn: Turn, deployment: DeploymentView) {
       turn.wake(until);
       turn.stall(
         'PausedByOther',
-        `${deployment.pausedBy ?? 'another manager'} has set paused: true on Deployment ${deployment.name} again after each of ${past.count} unpauses: remove paused from the manifest, then set spec.retry to a new value (tried again in ${formatDuration(until - now)})`,
+        `${deployment.pausedBy ?? 'another manager'} has set paused: true on Deployment ${deployment.name} again after each of ${past.count} unpauses: remove paused from the manifest, then set spec.retry to a new value (tried again at ${new Date(until).toISOString()})`,
       );
       return;
     }

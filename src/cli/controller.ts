@@ -1,0 +1,178 @@
+import { randomUUID } from 'node:crypto';
+import { Command } from 'commander';
+import { createJudge, prometheusProvider } from '../analysis/index.ts';
+import { kinds } from '../api/kinds.ts';
+import { type KubeObject, keyOf } from '../api/meta.ts';
+import type { MetricTemplate } from '../api/metric-template.ts';
+import { MESH_SERVICE, METRICS_SERVICE, ports, SYSTEM_NAMESPACE, TRUST_DOMAIN } from '../api/names.ts';
+import type { TrafficSplit } from '../api/traffic-split.ts';
+import { MetricsRegistry, runProcess, startHealthServer } from '../controller/index.ts';
+import { connect, Informer, LeaderElection } from '../kube/index.ts';
+import { AppError } from '../lib/errors.ts';
+import type { Logger } from '../lib/log.ts';
+import { IdentityClient } from '../mesh/identity/client.ts';
+import { RolloutController } from '../rollout/index.ts';
+import { Acknowledgements, routers } from '../traffic/index.ts';
+
+interface Flags {
+  kubeconfig?: string;
+  prometheusUrl: string;
+  meshAddress: string;
+  listen: string;
+  namespace: string[];
+  systemNamespace: string;
+  concurrency: string;
+}
+
+interface Slice extends KubeObject {
+  endpoints?: { addresses: string[]; conditions?: { ready?: boolean } }[];
+  ports?: { name?: string; port?: number }[];
+}
+
+export function command(): Command {
+  const system = process.env.POD_NAMESPACE ?? SYSTEM_NAMESPACE;
+  return new Command('controller')
+    .summary('run the rollout controller')
+    .description(
+      'Reconciles Rollouts: gate, canary ReplicaSets, traffic, analysis, promotion. Run as many as you like; one leads.',
+    )
+    .option('--kubeconfig <file>', 'cluster to work on; default: $KUBECONFIG, in-cluster, ~/.kube/config')
+    .option(
+      '--prometheus-url <url>',
+      'any server of the Prometheus HTTP API',
+      `http://${METRICS_SERVICE}.${system}.svc:${ports.metrics}`,
+    )
+    .option(
+      '--mesh-address <url>',
+      'where `weir mesh` issues certificates',
+      `https://${MESH_SERVICE}.${system}.svc:${ports.discovery}`,
+    )
+    .option('--listen <address>', '/live, /ready and /metrics', `:${ports.health}`)
+    .option(
+      '-n, --namespace <name...>',
+      'only Rollouts of this namespace (may be given once); default: all',
+      [],
+    )
+    .option('--system-namespace <name>', "Weir's own namespace", system)
+    .option('--concurrency <number>', 'Rollouts reconciled at the same time', '8')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weir controller\n  weir controller --prometheus-url http://prometheus.monitoring.svc:9090\n  weir controller --kubeconfig ~/.kube/config --listen 127.0.0.1:9090',
+    )
+    .action((flags: Flags) => runProcess('controller', (signal, log) => serve(flags, signal, log)));
+}
+
+async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<void> {
+  const concurrency = Number(flags.concurrency);
+  if (!Number.isInteger(concurrency) || concurrency < 1) {
+    throw new AppError('Invalid', `--concurrency ${flags.concurrency} is not a whole number of 1 or more`);
+  }
+  if (flags.namespace.length > 1) {
+    throw new AppError('Invalid', '--namespace can be given once; leave it out to serve all namespaces');
+  }
+  const namespace = flags.namespace[0];
+  const scope = namespace ? { namespace } : {};
+  const client = await connect(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {});
+  const metrics = new MetricsRegistry();
+  const splits = new Informer<TrafficSplit & KubeObject>({ client, log, kind: kinds.TrafficSplit, ...scope });
+  const templates = new Informer<MetricTemplate & KubeObject>({
+    client,
+    log,
+    kind: kinds.MetricTemplate,
+    ...scope,
+  });
+  const meshSlices = new Informer<Slice>({
+    client,
+    log,
+    kind: kinds.EndpointSlice,
+    namespace: flags.systemNamespace,
+    labelSelector: `kubernetes.io/service-name=${MESH_SERVICE}`,
+  });
+  const identity = identityOf(flags, log);
+  const acknowledgements = new Acknowledgements({
+    replicas: () => (meshSlices.hasSynced ? replicasOf(meshSlices.store.list()) : undefined),
+    servername: `${MESH_SERVICE}.${flags.systemNamespace}.svc`,
+    tls: () => identity.current(),
+    log,
+  });
+  meshSlices.onChange(() => acknowledgements.refresh());
+  identity.onRotate(() => acknowledgements.refresh());
+
+  const controller = new RolloutController({
+    client,
+    log,
+    concurrency,
+    metrics,
+    ...scope,
+    judge: createJudge({
+      provider: prometheusProvider({ url: flags.prometheusUrl }),
+      templates: (inside, name) => templates.store.get(`${inside}/${name}`),
+      log,
+    }),
+    routers: {
+      mesh: routers.mesh({
+        client,
+        splits: {
+          get: (key) => splits.store.get(key),
+          onChange: (listener) => splits.onChange(({ object }) => listener(keyOf(object))),
+        },
+        acknowledgements,
+      }),
+    },
+  });
+  const leader = new LeaderElection({
+    client,
+    namespace: flags.systemNamespace,
+    name: 'weir-controller',
+    identity: `${process.env.POD_NAME ?? process.env.HOSTNAME ?? 'controller'}_${randomUUID()}`,
+    log,
+  });
+  const leading = metrics.gauge('weir_leader', 'One in the replica that leads.');
+  metrics.onCollect(() => leading.set(leader.leading ? 1 : 0));
+  const health = await startHealthServer({
+    listen: flags.listen,
+    ready: () => controller.caches.synced || 'the caches are still being filled',
+    metrics: () => metrics.text(),
+  });
+  try {
+    void identity.start();
+    for (const informer of [splits, templates, meshSlices]) informer.start(signal);
+    await Promise.race([
+      Promise.all([controller.start(signal), splits.synced, templates.synced, meshSlices.synced]),
+      aborted(signal),
+    ]);
+    await leader.run(signal, (lead) => controller.run(lead));
+    // Whoever lost the lease starts over with nothing in memory.
+    if (!signal.aborted) throw new AppError('Unavailable', 'another replica leads now: starting over');
+  } finally {
+    acknowledgements.stop();
+    await Promise.all([identity.stop(), health.stop()]);
+  }
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+
+function identityOf(flags: Flags, log: Logger): IdentityClient {
+  return new IdentityClient({
+    address: flags.meshAddress,
+    servername: `${MESH_SERVICE}.${flags.systemNamespace}.svc`,
+    trustFile: process.env.WEIR_TRUST ?? '/var/run/weir/trust/ca.pem',
+    tokenFile: process.env.WEIR_TOKEN ?? '/var/run/weir/identity/token',
+    trustDomain: process.env.WEIR_TRUST_DOMAIN ?? TRUST_DOMAIN,
+    log,
+  });
+}
+
+function replicasOf(slices: Slice[]): string[] {
+  const addresses = slices.flatMap(({ endpoints = [], ports: named = [] }) => {
+    const port = named.find(({ name }) => name === 'discovery')?.port ?? ports.discovery;
+    return endpoints
+      .filter(({ conditions }) => conditions?.ready !== false)
+      .flatMap((endpoint) => endpoint.addresses.map((address) => `${address}:${port}`));
+  });
+  return [...new Set(addresses)].sort();
+}

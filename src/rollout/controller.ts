@@ -1,0 +1,327 @@
+import type { Judge, RevisionRef } from '../analysis/ports.ts';
+import { kinds } from '../api/kinds.ts';
+import { type KubeObject, keyOf } from '../api/meta.ts';
+import { FIELD_MANAGER, FINALIZER } from '../api/names.ts';
+import type { Rollout, RolloutSpec, RolloutStatus } from '../api/rollout.ts';
+import { Controller, type MetricsRegistry, type ReconcileResult } from '../controller/index.ts';
+import { EventRecorder, type KubeClient } from '../kube/index.ts';
+import { type Clock, systemClock } from '../lib/clock.ts';
+import { isCode, toAppError } from '../lib/errors.ts';
+import type { Logger } from '../lib/log.ts';
+import { Caches } from './caches.ts';
+import { carryOut, type EffectContext } from './effects/index.ts';
+import { finalize, withoutFinalizer } from './finalize.ts';
+import { probeGate } from './gate/probe.ts';
+import { Looks } from './looks.ts';
+import { acts } from './machine/context.ts';
+import type { GateProbe, Observation } from './machine/types.ts';
+import { initialState, machine, type State } from './machine.ts';
+import { RolloutMetrics } from './metrics.ts';
+import { observe } from './observe.ts';
+import { type Problem, parseSpec, rivalOf, serviceProblem } from './parse.ts';
+import type { RouteRef, TrafficRouter } from './ports.ts';
+import { brokenStatus, renderStatus, sameStatus } from './status.ts';
+
+export interface RolloutControllerOptions {
+  client: KubeClient;
+  judge: Judge;
+  routers: Record<RolloutSpec['traffic']['router'], TrafficRouter>;
+  log: Logger;
+  /** Only this namespace; undefined: all of them. */
+  namespace?: string;
+  concurrency?: number;
+  clock?: Clock;
+  metrics?: MetricsRegistry;
+}
+
+type Stored = Rollout & KubeObject;
+/** Effects that turned out to change nothing cause no event: look again after this long anyway. */
+const AGAIN = 500;
+
+/** Wires caches, machine and effects together. One instance leads; its state lives in each Rollout's status. */
+export class RolloutController {
+  readonly caches: Caches;
+  readonly #options: RolloutControllerOptions;
+  readonly #clock: Clock;
+  readonly #events: EventRecorder;
+  readonly #controller: Controller;
+  readonly #looks: Looks;
+  readonly #probes = new Map<string, GateProbe>();
+  readonly #probing = new Set<string>();
+  /** Own writes that the cache has not caught up with. */
+  readonly #written = new Map<string, Stored>();
+  readonly #errors = new Map<string, string>();
+  readonly #metrics: RolloutMetrics | undefined;
+  #signal: AbortSignal = AbortSignal.abort();
+
+  constructor(options: RolloutControllerOptions) {
+    const { client, log, clock = systemClock } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.caches = new Caches(client, log, options.namespace);
+    this.#events = new EventRecorder({ client, component: FIELD_MANAGER, log, clock });
+    const enqueue = (key: string) => this.#controller.enqueue(key);
+    this.#looks = new Looks({ judge: options.judge, log, clock, done: enqueue });
+    this.#metrics = options.metrics && new RolloutMetrics(options.metrics, this.caches.rollouts.store, clock);
+    this.#controller = new Controller({
+      name: 'rollout',
+      workers: options.concurrency ?? 8,
+      reconcile: (key, signal) => this.#reconcile(key, signal),
+      log,
+      clock,
+      onReconciled: (outcome) => this.#metrics?.reconciled(outcome),
+    });
+  }
+
+  /** Fills the caches; on every replica, so that a new leader starts warm. */
+  async start(signal: AbortSignal): Promise<void> {
+    const tell = (key: string) => this.#controller.enqueue(key);
+    this.caches.onChange(tell);
+    for (const router of Object.values(this.#options.routers)) {
+      router.onChange((key) => (key === '' ? this.#everyone() : tell(key)));
+    }
+    await this.caches.start(signal);
+  }
+
+  /** Reconciles until aborted: only while leading. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    this.#written.clear();
+    this.#probes.clear();
+    this.#everyone();
+    await this.#controller.run(signal);
+    await this.#events.drained();
+  }
+
+  #everyone(): void {
+    for (const rollout of this.caches.rollouts.store.list()) this.#controller.enqueue(keyOf(rollout));
+  }
+
+  /** The newer of cache and own last write. */
+  #current(key: string): Stored | undefined {
+    const cached = this.caches.rollouts.store.get(key);
+    const own = this.#written.get(key);
+    if (!own || !cached || own.metadata.uid !== cached.metadata.uid) {
+      this.#written.delete(key);
+      return cached;
+    }
+    if (Number(own.metadata.resourceVersion) > Number(cached.metadata.resourceVersion)) return own;
+    this.#written.delete(key);
+    return cached;
+  }
+
+  #forget(key: string): void {
+    this.#looks.forget(key);
+    this.#probes.delete(key);
+    this.#written.delete(key);
+    this.#errors.delete(key);
+  }
+
+  async #reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | undefined> {
+    const rollout = this.#current(key);
+    if (!rollout) {
+      this.#forget(key);
+      return undefined;
+    }
+    const parsed = parseSpec(rollout);
+    const going = rollout.metadata.deletionTimestamp !== undefined;
+    if ('problem' in parsed) {
+      // What was never understood was never acted upon, and the schema keeps a bad change of a good one out.
+      if (going) await withoutFinalizer(this.#options.client, rollout.metadata.namespace!, rollout, signal);
+      else await this.#broken(key, rollout, parsed.problem, signal);
+      return undefined;
+    }
+    const { spec } = parsed;
+    const context = this.#context(key, rollout, spec);
+    const observation = this.#observe(key, rollout, spec, context);
+    const state = rollout.status?.machine as State | undefined;
+    if (going) {
+      if (!rollout.metadata.finalizers?.includes(FINALIZER)) return undefined;
+      const done = await finalize(context, state, observation, this.#clock.now(), signal);
+      if (done) this.#forget(key);
+      return done ? undefined : { requeueAfterMs: AGAIN };
+    }
+    const problem =
+      rivalOf(rollout, spec, this.caches.rollouts.store.byIndex('namespace', rollout.metadata.namespace!)) ??
+      serviceProblem(spec, this.caches.sources(rollout).service(spec.service.name), observation);
+    if (problem) {
+      await this.#broken(key, rollout, problem, signal);
+      return undefined;
+    }
+    const owned = await this.#withFinalizer(key, rollout, signal);
+    return this.#turn(key, owned, state ?? initialState(), observation, context, signal);
+  }
+
+  async #turn(
+    key: string,
+    rollout: Stored,
+    state: State,
+    observation: Observation,
+    context: EffectContext,
+    signal: AbortSignal,
+  ): Promise<ReconcileResult | undefined> {
+    const now = this.#clock.now();
+    const result = machine(state, observation, now);
+    const error = this.#errors.get(key);
+    if (error) result.message = `${result.message}; last try failed: ${error}`;
+    const status = renderStatus(result, observation, rollout.status, now);
+    const before = state.phase.name;
+    const { name } = result.state.phase;
+    if (before !== name) {
+      context.log.info({ from: before, to: name, reason: result.message }, 'phase changed');
+    }
+    // The state is safe before anything is done about it: a crash from here on repeats effects, and forgets none.
+    await this.#writeStatus(key, rollout, status, signal);
+    try {
+      for (const effect of result.effects) {
+        if (acts(effect)) context.log.debug({ effect }, 'carrying out');
+        await carryOut(effect, context, signal);
+      }
+      this.#errors.delete(key);
+    } catch (thrown) {
+      const cause = toAppError(thrown);
+      if (cause.code !== 'Conflict' && cause.code !== 'Aborted') {
+        this.#errors.set(key, cause.message);
+        this.#events.event(rollout, 'Warning', 'EffectFailed', cause.message);
+      }
+      throw cause;
+    }
+    if (before !== name) return { requeueAfterMs: 0 };
+    const waits = [
+      ...(result.effects.some(acts) ? [AGAIN] : []),
+      ...(result.wakeAt === undefined ? [] : [Math.max(1, result.wakeAt - this.#clock.now())]),
+    ];
+    return waits.length === 0 ? undefined : { requeueAfterMs: Math.min(...waits) };
+  }
+
+  #observe(key: string, rollout: Rollout, spec: RolloutSpec, context: EffectContext): Observation {
+    return observe(rollout, spec, this.caches.sources(rollout), {
+      route: context.router.observe(context.route),
+      probe: this.#probes.get(key),
+      look: this.#looks.last(key),
+    });
+  }
+
+  #context(key: string, rollout: Stored, spec: RolloutSpec): EffectContext {
+    const namespace = rollout.metadata.namespace!;
+    const route: RouteRef = {
+      namespace,
+      rollout: rollout.metadata.name,
+      rolloutUid: rollout.metadata.uid!,
+      service: spec.service.name,
+      port: spec.service.port,
+      stableService: `${spec.service.name}-stable`,
+      canaryService: `${spec.service.name}-canary`,
+    };
+    const { client, log, routers } = this.#options;
+    return {
+      client,
+      rollout,
+      spec,
+      namespace,
+      router: routers[spec.traffic.router],
+      route,
+      event: (object, type, reason, message) => this.#events.event(object, type, reason, message),
+      look: (effect) => {
+        const preview = spec.strategy.blueGreen?.preview?.service;
+        const revisions: RevisionRef = {
+          namespace,
+          service: spec.service.name,
+          port: spec.service.port,
+          deployment: spec.targetRef.name,
+          canary: effect.canary,
+          stable: effect.stable,
+          ...(preview ? { alsoServices: [preview] } : {}),
+        };
+        this.#looks.start(key, effect, spec.analysis, revisions);
+      },
+      probeGate: () => this.#probe(key, namespace, spec.targetRef.name),
+      log: log.child({ rollout: key }),
+    };
+  }
+
+  #probe(key: string, namespace: string, name: string): void {
+    if (this.#probing.has(key)) return;
+    this.#probing.add(key);
+    const { client, log } = this.#options;
+    probeGate(client, namespace, name, () => this.#clock.now(), this.#signal)
+      .then((probe) => this.#probes.set(key, probe))
+      .catch((error: unknown) => log.warn({ rollout: key, error }, 'the gate could not be tried'))
+      .finally(() => {
+        this.#probing.delete(key);
+        if (!this.#signal.aborted) this.#controller.enqueue(key);
+      });
+  }
+
+  async #broken(key: string, rollout: Stored, problem: Problem, signal: AbortSignal): Promise<void> {
+    const { generation = 0 } = rollout.metadata;
+    const now = this.#clock.now();
+    const status = brokenStatus(rollout.status, generation, problem.reason, problem.message, now);
+    if (await this.#writeStatus(key, rollout, status, signal)) {
+      this.#events.event(rollout, 'Warning', problem.reason, problem.message);
+    }
+  }
+
+  async #writeStatus(
+    key: string,
+    rollout: Stored,
+    status: RolloutStatus,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (sameStatus(rollout.status, status)) return false;
+    const written = await this.#write(key, () =>
+      this.#options.client.replace<Stored>(
+        kinds.Rollout,
+        { ...rollout, status },
+        { subresource: 'status', fieldManager: FIELD_MANAGER, signal },
+      ),
+    );
+    return written !== undefined;
+  }
+
+  async #withFinalizer(key: string, rollout: Stored, signal: AbortSignal): Promise<Stored> {
+    const finalizers = rollout.metadata.finalizers ?? [];
+    if (finalizers.includes(FINALIZER)) return rollout;
+    return this.#write(key, () =>
+      this.#options.client.patch<Stored>(
+        kinds.Rollout,
+        rollout.metadata.namespace,
+        rollout.metadata.name,
+        {
+          type: 'merge',
+          body: {
+            metadata: {
+              resourceVersion: rollout.metadata.resourceVersion,
+              finalizers: [...finalizers, FINALIZER],
+            },
+          },
+        },
+        { fieldManager: FIELD_MANAGER, signal },
+      ),
+    );
+  }
+
+  /** Remembers what was written; after a conflict the cache alone is believed, once it has caught up. */
+  async #write(key: string, write: () => Promise<Stored>): Promise<Stored> {
+    try {
+      const written = await write();
+      this.#written.set(key, written);
+      return written;
+    } catch (error) {
+      if (isCode(error, 'Conflict')) await this.#refetch(key);
+      throw error;
+    }
+  }
+
+  async #refetch(key: string): Promise<void> {
+    const known = this.#current(key);
+    if (!known) return;
+    const live = await this.#options.client.find<Stored>(
+      kinds.Rollout,
+      known.metadata.namespace,
+      known.metadata.name,
+      this.#signal,
+    );
+    if (live) this.#written.set(key, live);
+  }
+}

@@ -1,0 +1,2 @@
+export { RolloutController, type RolloutControllerOptions } from './controller.ts';
+export type { RouteRef, TrafficRouter } from './ports.ts';

@@ -1,0 +1,45 @@
+import { PHASES, type Rollout } from '../api/rollout.ts';
+import type { Counter, Gauge, Histogram, MetricsRegistry } from '../controller/index.ts';
+import type { Clock } from '../lib/clock.ts';
+
+/** What alert rules need: which phase, stuck or not, how long, and how the controller itself is doing. */
+export class RolloutMetrics {
+  readonly #duration: Histogram;
+  readonly #errors: Counter;
+
+  constructor(registry: MetricsRegistry, rollouts: { list(): Rollout[] }, clock: Clock) {
+    this.#duration = registry.histogram(
+      'weir_reconcile_duration_seconds',
+      'Time one reconcile of a Rollout took.',
+      [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5],
+    );
+    this.#errors = registry.counter('weir_reconcile_errors_total', 'Reconciles that failed and come again.');
+    this.#errors.add(0);
+    const gauge = (name: string, help: string): Gauge => registry.gauge(name, help);
+    const phase = gauge('weir_rollout_phase', 'One for the phase a Rollout is in, else zero.');
+    const stuck = gauge('weir_rollout_stuck', 'One while a Rollout is Stalled: it needs a person.');
+    const age = gauge('weir_rollout_phase_seconds', 'Time since the Rollout entered its phase.');
+    const weight = gauge('weir_rollout_canary_weight', 'Percentage of requests that go to the canary.');
+    const gated = gauge('weir_rollout_gated', 'One while the gate was seen to hold.');
+    registry.onCollect(() => {
+      for (const each of [phase, stuck, age, weight, gated]) each.clear();
+      for (const { metadata, status } of rollouts.list()) {
+        const labels = { namespace: metadata.namespace ?? '', rollout: metadata.name };
+        for (const name of PHASES) phase.set(status?.phase === name ? 1 : 0, { ...labels, phase: name });
+        const is = (type: string) =>
+          status?.conditions.find((condition) => condition.type === type)?.status === 'True' ? 1 : 0;
+        stuck.set(is('Stalled'), labels);
+        gated.set(is('Gated'), labels);
+        weight.set(status?.traffic?.canary ?? 0, labels);
+        const last =
+          status?.history.findLast(({ from, to }) => from !== to)?.at ?? metadata.creationTimestamp;
+        if (last) age.set(Math.max(0, (clock.now() - Date.parse(last)) / 1000), labels);
+      }
+    });
+  }
+
+  reconciled({ seconds, error }: { seconds: number; error: boolean }): void {
+    this.#duration.observe(seconds);
+    if (error) this.#errors.add();
+  }
+}
