@@ -30,6 +30,8 @@ const CONTENT_TYPE: Record<Patch['type'], string> = {
 };
 /** How often a throttled or briefly unavailable server is asked again. */
 const ATTEMPTS = 4;
+/** The longest Retry-After that is waited for here, in seconds; a longer one is the caller's to plan around. */
+const LONGEST_WAIT = 10;
 
 function pathOf(
   kind: ResourceKind,
@@ -88,7 +90,8 @@ export class Client implements KubeClient {
           error.code === 'TooManyRequests' ||
           (error.code === 'Unauthorized' && attempt === 1) ||
           (error.code === 'Unavailable' && (method === 'GET' || error.retryAfterSeconds !== undefined));
-        if (!again || attempt >= ATTEMPTS || options.signal?.aborted) throw error;
+        const tooLong = (error.retryAfterSeconds ?? 0) > LONGEST_WAIT;
+        if (!again || tooLong || attempt >= ATTEMPTS || options.signal?.aborted) throw error;
         const wait = (error.retryAfterSeconds ?? 0) * 1000 || 50 * 2 ** attempt;
         await systemClock.sleep(wait * (0.75 + Math.random() / 2), options.signal);
       }

@@ -71,12 +71,14 @@ export class Informer<T extends KubeObject> {
     const { kind, log } = this.#options;
     const backoff = new Backoff({ initial: 100, max: 30_000, ...this.#options.backoff });
     let relist = true;
+    let gone = false;
     while (!signal.aborted) {
       try {
         if (relist) await this.#list(signal);
         relist = false;
         const events = await this.#watch(signal);
         // A server that ends watches at once must not be asked in a tight loop.
+        gone = false;
         if (events > 0) backoff.reset();
         else await this.#clock.sleep(backoff.next(), signal);
       } catch (thrown) {
@@ -85,10 +87,12 @@ export class Informer<T extends KubeObject> {
         relist = relist || error.code === 'Gone';
         if (error.code !== 'Gone')
           log.warn({ kind: kind.kind, code: error.code, reason: error.message }, 'watch interrupted');
+        // The first 410 is everyday life; a server that says nothing else must not be listed in a tight loop.
         const wait = Math.max(
-          error.code === 'Gone' ? 0 : backoff.next(),
+          error.code === 'Gone' && !gone ? 0 : backoff.next(),
           (error.retryAfterSeconds ?? 0) * 1000,
         );
+        gone = error.code === 'Gone';
         await this.#clock.sleep(wait, signal).catch(() => {});
       }
     }

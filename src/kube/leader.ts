@@ -51,6 +51,11 @@ export class LeaderElection {
     };
   }
 
+  /** Milliseconds that only go forward: a wall clock that is set back must not stretch a lease. */
+  #elapsed(): number {
+    return this.#options.clock === systemClock ? performance.now() : this.#options.clock.now();
+  }
+
   get leading(): boolean {
     return this.#leading;
   }
@@ -68,6 +73,8 @@ export class LeaderElection {
     const lost = new AbortController();
     const leading = AbortSignal.any([signal, lost.signal]);
     const work = lead(leading).finally(() => lost.abort());
+    // Awaited below; until then a failure must not count as unhandled.
+    work.catch(() => {});
     await this.#renew(leading);
     this.#leading = false;
     lost.abort();
@@ -80,17 +87,19 @@ export class LeaderElection {
 
   async #renew(signal: AbortSignal): Promise<void> {
     const { clock, renewDeadline, retryPeriod, log } = this.#options;
-    let renewed = clock.now();
+    let renewed = this.#elapsed();
     while (!signal.aborted) {
       await clock.sleep(retryPeriod, signal).catch(() => {});
       if (signal.aborted) return;
       // A server that neither answers nor refuses must not keep us past the deadline.
       const bounded = AbortSignal.any([
         signal,
-        AbortSignal.timeout(Math.max(1, renewed + renewDeadline - clock.now())),
+        AbortSignal.timeout(Math.max(1, renewed + renewDeadline - this.#elapsed())),
       ]);
-      if (await this.#try(bounded)) renewed = clock.now();
-      else if (clock.now() - renewed >= renewDeadline) {
+      // Counted from before the write: others may count from the moment the server has it.
+      const asked = this.#elapsed();
+      if (await this.#try(bounded)) renewed = asked;
+      else if (this.#elapsed() - renewed >= renewDeadline) {
         log.error('lost the lease');
         return;
       }
@@ -120,11 +129,11 @@ export class LeaderElection {
       }
       const spec = lease.spec ?? {};
       const text = JSON.stringify(spec);
-      if (this.#observed?.spec !== text) this.#observed = { spec: text, at: clock.now() };
+      if (this.#observed?.spec !== text) this.#observed = { spec: text, at: this.#elapsed() };
       const held =
         spec.holderIdentity !== undefined && spec.holderIdentity !== '' && spec.holderIdentity !== identity;
       const duration = (spec.leaseDurationSeconds ?? 15) * 1000;
-      if (held && clock.now() - this.#observed.at < duration) return false;
+      if (held && this.#elapsed() - this.#observed.at < duration) return false;
       const mine = spec.holderIdentity === identity;
       await client.replace<LeaseObject>(
         kinds.Lease,

@@ -113,7 +113,12 @@ export class Transport {
 /** The whole body as text. */
 export async function readBody(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk as Buffer);
+  try {
+    for await (const chunk of response) chunks.push(chunk as Buffer);
+  } catch (error) {
+    // Cut off, or silent for too long: half an answer is none, whatever its status said.
+    throw toAppError(error, 'Unavailable');
+  }
   return Buffer.concat(chunks).toString('utf8');
 }
 

@@ -1,0 +1,228 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { kinds } from '../api/kinds.ts';
+import type { KubeObject } from '../api/meta.ts';
+import { silentLogger } from '../lib/log.ts';
+import { type Client, connect } from './client.ts';
+import { type ChangeEvent, Informer } from './informer.ts';
+
+type Answer = (response: ServerResponse, query: URLSearchParams) => void;
+
+/** A server that answers each list and each watch by the next line of its script; the last line repeats. */
+class Scripted {
+  readonly lists: Answer[];
+  readonly watches: Answer[];
+  readonly seen: { watch: boolean; query: URLSearchParams }[] = [];
+  #server: Server;
+
+  constructor(lists: Answer[], watches: Answer[]) {
+    this.lists = lists;
+    this.watches = watches;
+    this.#server = createServer((request: IncomingMessage, response) => {
+      const query = new URL(request.url ?? '/', 'http://x').searchParams;
+      const watch = query.get('watch') === 'true';
+      this.seen.push({ watch, query });
+      const script = watch ? this.watches : this.lists;
+      const answer = script.length > 1 ? script.shift()! : script[0]!;
+      answer(response, query);
+    });
+  }
+
+  async connect(): Promise<Client> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    const { port } = this.#server.address() as AddressInfo;
+    const file = join(mkdtempSync(join(tmpdir(), 'weir-kube-')), 'config');
+    writeFileSync(
+      file,
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Config',
+        'current-context': 'a',
+        contexts: [{ name: 'a', context: { cluster: 'a', user: 'a' } }],
+        clusters: [
+          {
+            name: 'a', // client-node refuses plain HTTP unless told otherwise.
+            cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true },
+          },
+        ],
+        users: [{ name: 'a', user: {} }],
+      }),
+    );
+    return connect({ kubeconfig: file, watchIdleMs: 150, callTimeoutMs: 150 });
+  }
+
+  stop(): void {
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+}
+
+const pod = (name: string, resourceVersion: string, labels: Record<string, string> = {}): KubeObject => ({
+  metadata: { name, namespace: 'a', uid: name, resourceVersion, labels },
+});
+
+const json = (response: ServerResponse, status: number, body: object, headers = {}) => {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+  response.end(JSON.stringify(body));
+};
+const list =
+  (resourceVersion: string, items: KubeObject[], next?: string): Answer =>
+  (response) =>
+    json(response, 200, { items, metadata: { resourceVersion, ...(next ? { continue: next } : {}) } });
+const failure =
+  (code: number, headers = {}): Answer =>
+  (response) =>
+    json(response, code, { kind: 'Status', code, message: `scripted ${code}` }, headers);
+const stream =
+  (events: object[], end: 'close' | 'hang' | 'reset'): Answer =>
+  (response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    for (const event of events) response.write(`${JSON.stringify(event)}\n`);
+    if (events.length === 0) response.flushHeaders();
+    if (end === 'close') response.end();
+    if (end === 'reset') setImmediate(() => response.socket?.resetAndDestroy());
+  };
+
+let stop: AbortController;
+let server: Scripted;
+let client: Client;
+
+async function informer(
+  lists: Answer[],
+  watches: Answer[],
+): Promise<{ informer: Informer<KubeObject>; events: ChangeEvent<KubeObject>[] }> {
+  server = new Scripted(lists, watches);
+  client = await server.connect();
+  stop = new AbortController();
+  const made = new Informer<KubeObject>({
+    client,
+    kind: kinds.Pod,
+    log: silentLogger,
+    indexers: { app: ({ metadata }) => [metadata.labels?.app ?? ''] },
+    backoff: { initial: 5, max: 20 },
+    pageSize: 2,
+  });
+  const events: ChangeEvent<KubeObject>[] = [];
+  made.onChange((event) => events.push(event));
+  made.start(stop.signal);
+  return { informer: made, events };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 5000;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error('condition not met within 5 s');
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+afterEach(() => {
+  stop?.abort();
+  client?.close();
+  server?.stop();
+});
+
+describe('informer', () => {
+  test('reads every page, then follows the watch from the version of the list', async () => {
+    const { informer: pods } = await informer(
+      [list('7', [pod('a', '3'), pod('b', '4')], 'next'), list('7', [pod('c', '5')])],
+      [stream([{ type: 'ADDED', object: pod('d', '8') }], 'hang')],
+    );
+    await pods.synced;
+    await until(() => pods.store.size === 4);
+    expect(server.seen[1]!.query.get('continue')).toBe('next');
+    expect(server.seen[2]!.query.get('resourceVersion')).toBe('7');
+  });
+
+  test('a dropped watch resumes at the last event or bookmark, without listing again', async () => {
+    const { informer: pods } = await informer(
+      [list('1', [])],
+      [
+        stream(
+          [
+            { type: 'ADDED', object: pod('a', '2') },
+            { type: 'BOOKMARK', object: { metadata: { resourceVersion: '9' } } },
+          ],
+          'reset',
+        ),
+        stream([{ type: 'DELETED', object: pod('a', '10') }], 'hang'),
+      ],
+    );
+    await until(() => server.seen.length >= 3 && pods.store.size === 0);
+    const watches = server.seen.filter(({ watch }) => watch);
+    expect(watches[1]!.query.get('resourceVersion')).toBe('9');
+    expect(server.seen.filter(({ watch }) => !watch).length).toBe(1);
+  });
+
+  test.each([
+    ['as a status', failure(410)],
+    ['as an event', stream([{ type: 'ERROR', object: { code: 410, message: 'too old' } }], 'close')],
+  ])('410 %s lists again and reports what vanished', async (_name, gone) => {
+    const { informer: pods, events } = await informer(
+      [list('1', [pod('a', '1'), pod('b', '1')]), list('20', [pod('b', '19')])],
+      [gone, stream([], 'hang')],
+    );
+    await until(() => events.some(({ type }) => type === 'deleted'));
+    expect(pods.store.keys()).toEqual(['a/b']);
+    expect(events.filter(({ type }) => type === 'deleted').map(({ object }) => object.metadata.name)).toEqual(
+      ['a'],
+    );
+  });
+
+  test('a storm of 5xx and resets ends in the right state', async () => {
+    const { informer: pods } = await informer(
+      [failure(500), failure(503), failure(502), list('5', [pod('a', '5')])],
+      [
+        failure(500),
+        stream([], 'reset'),
+        failure(503),
+        stream([{ type: 'MODIFIED', object: pod('a', '6', { app: 'web' }) }], 'hang'),
+      ],
+    );
+    await until(() => pods.store.byIndex('app', 'web').length === 1);
+    expect(pods.store.get('a/a')?.metadata.resourceVersion).toBe('6');
+  });
+
+  test('429 waits as long as the server asks', async () => {
+    const started = Date.now();
+    const { informer: pods } = await informer(
+      [failure(429, { 'retry-after': '1' }), list('5', [])],
+      [stream([], 'hang')],
+    );
+    await pods.synced;
+    expect(Date.now() - started).toBeGreaterThanOrEqual(700);
+  });
+
+  test('a list that is older than what is known is refused: nothing goes backwards', async () => {
+    const { informer: pods, events } = await informer(
+      [list('10', [pod('a', '10')]), list('4', []), list('12', [pod('a', '11')])],
+      [failure(410), stream([], 'hang')],
+    );
+    await until(() => pods.store.get('a/a')?.metadata.resourceVersion === '11');
+    expect(events.map(({ type }) => type)).toEqual(['added', 'updated']);
+  });
+
+  test('a server that stops answering without closing counts as dead and is asked again', async () => {
+    const { informer: pods } = await informer(
+      [() => {}, list('1', [])],
+      [stream([], 'hang'), stream([{ type: 'ADDED', object: pod('a', '2') }], 'hang')],
+    );
+    await until(() => pods.store.size === 1);
+    expect(server.seen.filter(({ watch }) => !watch).length).toBe(2);
+  });
+
+  test('garbage on the stream is an interruption, not a crash', async () => {
+    const { informer: pods } = await informer(
+      [list('1', [])],
+      [
+        (response) => response.end('{"type":"ADDED", oops\n'),
+        stream([{ type: 'ADDED', object: pod('a', '2') }], 'hang'),
+      ],
+    );
+    await until(() => pods.store.size === 1);
+  });
+});

@@ -1,0 +1,101 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { FakeClock } from '../lib/clock.ts';
+import { WorkQueue } from './workqueue.ts';
+
+const signal = new AbortController().signal;
+
+describe('workqueue', () => {
+  test('a key waits at most once', async () => {
+    const queue = new WorkQueue();
+    queue.add('a');
+    queue.add('a');
+    expect(queue.length).toBe(1);
+    expect(await queue.get(signal)).toBe('a');
+    expect(queue.length).toBe(0);
+  });
+
+  test('a key added while it is worked on comes back when that work is done', async () => {
+    const queue = new WorkQueue();
+    queue.add('a');
+    await queue.get(signal);
+    queue.add('a');
+    expect(queue.length).toBe(0);
+    queue.done('a');
+    expect(await queue.get(signal)).toBe('a');
+  });
+
+  test('failures come back later and later, success resets', async () => {
+    const clock = new FakeClock();
+    const queue = new WorkQueue({ clock, initialDelay: 100, maxDelay: 1000 });
+    for (const delay of [100, 200, 400, 800, 1000]) {
+      queue.addRateLimited('a');
+      await clock.advance(delay - 1);
+      expect(queue.length).toBe(0);
+      await clock.advance(1);
+      expect(await queue.get(signal)).toBe('a');
+      queue.done('a');
+    }
+    queue.forget('a');
+    queue.addRateLimited('a');
+    await clock.advance(100);
+    expect(queue.length).toBe(1);
+  });
+
+  test('the earliest of several wake-ups wins', async () => {
+    const clock = new FakeClock();
+    const queue = new WorkQueue({ clock });
+    queue.addAfter('a', 500);
+    queue.addAfter('a', 100);
+    queue.addAfter('a', 900);
+    await clock.advance(100);
+    expect(queue.length).toBe(1);
+    await queue.get(signal);
+    queue.done('a');
+    await clock.advance(1000);
+    expect(queue.length).toBe(0);
+  });
+
+  test('an aborted wait takes no key', async () => {
+    const queue = new WorkQueue();
+    const stop = new AbortController();
+    const waiting = queue.get(stop.signal);
+    stop.abort();
+    expect(await waiting).toBeUndefined();
+    queue.add('a');
+    expect(await queue.get(signal)).toBe('a');
+  });
+
+  test('never two workers on one key, and nothing added is lost', async () => {
+    const step = fc.oneof(
+      fc.record({ do: fc.constant('add' as const), key: fc.constantFrom('a', 'b', 'c') }),
+      fc.record({ do: fc.constant('take' as const) }),
+      fc.record({ do: fc.constant('done' as const) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        const queue = new WorkQueue();
+        const working: string[] = [];
+        const owed = new Set<string>();
+        for (const action of steps) {
+          if (action.do === 'add') {
+            queue.add(action.key);
+            owed.add(action.key);
+          } else if (action.do === 'take' && queue.length > 0) {
+            const key = (await queue.get(signal))!;
+            expect(working).not.toContain(key);
+            working.push(key);
+            owed.delete(key);
+          } else if (action.do === 'done' && working.length > 0) queue.done(working.shift()!);
+        }
+        for (const key of working.splice(0)) queue.done(key);
+        while (queue.length > 0) {
+          const key = (await queue.get(signal))!;
+          owed.delete(key);
+          queue.done(key);
+        }
+        expect([...owed]).toEqual([]);
+      }),
+    );
+  });
+});
