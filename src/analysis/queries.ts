@@ -89,7 +89,7 @@ export function latencyQuery(
  */
 function grown(series: string, ageMs: number): string {
   const age = `${Math.max(1, Math.floor(ageMs / 1000))}s`;
-  return `sum((${series} unless ${series} offset ${age}) or increase(${series}[${age}]))`;
+  return `sum((${series} unless (${series} offset ${age})) or increase(${series}[${age}]))`;
 }
 
 /** Requests of one revision since the step began. */

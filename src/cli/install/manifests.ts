@@ -1,15 +1,11 @@
 import { customResourceDefinitions } from '../../api/crd.ts';
 import type { KubeObject } from '../../api/meta.ts';
-import { CONTROLLER_SERVICE_ACCOUNT, labels, serviceAccountUser } from '../../api/names.ts';
+import { labels } from '../../api/names.ts';
 import { type InstallOptions, installOptions, PART_OF } from './options.ts';
 import { gatePolicies } from './policies.ts';
 import { componentAccess } from './rbac.ts';
 import { gateWebhooks, injectWebhook } from './webhooks.ts';
 import { workloads } from './workloads.ts';
-
-/** The user whose writes the gate lets through; generated, so that it fits the namespace of the installation. */
-export const weirUser = (namespace: string): string =>
-  serviceAccountUser(namespace, CONTROLLER_SERVICE_ACCOUNT);
 
 export const crdManifests = (): KubeObject[] =>
   customResourceDefinitions().map((crd) => ({
