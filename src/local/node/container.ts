@@ -37,7 +37,7 @@ interface Saved {
 
 const MAX_BACKOFF_MS = 30_000;
 const STABLE_MS = 600_000;
-const RETRY_LAUNCH_MS = 500;
+const RETRY_LAUNCH_MS = 200;
 
 const timestamp = (): string => `${new Date().toISOString().slice(0, 19)}Z`;
 
@@ -198,6 +198,8 @@ export class ContainerRunner {
   async #supervise(running: ManagedProcess): Promise<Exit> {
     const { container, podIP, onChange, log, graceMs } = this.#options;
     this.#process = running;
+    // Asked to stop in the moment between its start and here.
+    if (this.#stopping.signal.aborted) void running.stop(graceMs);
     this.#state = { running: { startedAt: this.#saved.startedAt ?? timestamp() } };
     const probing = new AbortController();
     const { env = {}, cwd = '.' } = this.#saved.launch ?? {};
