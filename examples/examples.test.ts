@@ -3,12 +3,15 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import { parse, parseAllDocuments } from 'yaml';
+import { prometheusProvider } from '../src/analysis/index.ts';
 import { renderTemplate } from '../src/analysis/template.ts';
 import { customResourceDefinitions } from '../src/api/crd.ts';
 import { metricTemplateSpecSchema } from '../src/api/metric-template.ts';
 import { rolloutSpecSchema } from '../src/api/rollout.ts';
 import { scrapeConfiguration } from '../src/cli/install/workloads.ts';
 import { renderFiles } from '../src/gitops/render.ts';
+import { silentLogger } from '../src/lib/log.ts';
+import { startMetricsStore } from '../src/metrics/index.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const read = (path: string) => readFileSync(join(here, path), 'utf8');
@@ -103,6 +106,24 @@ test('every alert has an expression, a severity, a summary and says what to do',
     expect(expr).toMatch(/weir_/);
     expect(labels.severity).toMatch(/^(warning|critical)$/);
     expect(Object.keys(annotations)).toEqual(['summary', 'description']);
+  }
+});
+
+test('every alert is PromQL that the metrics store evaluates', async () => {
+  const store = await startMetricsStore({
+    config: 'scrape_configs: []\n',
+    host: '127.0.0.1',
+    port: 0,
+    log: silentLogger,
+  });
+  try {
+    const { groups } = parse(read('prometheus/alerts.yaml')) as { groups: { rules: { expr: string }[] }[] };
+    const provider = prometheusProvider({ url: store.url });
+    for (const { expr } of groups.flatMap(({ rules }) => rules)) {
+      expect(await provider.query(expr, AbortSignal.timeout(5000))).not.toMatchObject({ kind: 'error' });
+    }
+  } finally {
+    await store.stop();
   }
 });
 

@@ -20,9 +20,9 @@ if holds("Stalled") then
   return hs
 end
 if holds("Reconciling") then
-  -- A step that waits for a person, or for a window, is not work in progress: Argo CD calls it suspended.
-  local reason = conditions["Reconciling"].reason
-  if obj.status.phase == "Waiting" or reason == "Paused" or reason == "WaitingForApproval" then
+  -- What waits for a person or for a window is not work in progress: Argo CD calls it suspended.
+  local annotations = obj.metadata.annotations or {}
+  if obj.status.phase == "Waiting" or annotations["weir.dev/paused"] ~= nil then
     hs.status = "Suspended"
   else
     hs.status = "Progressing"

@@ -150,6 +150,8 @@ export function scrapeConfiguration(interval: string): string {
     scrape_configs: [
       {
         job_name: 'weir-pods',
+        // What a target says of itself stands: a proxy names its own namespace, the controller its Rollouts'.
+        honor_labels: true,
         kubernetes_sd_configs: [{ role: 'pod' }],
         relabel_configs: [
           { source_labels: [`${meta}_annotation_prometheus_io_scrape`], action: 'keep', regex: 'true' },
@@ -175,6 +177,13 @@ export function scrapeConfiguration(interval: string): string {
             target_label: 'namespace',
           },
           { source_labels: [`${meta}_name`], action: 'replace', target_label: 'pod' },
+          // The application's own metrics become comparable by revision, as {{ canary }} and {{ stable }} name it.
+          {
+            source_labels: [`${meta}_label_pod_template_hash`],
+            action: 'replace',
+            regex: '(.+)',
+            target_label: 'revision',
+          },
         ],
       },
     ],
@@ -233,7 +242,6 @@ export function workloads(options: InstallOptions): KubeObject[] {
       ],
       containerPorts: [health],
       env: [
-        fromField('SERVICE_ACCOUNT', 'spec.serviceAccountName'),
         { name: 'WEIR_TRUST', value: '/var/run/weir/trust/ca.pem' },
         { name: 'WEIR_TOKEN', value: '/var/run/weir/identity/token' },
         { name: 'WEIR_TRUST_DOMAIN', value: TRUST_DOMAIN },
