@@ -66,7 +66,7 @@ export class DiscoveryClient {
     return this.#synced.promise;
   }
 
-  start(): void {
+  start() {
     this.#running ??= this.#run();
   }
 
@@ -149,7 +149,7 @@ export class DiscoveryClient {
     });
   }
 
-  #frame(frame: DownFrame): void {
+  #frame(frame: DownFrame) {
     const { log, trust } = this.#options;
     switch (frame.type) {
       case 'hello': {
@@ -191,7 +191,7 @@ export class DiscoveryClient {
     }
   }
 
-  #accept(key: string, destination: Destination | undefined, version: number): void {
+  #accept(key: string, destination: Destination | undefined, version: number) {
     if (!this.#options.keys.includes(key)) return;
     this.#options.apply(key, destination);
     this.#known.set(key, { destination, version });
@@ -200,7 +200,7 @@ export class DiscoveryClient {
     this.#flush();
   }
 
-  #subscribe(add: string[]): void {
+  #subscribe(add: string[]) {
     const { log } = this.#options;
     const body: SubscriptionRequest = { session: this.#session!, add, remove: [] };
     if (add.length === 0) return;
@@ -212,7 +212,7 @@ export class DiscoveryClient {
   }
 
   /** Sends what is to be acknowledged, one request at a time; what comes meanwhile goes with the next. */
-  #flush(): void {
+  #flush() {
     if (this.#posting || this.#session === undefined || this.#stop.signal.aborted) return;
     if (this.#acks.size === 0 && this.#ping === undefined) return;
     const acks = this.#acks;

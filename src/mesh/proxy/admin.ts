@@ -2,12 +2,12 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { splitAddress } from './config.ts';
-import type { Proxy } from './proxy.ts';
+import type { DataPlane } from './proxy.ts';
 
 export interface AdminOptions {
   listen: string;
   host: string;
-  proxy: Proxy;
+  proxy: DataPlane;
   ready: () => boolean;
   shutdown: () => void;
 }

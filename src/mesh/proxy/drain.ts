@@ -1,5 +1,5 @@
 import type { Clock } from '../../lib/clock.ts';
-import type { Proxy } from './proxy.ts';
+import type { DataPlane } from './proxy.ts';
 
 export interface DrainOptions {
   /** Milliseconds from the signal to the hard stop. */
@@ -19,7 +19,7 @@ const PEER_IDLE = 3_500;
  * is quiet, or five seconds before the end of the grace period, listeners and idle connections close; the hard stop
  * ends what is left.
  */
-export async function drain(proxy: Proxy, options: DrainOptions): Promise<void> {
+export async function drain(proxy: DataPlane, options: DrainOptions): Promise<void> {
   const { clock } = options;
   const { runtime } = proxy;
   runtime.draining = true;

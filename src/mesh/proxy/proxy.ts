@@ -18,7 +18,7 @@ export interface ProxyOptions {
 }
 
 /** One data plane: its listeners and what they route by. */
-export class Proxy {
+export class DataPlane {
   readonly runtime: Runtime;
   readonly stacks: Stack[] = [];
   /** Renewed by whoever hears from the control plane. Without one, splits rule for ever. */

@@ -82,7 +82,7 @@ export class HttpSession implements ConnectionHandler {
 
   // --- client side ---
 
-  data(chunk: Buffer): void {
+  data(chunk: Buffer) {
     this.#stack.accepted.read += chunk.length;
     if (this.#busy) {
       let at = 0;
@@ -99,7 +99,7 @@ export class HttpSession implements ConnectionHandler {
     this.#process(input);
   }
 
-  #ahead(chunk: Buffer): void {
+  #ahead(chunk: Buffer) {
     this.#input = this.#input ? Buffer.concat([this.#input, chunk]) : this.connection.keep(chunk);
     if (this.#input.length > READ_AHEAD && !this.#pausedAhead) {
       this.#pausedAhead = true;
@@ -108,7 +108,7 @@ export class HttpSession implements ConnectionHandler {
   }
 
   /** Starts requests from `input` until one has to wait for its answer or the bytes run out. */
-  #process(bytes: Buffer): void {
+  #process(bytes: Buffer) {
     let input: Buffer | undefined = bytes;
     this.#processing = true;
     while (input && !this.#busy && !this.#closed) {
@@ -136,13 +136,13 @@ export class HttpSession implements ConnectionHandler {
 
   #waiting = false;
 
-  #headStarted(): void {
+  #headStarted() {
     if (this.#waiting) return;
     this.#waiting = true;
     this.#runtime.wheel.arm(this.#deadline, this.#runtime.limits.headDeadline);
   }
 
-  #begin(input: Buffer, head: Head): void {
+  #begin(input: Buffer, head: Head) {
     const runtime = this.#runtime;
     const now = runtime.now();
     runtime.wheel.disarm(this.#deadline);
@@ -193,7 +193,7 @@ export class HttpSession implements ConnectionHandler {
     this.#route();
   }
 
-  #fault({ abort, delay }: NonNullable<RoutingTable['policy']['fault']>): void {
+  #fault({ abort, delay }: NonNullable<RoutingTable['policy']['fault']>) {
     const { random } = this.#runtime;
     const then = () => {
       if (this.#closed || !this.#busy) return;
@@ -204,7 +204,7 @@ export class HttpSession implements ConnectionHandler {
     else then();
   }
 
-  #route(): void {
+  #route() {
     const { timeout } = this.#table.policy;
     if (timeout) this.#runtime.wheel.arm(this.#deadline, timeout);
     this.#backend = this.#table.pick(this.#runtime.now(), this.#runtime.random);
@@ -213,7 +213,7 @@ export class HttpSession implements ConnectionHandler {
   }
 
   /** Chooses an endpoint and a connection. `fresh`: the last pooled one turned out to be closed. */
-  #dispatch(fresh: boolean): void {
+  #dispatch(fresh: boolean) {
     const runtime = this.#runtime;
     const endpoint = fresh
       ? this.#endpoint
@@ -240,13 +240,13 @@ export class HttpSession implements ConnectionHandler {
     this.#upstream = new Upstream(runtime, endpoint, this);
   }
 
-  upstreamReady(upstream: Upstream): void {
+  upstreamReady(upstream: Upstream) {
     if (upstream !== this.#upstream) return;
     this.#send(upstream);
     if (!this.#requestBody.done && !this.#pausedAhead) this.connection.resume();
   }
 
-  #send(upstream: Upstream): void {
+  #send(upstream: Upstream) {
     this.#sent = true;
     const message = this.#message!;
     if (!this.#replayable) this.#message = undefined;
@@ -256,7 +256,7 @@ export class HttpSession implements ConnectionHandler {
     if (!more && !this.#requestBody.done) this.connection.pause();
   }
 
-  #forward(chunk: Buffer): void {
+  #forward(chunk: Buffer) {
     const upstream = this.#upstream;
     if (!upstream || !this.#sent) {
       this.#queued.push(this.connection.keep(chunk));
@@ -267,15 +267,15 @@ export class HttpSession implements ConnectionHandler {
     if (!upstream.connection.write(chunk) && !this.#requestBody.done) this.connection.pause();
   }
 
-  upstreamDrained(): void {
+  upstreamDrained() {
     if (!this.#pausedAhead) this.connection.resume();
   }
 
-  drain(): void {
+  drain() {
     this.#upstream?.connection.resume();
   }
 
-  end(): void {
+  end() {
     this.#ended = true;
     // A request that is whole gets its answer; anything else can no longer become one.
     if (!this.#busy) this.connection.finish();
@@ -283,7 +283,7 @@ export class HttpSession implements ConnectionHandler {
     else this.#close = true;
   }
 
-  close(): void {
+  close() {
     if (this.#closed) return;
     this.#closed = true;
     this.#runtime.wheel.drop(this.#deadline);
@@ -299,13 +299,13 @@ export class HttpSession implements ConnectionHandler {
   }
 
   /** Called while draining: closes the connection if nothing is going on. */
-  closeIfIdle(): void {
+  closeIfIdle() {
     if (this.idle) this.connection.finish();
   }
 
   // --- upstream side ---
 
-  interim(buffer: Buffer, head: Head): void {
+  interim(buffer: Buffer, head: Head) {
     if (this.#http10) return;
     const [bytes] = forwardHead(head, buffer, head.end, undefined);
     // A copy: what follows in this buffer is parsed and moved after this call.
@@ -360,11 +360,11 @@ export class HttpSession implements ConnectionHandler {
     return end;
   }
 
-  responseData(upstream: Upstream, chunk: Buffer): void {
+  responseData(upstream: Upstream, chunk: Buffer) {
     this.#write(chunk, undefined, upstream);
   }
 
-  #write(first: Buffer, second?: Buffer, upstream?: Upstream): void {
+  #write(first: Buffer, second?: Buffer, upstream?: Upstream) {
     const { accepted } = this.#stack;
     accepted.written += first.length + (second?.length ?? 0);
     const more = second ? this.connection.writePair(first, second) : this.connection.write(first);
@@ -372,7 +372,7 @@ export class HttpSession implements ConnectionHandler {
   }
 
   /** The response is complete. `extra`: the server sent more than it announced. */
-  responseDone(upstream: Upstream, extra: boolean): void {
+  responseDone(upstream: Upstream, extra: boolean) {
     const now = this.#runtime.now();
     const elapsed = now - this.#started;
     this.#endpoint!.latency.observe(now, elapsed);
@@ -384,13 +384,13 @@ export class HttpSession implements ConnectionHandler {
     this.#next();
   }
 
-  upstreamFailed(upstream: Upstream, cause: Cause): void {
+  upstreamFailed(upstream: Upstream, cause: Cause) {
     this.#detach(upstream);
     upstream.discard();
     this.#fail(cause, 'the upstream broke HTTP/1.1');
   }
 
-  upstreamClosed(upstream: Upstream, error: Error | undefined): void {
+  upstreamClosed(upstream: Upstream, error: Error | undefined) {
     if (upstream !== this.#upstream) return;
     const endpoint = upstream.endpoint;
     this.#detach(upstream);
@@ -426,7 +426,7 @@ export class HttpSession implements ConnectionHandler {
     );
   }
 
-  #retry(upstream: Upstream | undefined): void {
+  #retry(upstream: Upstream | undefined) {
     this.#retries += 1;
     this.#series.retries += 1;
     if (upstream) {
@@ -436,13 +436,13 @@ export class HttpSession implements ConnectionHandler {
     this.#dispatch(false);
   }
 
-  #detach(upstream: Upstream): void {
+  #detach(upstream: Upstream) {
     if (this.#upstream === upstream) this.#upstream = undefined;
     upstream.session = undefined;
     upstream.endpoint.pending -= 1;
   }
 
-  #tunnel(upstream: Upstream, buffer: Buffer, head: Head): void {
+  #tunnel(upstream: Upstream, buffer: Buffer, head: Head) {
     const [bytes] = forwardHead(head, buffer, buffer.length, head.status === 101 ? UPGRADE : undefined);
     const whole = Buffer.concat([
       bytes,
@@ -473,7 +473,7 @@ export class HttpSession implements ConnectionHandler {
   // --- endings ---
 
   /** The request gets an answer of the proxy's own, or, when a response has begun, a visible break. */
-  #fail(cause: Cause, detail: string, status: number = CAUSES[cause]): void {
+  #fail(cause: Cause, detail: string, status: number = CAUSES[cause]) {
     if (!this.#busy) return;
     this.#runtime.metrics.failed(cause);
     if (this.#series === this.#table.orphan) this.#series.requests += 1;
@@ -488,14 +488,14 @@ export class HttpSession implements ConnectionHandler {
     this.#next();
   }
 
-  #answer({ status, cause, detail }: Pick<Answer, 'status' | 'cause' | 'detail'>): void {
+  #answer({ status, cause, detail }: Pick<Answer, 'status' | 'cause' | 'detail'>) {
     const explain = this.#stack.explains(this.connection);
     const bodiless = this.#method === HEAD_METHOD;
     this.#write(answerBytes({ status, cause, detail, close: this.#close, explain, bodiless }));
   }
 
   /** What came is not a request: say so and close. */
-  #reject(status: number, cause: Cause, detail: string): void {
+  #reject(status: number, cause: Cause, detail: string) {
     this.#runtime.metrics.failed(cause);
     this.#runtime.wheel.disarm(this.#deadline);
     this.#busy = false;
@@ -506,7 +506,7 @@ export class HttpSession implements ConnectionHandler {
   }
 
   /** The request's body turned out malformed while it was being forwarded. */
-  #abort(cause: Cause, detail: string): void {
+  #abort(cause: Cause, detail: string) {
     const upstream = this.#upstream;
     if (upstream) {
       this.#detach(upstream);
@@ -518,7 +518,7 @@ export class HttpSession implements ConnectionHandler {
     this.#reject(CAUSES[cause], cause, detail);
   }
 
-  #next(): void {
+  #next() {
     this.#runtime.inFlight -= 1;
     this.#busy = false;
     this.#message = undefined;
@@ -539,7 +539,7 @@ export class HttpSession implements ConnectionHandler {
     this.#process(input);
   }
 
-  #expired(): void {
+  #expired() {
     if (this.#closed) return;
     if (!this.#busy) {
       if (this.#input === undefined) this.connection.finish();

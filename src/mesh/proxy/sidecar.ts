@@ -4,7 +4,7 @@ import type { Logger } from '../../lib/log.ts';
 import { DiscoveryClient } from '../discovery/client.ts';
 import { IdentityClient } from '../identity/client.ts';
 import type { ProxyConfig } from './config.ts';
-import { Proxy } from './proxy.ts';
+import { DataPlane } from './proxy.ts';
 import type { RunningProxy } from './static.ts';
 import { PortableTransport } from './transport/portable.ts';
 
@@ -74,7 +74,7 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
     trustDomain: env.WEIR_TRUST_DOMAIN || 'weir.local',
     log,
   });
-  const proxy = new Proxy({ config, transport: new PortableTransport(identity), log, host: env.POD_IP });
+  const proxy = new DataPlane({ config, transport: new PortableTransport(identity), log, host: env.POD_IP });
   // No word yet: a split may not rule.
   proxy.lease.until = 0;
   const discovery = new DiscoveryClient({

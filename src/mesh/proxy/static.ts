@@ -5,12 +5,12 @@ import { promisify } from 'node:util';
 import { AppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { ProxyConfig } from './config.ts';
-import { Proxy } from './proxy.ts';
+import { DataPlane } from './proxy.ts';
 import { PortableTransport } from './transport/portable.ts';
 import type { CredentialSource, Credentials } from './transport/types.ts';
 
 export interface RunningProxy {
-  proxy: Proxy;
+  proxy: DataPlane;
   /** Rejects when the proxy cannot start. */
   started: Promise<void>;
   ready(): boolean;
@@ -60,7 +60,7 @@ export class FileCredentials implements CredentialSource {
 /** `validator`: arguments for node that print the normalised JSON of the file, or fail saying what is wrong. */
 export function startStatic(config: ProxyConfig, validator: string[] | undefined, log: Logger): RunningProxy {
   const credentials = config.identity && new FileCredentials(config.identity);
-  const proxy = new Proxy({ config, transport: new PortableTransport(credentials), log });
+  const proxy = new DataPlane({ config, transport: new PortableTransport(credentials), log });
   let ready = false;
   return {
     proxy,

@@ -47,7 +47,7 @@ export class Upstream implements ConnectionHandler {
     return upstream;
   }
 
-  open(): void {
+  open() {
     this.ready = true;
     this.#runtime.wheel.disarm(this.#deadline);
     this.endpoint.alive();
@@ -55,7 +55,7 @@ export class Upstream implements ConnectionHandler {
     else this.release();
   }
 
-  data(chunk: Buffer): void {
+  data(chunk: Buffer) {
     this.endpoint.tcp.read += chunk.length;
     const { session } = this;
     // Nobody asked: whatever this is, it must not become the answer to the next request.
@@ -94,16 +94,16 @@ export class Upstream implements ConnectionHandler {
     if (this.body.done && this.session === session) this.#finish(session, buffer, end);
   }
 
-  #finish(session: HttpSession, buffer: Buffer, end: number): void {
+  #finish(session: HttpSession, buffer: Buffer, end: number) {
     this.#inBody = false;
     session.responseDone(this, end < buffer.length);
   }
 
-  drain(): void {
+  drain() {
     this.session?.upstreamDrained();
   }
 
-  end(): void {
+  end() {
     if (!this.session) return this.discard();
     if (this.#inBody && this.body.kind === 'eof' && this.body.finish()) {
       this.#finish(this.session, Buffer.alloc(0), 0);
@@ -112,7 +112,7 @@ export class Upstream implements ConnectionHandler {
     this.connection.destroy();
   }
 
-  close(error?: Error): void {
+  close(error?: Error) {
     if (this.#closed) return;
     this.#closed = true;
     this.#runtime.wheel.drop(this.#deadline);
@@ -125,7 +125,7 @@ export class Upstream implements ConnectionHandler {
   }
 
   /** Back to the pool, until the idle deadline. */
-  release(): void {
+  release() {
     this.session = undefined;
     this.used = true;
     this.answered = false;
@@ -136,14 +136,14 @@ export class Upstream implements ConnectionHandler {
   }
 
   /** Hands the connection to a tunnel. */
-  detach(): void {
+  detach() {
     this.#closed = true;
     this.session = undefined;
     this.#runtime.wheel.drop(this.#deadline);
   }
 
   /** Closes it; a session that still waits for it is told by `close`. */
-  discard(): void {
+  discard() {
     this.connection.destroy();
   }
 }

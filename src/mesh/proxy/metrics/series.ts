@@ -46,7 +46,7 @@ export class HttpSeries {
     const { fine } = this;
     if (fine) {
       const step = Math.ceil((Math.log2(milliseconds) - FINE_FROM) * FINE_STEPS);
-      fine[step < 0 ? 0 : step > FINE_COUNT ? FINE_COUNT : step]! += 1;
+      fine[Math.min(FINE_COUNT, Math.max(0, step))]! += 1;
     }
   }
 

@@ -243,7 +243,7 @@ function parseFields(
     if (c !== 58 || i === nameStart) return HEAD_ERRORS.fieldName.code;
     const nameEnd = i;
     i += 1;
-    while (i < end && ((c = buffer[i]!) === SP || c === TAB)) i += 1;
+    while (i < end && (buffer[i] === SP || buffer[i] === TAB)) i += 1;
     const valueStart = i;
     while (i < end && VALUE[buffer[i]!] === 1) i += 1;
     if (i + 1 >= end) {
@@ -255,7 +255,8 @@ function parseFields(
     if (buffer[i] !== CR) return buffer[i] === LF ? HEAD_ERRORS.lineEnd.code : HEAD_ERRORS.fieldValue.code;
     if (buffer[i + 1] !== LF) return HEAD_ERRORS.lineEnd.code;
     let valueEnd = i;
-    while (valueEnd > valueStart && ((c = buffer[valueEnd - 1]!) === SP || c === TAB)) valueEnd -= 1;
+    while (valueEnd > valueStart && (buffer[valueEnd - 1] === SP || buffer[valueEnd - 1] === TAB))
+      valueEnd -= 1;
     i += 2;
     if (i > limit) return HEAD_ERRORS.tooLarge.code;
     if (count === limits.count) return HEAD_ERRORS.tooMany.code;
