@@ -1,11 +1,13 @@
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { stringify } from 'yaml';
 import { runProcess } from '../controller/process.ts';
 import { connect } from '../kube/index.ts';
 import { systemClock } from '../lib/clock.ts';
-import { runApiServer } from '../local/apiserver/index.ts';
-import { NodeAgent } from '../local/node/index.ts';
+import { startApiServer } from '../local/apiserver/index.ts';
+import { NodeAgent, writeIfChanged } from '../local/node/index.ts';
 import { followSupervisor } from '../local/supervisor/follow.ts';
 import { runWorkloads } from '../local/workloads/index.ts';
 
@@ -14,9 +16,16 @@ interface ProcessOptions {
   prefix: string;
 }
 
-/** The kubeconfig that the API server writes for a component; waits for it, since all of them start at once. */
-async function kubeconfigOf(dir: string, user: string, signal: AbortSignal): Promise<string> {
-  const file = join(dir, user === 'admin' ? 'kubeconfig' : `kubeconfig.${user}`);
+/** The kubeconfigs in the state directory, and whom each of them is for. */
+const USERS = {
+  'kubeconfig.controller-manager': 'system:kube-controller-manager',
+  'kubeconfig.node': 'system:node',
+  kubeconfig: 'admin',
+} as const;
+
+/** A component's kubeconfig; waits until the API server has written it, since all of them start at once. */
+async function kubeconfigOf(dir: string, name: keyof typeof USERS, signal: AbortSignal): Promise<string> {
+  const file = join(dir, name);
   while (!existsSync(file)) await systemClock.sleep(10, signal);
   return file;
 }
@@ -33,17 +42,22 @@ export function processCommands(): Command[] {
     .option('--port <port>', 'where it listens', '6443')
     .action(({ dir, prefix, port }: ProcessOptions & { port: string }) => {
       followSupervisor();
-      return runProcess('apiserver', (signal, log) =>
-        runApiServer({
-          dir,
+      return runProcess('apiserver', async (signal, log) => {
+        const server = await startApiServer({
+          dir: join(dir, 'apiserver'),
           host: `${prefix}.0.1`,
           port: Number(port),
           serviceCidr: `${prefix}.240.0/20`,
           podsDir: join(dir, 'pods'),
           log,
-          signal,
-        }),
-      );
+        });
+        // The others wait for these files, so they come last.
+        for (const [file, user] of Object.entries(USERS)) {
+          writeIfChanged(join(dir, file), stringify(server.kubeconfig(user)), 0o600);
+        }
+        if (!signal.aborted) await once(signal, 'abort');
+        await server.stop();
+      });
     });
 
   const workloads = process(
@@ -52,7 +66,7 @@ export function processCommands(): Command[] {
   ).action(({ dir }: ProcessOptions) => {
     followSupervisor();
     return runProcess('workloads', async (signal, log) => {
-      const kubeconfig = await kubeconfigOf(dir, 'controller-manager', signal);
+      const kubeconfig = await kubeconfigOf(dir, 'kubeconfig.controller-manager', signal);
       await runWorkloads({ client: await connect({ kubeconfig }), log, signal });
     });
   });
@@ -60,7 +74,7 @@ export function processCommands(): Command[] {
   const node = process('node', 'runs pods as processes').action(({ dir, prefix }: ProcessOptions) => {
     followSupervisor();
     return runProcess('node', async (signal, log) => {
-      const kubeconfig = await kubeconfigOf(dir, 'node', signal);
+      const kubeconfig = await kubeconfigOf(dir, 'kubeconfig.node', signal);
       await new NodeAgent({ client: await connect({ kubeconfig }), kubeconfig, dir, prefix, log }).run(
         signal,
       );

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, realpathSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
@@ -78,6 +78,8 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
   const subnet = await takeSubnet(readState(dir)?.prefix);
   const host = `${subnet.prefix}.0.1`;
   const kubeconfig = join(dir, 'kubeconfig');
+  // Those of an earlier run would let the components ask a server that is not there yet, and back off.
+  for (const user of ['', '.node', '.controller-manager']) rmSync(kubeconfig + user, { force: true });
   const state: ClusterState = {
     prefix: subnet.prefix,
     server: `https://${host}:${API_PORT}`,
