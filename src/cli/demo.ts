@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -66,7 +66,7 @@ async function demo(
     out.isTTY && process.env.TERM !== 'dumb'
       ? new LiveView(out)
       : new PlainView((line) => out.write(`${line}\n`));
-  const directory = mkdtempSync(join(tmpdir(), 'weir-demo-'));
+  const directory = realpathSync(mkdtempSync(join(tmpdir(), 'weir-demo-')));
   const report: DemoReport = {
     firstRequestSeconds: Number.NaN,
     readySeconds: Number.NaN,

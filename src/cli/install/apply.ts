@@ -18,14 +18,12 @@ export interface ApplyOptions {
 }
 
 /** Objects that may be written at the same time, in the order of their groups. */
-const stageOf = ({ kind }: KubeObject): number =>
-  kind === 'Namespace'
-    ? 0
-    : kind === 'CustomResourceDefinition'
-      ? 1
-      : /(Webhook|Policy|Binding)/.test(kind ?? '') && !/Role/.test(kind ?? '')
-        ? 3
-        : 2;
+function stageOf({ kind = '' }: KubeObject): number {
+  if (kind === 'Namespace') return 0;
+  if (kind === 'CustomResourceDefinition') return 1;
+  if (kind === 'Deployment') return 3;
+  return kind.includes('Webhook') || kind.includes('AdmissionPolicy') ? 4 : 2;
+}
 
 /** Server-side apply of a whole set: namespaces, CRDs (waits until they are served), the rest, admission last. */
 export async function applyManifests(
@@ -35,7 +33,7 @@ export async function applyManifests(
 ): Promise<void> {
   const discovery = new Discovery(client);
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-  for (const stage of [0, 1, 2, 3]) {
+  for (const stage of [0, 1, 2, 3, 4]) {
     const batch = objects.filter((object) => stageOf(object) === stage);
     await Promise.all(
       batch.map(async (object) => {
