@@ -79,7 +79,7 @@ export class DiscoveryClient {
   async #run(): Promise<void> {
     const { log, random } = this.#options;
     const { signal } = this.#stop;
-    const backoff = new Backoff({ initial: 50, max: 5_000, random });
+    const backoff = new Backoff({ initial: 50, max: 5_000, random: random ?? Math.random });
     while (!signal.aborted) {
       try {
         await this.#stream(() => backoff.reset());

@@ -27,7 +27,10 @@ const spiffe = (account: string) => `spiffe://weir.local/ns/shop/sa/${account}`;
 
 async function material(account: string, by = authority): Promise<IdentityMaterial> {
   const { key, csr } = createRequest();
-  const { certificate } = await by.signRequest(csr, { spiffe: spiffe(account), dns: `${account}.shop.weir.local` });
+  const { certificate } = await by.signRequest(csr, {
+    spiffe: spiffe(account),
+    dns: `${account}.shop.weir.local`,
+  });
   return { key, cert: certificate, trust: by.bundle };
 }
 
@@ -37,19 +40,24 @@ test('a certificate is asked for until there is one, with the token as it then i
   writeFileSync(trustFile, authority.bundle);
   writeFileSync(tokenFile, 'old\n');
   const tokens: string[] = [];
-  const server = createServer(await authority.issueServer(['weir-mesh.weir.svc']), async (request, response) => {
-    let text = '';
-    for await (const chunk of request) text += chunk;
-    const { csr, token } = JSON.parse(text) as { csr: string; token: string };
-    tokens.push(token);
-    if (token !== 'new') {
-      writeFileSync(tokenFile, 'new\n');
-      return void response.writeHead(401).end('{"code":"Unauthorized"}');
-    }
-    const names = { spiffe: spiffe('web'), dns: 'web.shop.weir.local' };
-    const { certificate, notAfter } = await authority.signRequest(csr, names);
-    response.end(JSON.stringify({ certificate, trust: authority.bundle, notAfter: notAfter.toISOString() }));
-  });
+  const server = createServer(
+    await authority.issueServer(['weir-mesh.weir.svc']),
+    async (request, response) => {
+      let text = '';
+      for await (const chunk of request) text += chunk;
+      const { csr, token } = JSON.parse(text) as { csr: string; token: string };
+      tokens.push(token);
+      if (token !== 'new') {
+        writeFileSync(tokenFile, 'new\n');
+        return void response.writeHead(401).end('{"code":"Unauthorized"}');
+      }
+      const names = { spiffe: spiffe('web'), dns: 'web.shop.weir.local' };
+      const { certificate, notAfter } = await authority.signRequest(csr, names);
+      response.end(
+        JSON.stringify({ certificate, trust: authority.bundle, notAfter: notAfter.toISOString() }),
+      );
+    },
+  );
   await once(server.listen(0, '127.0.0.1'), 'listening');
   cleanups.push(() => void server.close());
   const client = new IdentityClient({

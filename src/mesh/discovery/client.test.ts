@@ -1,0 +1,167 @@
+import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { silentLogger } from '../../lib/log.ts';
+import { Authority, createRoot } from '../identity/authority.ts';
+import { createRequest } from '../identity/client/csr.ts';
+import type { IdentityMaterial } from '../identity/client.ts';
+import { Catalog } from './catalog.ts';
+import { applyChanges } from './client/apply.ts';
+import { LineReader } from './client/lines.ts';
+import { DiscoveryClient } from './client.ts';
+import { ClusterIndex } from './cluster-index.ts';
+import { diffDestination } from './diff.ts';
+import { pod, service, slice, split } from './fixtures.ts';
+import type { Backend, Destination } from './model.ts';
+import { DiscoveryServer } from './server.ts';
+
+const KEY = 'web.shop:80';
+let authority: Authority;
+let material: IdentityMaterial;
+
+beforeAll(async () => {
+  authority = await Authority.load(await createRoot('weir.local'), { trustDomain: 'weir.local' });
+  const { key, csr } = createRequest();
+  const names = { spiffe: 'spiffe://weir.local/ns/shop/sa/client', dns: 'client.shop.weir.local' };
+  material = { key, cert: (await authority.signRequest(csr, names)).certificate, trust: authority.bundle };
+});
+
+const cleanups: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+function cluster(): Catalog {
+  const index = new ClusterIndex({ trustDomain: 'weir.local' });
+  const catalog = new Catalog({ index, leaseSeconds: 15 });
+  for (const name of ['web', 'web-stable', 'web-canary'])
+    catalog.set({ kind: 'Service', object: service(name) });
+  catalog.set({ kind: 'Pod', object: pod('a') });
+  catalog.set({ kind: 'EndpointSlice', object: slice('web-stable', [{ ip: '10.0.0.1', pod: 'a' }]) });
+  catalog.set({ kind: 'TrafficSplit', object: split('1', { 'web-stable': 100, 'web-canary': 0 }) });
+  indexes.set(catalog, index);
+  return catalog;
+}
+const indexes = new WeakMap<Catalog, ClusterIndex>();
+
+async function serve(catalog: Catalog, port = 0): Promise<{ server: DiscoveryServer; port: number }> {
+  const tls = await authority.issueServer(['weir-mesh.weir.svc']);
+  const server = new DiscoveryServer({
+    listen: { host: '127.0.0.1', port },
+    tls: () => tls,
+    trust: () => authority.bundle,
+    trustDomain: 'weir.local',
+    catalog,
+    index: indexes.get(catalog)!,
+    certificates: async () => ({}),
+    log: silentLogger,
+    leaseSeconds: 3,
+  });
+  return { server, port: await server.start() };
+}
+
+function follow(port: number) {
+  const applied: (Destination | undefined)[] = [];
+  let wake = () => {};
+  let words = 0;
+  const client = new DiscoveryClient({
+    address: `https://127.0.0.1:${port}`,
+    servername: 'weir-mesh.weir.svc',
+    credentials: { current: () => material },
+    pod: 'client-1',
+    keys: [KEY],
+    apply: (_key, destination) => {
+      applied.push(destination);
+      wake();
+    },
+    heard: () => {
+      words += 1;
+    },
+    trust: () => {},
+    log: silentLogger,
+  });
+  cleanups.push(() => client.stop());
+  client.start();
+  const until = async (condition: (destination: Destination | undefined) => boolean) => {
+    while (applied.length === 0 || !condition(applied.at(-1))) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  };
+  return { client, applied, until, words: () => words };
+}
+
+const weightOf = (destination: Destination | undefined, name: string) =>
+  destination?.backends.find((backend) => backend.name === name)?.weight;
+
+describe('with a control plane', () => {
+  test('follows snapshots and deltas, and what it acknowledges is counted', async () => {
+    const catalog = cluster();
+    const { server, port } = await serve(catalog);
+    cleanups.push(() => server.stop());
+    const { client, until, words } = follow(port);
+    await client.synced;
+    await until((destination) => weightOf(destination, 'web-stable') === 100);
+    catalog.set({ kind: 'TrafficSplit', object: split('2', { 'web-stable': 80, 'web-canary': 20 }) });
+    await until(
+      (destination) => weightOf(destination, 'web-canary') === 20 && destination?.split?.version === '2',
+    );
+    expect(words()).toBeGreaterThan(1);
+    expect(client.connected).toBe(true);
+  });
+
+  test('a restarted control plane is found again; until then the last known state rules', async () => {
+    const catalog = cluster();
+    const first = await serve(catalog);
+    const { until, applied } = follow(first.port);
+    await until((destination) => weightOf(destination, 'web-stable') === 100);
+    await first.server.stop();
+    const before = applied.length;
+    catalog.set({ kind: 'TrafficSplit', object: split('3', { 'web-stable': 50, 'web-canary': 50 }) });
+    expect(applied.length).toBe(before);
+    const second = await serve(catalog, first.port);
+    cleanups.push(() => second.server.stop());
+    await until((destination) => weightOf(destination, 'web-canary') === 50);
+  });
+});
+
+test('changes on top of one state give the next (property, against the server’s own diff)', () => {
+  const endpoint = fc.record({
+    address: fc.constantFrom('10.0.0.1:80', '10.0.0.2:80', '10.0.0.3:80'),
+    zone: fc.constantFrom('a', 'b'),
+  });
+  const backend: fc.Arbitrary<Backend> = fc.record({
+    name: fc.constantFrom('a', 'b', 'c'),
+    weight: fc.nat(100),
+    revision: fc.constantFrom('1', '2'),
+    endpoints: fc
+      .uniqueArray(endpoint, { selector: ({ address }) => address })
+      .map((all) => all.sort((x, y) => (x.address < y.address ? -1 : 1))),
+  });
+  const state: fc.Arbitrary<Destination> = fc.record({
+    key: fc.constant(KEY),
+    namespace: fc.constant('shop'),
+    protocol: fc.constant('detect' as const),
+    policy: fc.constant({}),
+    backends: fc
+      .uniqueArray(backend, { selector: ({ name }) => name })
+      .map((all) => all.sort((x, y) => (x.name < y.name ? -1 : 1))),
+  });
+  fc.assert(
+    fc.property(state, state, (from, to) => {
+      expect(applyChanges(from, diffDestination(from, to)!)).toEqual(to);
+    }),
+  );
+});
+
+test('lines are the same however the stream is cut (property)', () => {
+  fc.assert(
+    fc.property(fc.array(fc.stringMatching(/^[a-zé]+$/)), fc.nat(9), (texts, step) => {
+      const seen: string[] = [];
+      const reader = new LineReader((text) => seen.push(text));
+      const bytes = Buffer.from(texts.map((text) => `${text}\n`).join(''));
+      for (let at = 0; at < bytes.length; at += step + 1) reader.push(bytes.subarray(at, at + step + 1));
+      expect(seen).toEqual(texts);
+    }),
+  );
+});
