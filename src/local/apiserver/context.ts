@@ -18,4 +18,5 @@ export interface ServerContext {
 }
 
 /** RFC 3339 to the second, as metav1.Time. */
-export const timestamp = (milliseconds: number): string => `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
+export const timestamp = (milliseconds: number): string =>
+  `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;

@@ -60,12 +60,7 @@ export const noSuchPath = (): StatusError =>
   new StatusError(404, 'NotFound', 'the server could not find the requested resource', {});
 
 export const alreadyExists = (on: Resource, name: string): StatusError =>
-  new StatusError(
-    409,
-    'AlreadyExists',
-    `${qualified(on)} "${name}" already exists`,
-    detailsOf(on, name),
-  );
+  new StatusError(409, 'AlreadyExists', `${qualified(on)} "${name}" already exists`, detailsOf(on, name));
 
 export const conflict = (on: Resource, name: string, why: string): StatusError =>
   new StatusError(
@@ -93,12 +88,23 @@ export const unauthorized = (): StatusError => new StatusError(401, 'Unauthorize
 export const expired = (message: string): StatusError => new StatusError(410, 'Expired', message);
 
 export const methodNotAllowed = (): StatusError =>
-  new StatusError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {});
+  new StatusError(
+    405,
+    'MethodNotAllowed',
+    'the server does not allow this method on the requested resource',
+    {},
+  );
 
 /** One violated rule of an object; the paths are those that a person would write in the manifest. */
 export interface Violation {
   field: string;
-  reason: 'FieldValueRequired' | 'FieldValueInvalid' | 'FieldValueNotSupported' | 'FieldValueDuplicate' | 'FieldValueForbidden' | 'FieldValueTypeInvalid';
+  reason:
+    | 'FieldValueRequired'
+    | 'FieldValueInvalid'
+    | 'FieldValueNotSupported'
+    | 'FieldValueDuplicate'
+    | 'FieldValueForbidden'
+    | 'FieldValueTypeInvalid';
   message: string;
 }
 

@@ -18,7 +18,14 @@ export interface Served {
   /** Key in the store: versions of one kind share it. */
   storage: string;
   builtin: boolean;
-  columns?: { name: string; type: string; jsonPath: string; priority?: number; description?: string; format?: string }[];
+  columns?: {
+    name: string;
+    type: string;
+    jsonPath: string;
+    priority?: number;
+    description?: string;
+    format?: string;
+  }[];
   selectableFields?: string[];
   /** Neither stored nor listed: only POST (reviews). */
   virtual?: boolean;
@@ -31,7 +38,11 @@ export interface ScalePaths {
   selector?: string;
 }
 
-const WORKLOAD_SCALE: ScalePaths = { spec: '.spec.replicas', status: '.status.replicas', selector: '.status.selector' };
+const WORKLOAD_SCALE: ScalePaths = {
+  spec: '.spec.replicas',
+  status: '.status.replicas',
+  selector: '.status.selector',
+};
 
 // group/version Kind plural shortNames flags: n namespaced, s status, c scale, a category all, v virtual
 const TABLE = `
@@ -78,9 +89,16 @@ export function builtinKinds(): Served[] {
   return TABLE.trim()
     .split('\n')
     .map((line) => {
-      const [groupVersion, kind, plural, short, flags] = line.split(' ') as [string, string, string, string, string];
+      const [groupVersion, kind, plural, short, flags] = line.split(' ') as [
+        string,
+        string,
+        string,
+        string,
+        string,
+      ];
       const slash = groupVersion.indexOf('/');
-      const [group, version] = slash < 0 ? ['', groupVersion] : [groupVersion.slice(0, slash), groupVersion.slice(slash + 1)];
+      const [group, version] =
+        slash < 0 ? ['', groupVersion] : [groupVersion.slice(0, slash), groupVersion.slice(slash + 1)];
       const virtual = flags.includes('v');
       return {
         group,

@@ -4,8 +4,8 @@ import { type ServerContext, timestamp } from './context.ts';
 import { asJson, clone, type JsonObject } from './json.ts';
 import type { Served } from './kinds.ts';
 import type { Change } from './storage/store.ts';
-import { deleteStored } from './write/delete.ts';
 import { commitUpdate } from './write/commit.ts';
+import { deleteStored } from './write/delete.ts';
 
 const CRD_CLEANUP = 'customresourcecleanup.apiextensions.k8s.io';
 const CRDS = 'apiextensions.k8s.io/customresourcedefinitions';
@@ -19,7 +19,8 @@ export function startLifecycle(context: ServerContext): () => void {
   const waiting = new Set<string>();
   for (const { object } of store.list(CRDS)) registry.setCrd(object);
 
-  const byName = (storage: string): Served | undefined => registry.all().find((served) => served.storage === storage);
+  const byName = (storage: string): Served | undefined =>
+    registry.all().find((served) => served.storage === storage);
   const namespaces = byName('/namespaces')!;
   const crds = byName(CRDS)!;
 
@@ -40,7 +41,8 @@ export function startLifecycle(context: ServerContext): () => void {
     const spec = crd.spec as { group: string; names: { plural: string } };
     const served = registry.findResource(spec.group, spec.names.plural);
     let left = 0;
-    if (served) for (const item of store.list(served.storage)) if (deleteStored(context, served, item)) left += 1;
+    if (served)
+      for (const item of store.list(served.storage)) if (deleteStored(context, served, item)) left += 1;
     const stored = store.get(CRDS, '', crd.metadata.name);
     if (left > 0 || !stored?.object.metadata.deletionTimestamp) return;
     const object = clone(stored.object);
@@ -66,7 +68,8 @@ export function startLifecycle(context: ServerContext): () => void {
     store.subscribe(CRDS, ({ type, current: { object } }: Change) => {
       if (type === 'DELETED') registry.removeCrd(object.metadata.name);
       else registry.setCrd(object);
-      if (type !== 'DELETED' && object.metadata.deletionTimestamp) later(`crd/${object.metadata.name}`, () => emptyCrd(object));
+      if (type !== 'DELETED' && object.metadata.deletionTimestamp)
+        later(`crd/${object.metadata.name}`, () => emptyCrd(object));
     }),
     store.subscribe('/namespaces', ({ type, current: { object } }: Change) => {
       const { name, deletionTimestamp } = object.metadata;
@@ -76,24 +79,33 @@ export function startLifecycle(context: ServerContext): () => void {
   ];
   // Finalizers and graceful pods end on their own time; look again while something is on its way out.
   const timer = setInterval(() => {
-    for (const { object } of store.list('/namespaces')) if (object.metadata.deletionTimestamp) emptyNamespace(object.metadata.name);
+    for (const { object } of store.list('/namespaces'))
+      if (object.metadata.deletionTimestamp) emptyNamespace(object.metadata.name);
     for (const { object } of store.list(CRDS)) if (object.metadata.deletionTimestamp) emptyCrd(object);
   }, 100).unref();
-  for (const name of ['default', 'kube-system', 'kube-public', 'kube-node-lease']) ensureNamespace(context, name);
+  for (const name of ['default', 'kube-system', 'kube-public', 'kube-node-lease'])
+    ensureNamespace(context, name);
   return () => {
     clearInterval(timer);
     for (const stop of stops) stop();
   };
 }
 
-const distinct = (all: Served[]): Served[] => [...new Map(all.map((served) => [served.storage, served])).values()];
+const distinct = (all: Served[]): Served[] => [
+  ...new Map(all.map((served) => [served.storage, served])).values(),
+];
 
 function ensureNamespace(context: ServerContext, name: string): void {
   if (context.store.get('/namespaces', '', name)) return ensureServiceAccount(context, name);
   context.store.write('/namespaces', {
     apiVersion: 'v1',
     kind: 'Namespace',
-    metadata: { name, uid: randomUUID(), creationTimestamp: timestamp(context.now()), labels: { 'kubernetes.io/metadata.name': name } },
+    metadata: {
+      name,
+      uid: randomUUID(),
+      creationTimestamp: timestamp(context.now()),
+      labels: { 'kubernetes.io/metadata.name': name },
+    },
     spec: { finalizers: ['kubernetes'] },
     status: { phase: 'Active' },
   });

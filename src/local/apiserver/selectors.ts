@@ -39,9 +39,13 @@ interface LabelSelector {
 }
 
 /** Evaluates the structured form; an empty selector matches everything, a missing one nothing. */
-export function matchesSelector(selector: LabelSelector | null | undefined, labels: Record<string, string>): boolean {
+export function matchesSelector(
+  selector: LabelSelector | null | undefined,
+  labels: Record<string, string>,
+): boolean {
   if (!selector) return false;
-  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) if (labels[key] !== value) return false;
+  for (const [key, value] of Object.entries(selector.matchLabels ?? {}))
+    if (labels[key] !== value) return false;
   return (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
     if (operator === 'In') return key in labels && values.includes(labels[key]!);
     if (operator === 'NotIn') return !(key in labels) || !values.includes(labels[key]!);
@@ -51,10 +55,24 @@ export function matchesSelector(selector: LabelSelector | null | undefined, labe
 
 /** Fields that can be selected, by kind; others answer 400 as the real server does. */
 const FIELDS: Record<string, string[]> = {
-  Pod: ['spec.nodeName', 'spec.restartPolicy', 'spec.schedulerName', 'spec.serviceAccountName', 'spec.hostNetwork', 'status.phase', 'status.podIP', 'status.nominatedNodeName'],
+  Pod: [
+    'spec.nodeName',
+    'spec.restartPolicy',
+    'spec.schedulerName',
+    'spec.serviceAccountName',
+    'spec.hostNetwork',
+    'status.phase',
+    'status.podIP',
+    'status.nominatedNodeName',
+  ],
   Event: [
-    ...['kind', 'namespace', 'name', 'uid', 'apiVersion', 'resourceVersion', 'fieldPath'].map((name) => `involvedObject.${name}`),
-    'reason', 'reportingComponent', 'source', 'type',
+    ...['kind', 'namespace', 'name', 'uid', 'apiVersion', 'resourceVersion', 'fieldPath'].map(
+      (name) => `involvedObject.${name}`,
+    ),
+    'reason',
+    'reportingComponent',
+    'source',
+    'type',
   ],
   Node: ['spec.unschedulable'],
   Namespace: ['status.phase'],
@@ -73,7 +91,9 @@ export function parseFieldSelector(text: string, kind: string, extra: string[] =
     const keys = path === 'source' ? ['source', 'component'] : path.split('.');
     return (object) => {
       const found = at(object, ...keys);
-      const equal = String(found ?? (path.endsWith('unschedulable') || path.endsWith('hostNetwork') ? false : '')) === value;
+      const equal =
+        String(found ?? (path.endsWith('unschedulable') || path.endsWith('hostNetwork') ? false : '')) ===
+        value;
       return operator === '!=' ? !equal : equal;
     };
   });

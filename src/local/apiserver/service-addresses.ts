@@ -2,8 +2,10 @@ import type { KubeObject } from '../../api/meta.ts';
 import { invalid, invalidValue } from './errors.ts';
 import type { Store } from './storage/store.ts';
 
-const toNumber = (address: string): number => address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
-const toAddress = (value: number): string => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');
+const toNumber = (address: string): number =>
+  address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+const toAddress = (value: number): string =>
+  [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');
 
 /** Gives each Service an address of the range, never one that a live Service has. */
 export class ServiceAddresses {
@@ -30,7 +32,11 @@ export class ServiceAddresses {
     if (!spec.clusterIP) spec.clusterIP = this.#free(used);
     else if (spec.clusterIP !== 'None' && used.has(spec.clusterIP))
       throw invalid('', 'Service', service.metadata.name, [
-        invalidValue('spec.clusterIPs', [spec.clusterIP], 'failed to allocate IP: provided IP is already allocated'),
+        invalidValue(
+          'spec.clusterIPs',
+          [spec.clusterIP],
+          'failed to allocate IP: provided IP is already allocated',
+        ),
       ]);
     spec.clusterIPs = [spec.clusterIP];
   }
@@ -41,6 +47,8 @@ export class ServiceAddresses {
       this.#next = (this.#next + 1) % this.#count;
       if (!used.has(address)) return address;
     }
-    throw new Error('the range of Service addresses is used up: delete Services or start with a larger --service-cidr');
+    throw new Error(
+      'the range of Service addresses is used up: delete Services or start with a larger --service-cidr',
+    );
   }
 }

@@ -20,7 +20,9 @@ const agent = new Agent({ keepAlive: true, maxSockets: 32, timeout: 30_000 });
 export async function callWebhook(hook: Webhook, body: object, store: Store): Promise<unknown> {
   const timeout = (hook.timeoutSeconds ?? 10) * 1000;
   const { host, port, path, servername } = resolve(hook, store);
-  const ca = hook.clientConfig.caBundle ? Buffer.from(hook.clientConfig.caBundle, 'base64').toString() : undefined;
+  const ca = hook.clientConfig.caBundle
+    ? Buffer.from(hook.clientConfig.caBundle, 'base64').toString()
+    : undefined;
   const payload = JSON.stringify(body);
   return new Promise((done, fail) => {
     const call = request(
@@ -32,7 +34,11 @@ export async function callWebhook(hook: Webhook, body: object, store: Store): Pr
         method: 'POST',
         servername,
         ...(ca ? { ca } : {}),
-        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload), host: servername },
+        headers: {
+          'content-type': 'application/json',
+          'content-length': Buffer.byteLength(payload),
+          host: servername,
+        },
         signal: AbortSignal.timeout(timeout),
       },
       (response) => {
@@ -41,7 +47,8 @@ export async function callWebhook(hook: Webhook, body: object, store: Store): Pr
         response.on('error', fail);
         response.on('end', () => {
           const text = Buffer.concat(chunks).toString();
-          if (response.statusCode !== 200) return fail(new Error(`the server answered ${response.statusCode}: ${text.slice(0, 200)}`));
+          if (response.statusCode !== 200)
+            return fail(new Error(`the server answered ${response.statusCode}: ${text.slice(0, 200)}`));
           try {
             done(JSON.parse(text));
           } catch (error) {
@@ -51,7 +58,11 @@ export async function callWebhook(hook: Webhook, body: object, store: Store): Pr
       },
     );
     call.on('error', (error) =>
-      fail(error.name === 'TimeoutError' || error.name === 'AbortError' ? new Error(`Post "https://${servername}:${port}${path}": context deadline exceeded`) : error),
+      fail(
+        error.name === 'TimeoutError' || error.name === 'AbortError'
+          ? new Error(`Post "https://${servername}:${port}${path}": context deadline exceeded`)
+          : error,
+      ),
     );
     call.end(payload);
   });
@@ -61,7 +72,12 @@ function resolve(hook: Webhook, store: Store): Target {
   const { url, service } = hook.clientConfig;
   if (url) {
     const parsed = new URL(url);
-    return { host: parsed.hostname, port: Number(parsed.port || 443), path: parsed.pathname + parsed.search, servername: parsed.hostname };
+    return {
+      host: parsed.hostname,
+      port: Number(parsed.port || 443),
+      path: parsed.pathname + parsed.search,
+      servername: parsed.hostname,
+    };
   }
   if (!service) throw new Error('clientConfig names neither a url nor a service');
   const { namespace, name, path = '/', port = 443 } = service;
@@ -70,7 +86,8 @@ function resolve(hook: Webhook, store: Store): Target {
   const spec = stored.object.spec as { ports?: { name?: string; port: number }[] };
   const servicePort = spec.ports?.find((each) => each.port === port);
   if (!servicePort) throw new Error(`no service port ${port} found for service "${name}"`);
-  const ready = store.list('discovery.k8s.io/endpointslices', namespace)
+  const ready = store
+    .list('discovery.k8s.io/endpointslices', namespace)
     .filter(({ object }) => object.metadata.labels?.['kubernetes.io/service-name'] === name)
     .flatMap(({ object }) => {
       const slice = object as unknown as Slice;

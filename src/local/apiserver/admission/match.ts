@@ -4,8 +4,18 @@ import { matchesSelector } from '../selectors.ts';
 
 export interface Webhook {
   name: string;
-  clientConfig: { url?: string; caBundle?: string; service?: { namespace: string; name: string; path?: string; port?: number } };
-  rules?: { apiGroups: string[]; apiVersions: string[]; operations: string[]; resources: string[]; scope?: string }[];
+  clientConfig: {
+    url?: string;
+    caBundle?: string;
+    service?: { namespace: string; name: string; path?: string; port?: number };
+  };
+  rules?: {
+    apiGroups: string[];
+    apiVersions: string[];
+    operations: string[];
+    resources: string[];
+    scope?: string;
+  }[];
   namespaceSelector?: Parameters<typeof matchesSelector>[0];
   objectSelector?: Parameters<typeof matchesSelector>[0];
   failurePolicy?: 'Fail' | 'Ignore';
@@ -28,7 +38,11 @@ export interface Attributes {
 const includes = (list: string[], value: string): boolean => list.includes('*') || list.includes(value);
 
 /** Whether a webhook wants to see a request. `namespaceLabels` is undefined for cluster-scoped objects. */
-export function wants(hook: Webhook, attributes: Attributes, namespaceLabels: Record<string, string> | undefined): boolean {
+export function wants(
+  hook: Webhook,
+  attributes: Attributes,
+  namespaceLabels: Record<string, string> | undefined,
+): boolean {
   const { served, subresource, operation, object, oldObject } = attributes;
   const matched = (hook.rules ?? []).some(
     (rule) =>
@@ -40,10 +54,14 @@ export function wants(hook: Webhook, attributes: Attributes, namespaceLabels: Re
       (!rule.scope || rule.scope === '*' || (rule.scope === 'Namespaced') === served.namespaced),
   );
   if (!matched) return false;
-  const labelled = (each: KubeObject | undefined) => each !== undefined && matchesSelector(hook.objectSelector ?? {}, each.metadata.labels ?? {});
+  const labelled = (each: KubeObject | undefined) =>
+    each !== undefined && matchesSelector(hook.objectSelector ?? {}, each.metadata.labels ?? {});
   if (!labelled(object) && !labelled(oldObject)) return false;
   // A Namespace is selected by its own labels, other cluster-scoped objects always.
-  const labels = served.group === '' && served.kind === 'Namespace' ? ((object ?? oldObject)?.metadata.labels ?? {}) : namespaceLabels;
+  const labels =
+    served.group === '' && served.kind === 'Namespace'
+      ? ((object ?? oldObject)?.metadata.labels ?? {})
+      : namespaceLabels;
   return labels === undefined || matchesSelector(hook.namespaceSelector ?? {}, labels);
 }
 

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { KubeObject } from '../../../api/meta.ts';
 import type { Logger } from '../../../lib/log.ts';
 import { StatusError } from '../errors.ts';
-import { asJson, asObject, clone } from '../json.ts';
 import type { User } from '../http/request.ts';
+import { asJson, asObject, clone } from '../json.ts';
 import { applyJsonPatch, type Operation } from '../patch/json-patch.ts';
 import type { Store } from '../storage/store.ts';
 import { callWebhook } from './call.ts';
@@ -56,14 +56,21 @@ export class Webhooks {
     if (attributes.served.group === 'admissionregistration.k8s.io') return [];
     const configurations = this.#store.list(`admissionregistration.k8s.io/${plural}`);
     if (configurations.length === 0) return [];
-    const namespace = attributes.served.namespaced ? this.#store.get('/namespaces', '', attributes.namespace) : undefined;
+    const namespace = attributes.served.namespaced
+      ? this.#store.get('/namespaces', '', attributes.namespace)
+      : undefined;
     const labels = attributes.served.namespaced ? (namespace?.object.metadata.labels ?? {}) : undefined;
     return configurations
       .flatMap(({ object }) => (object.webhooks ?? []) as Webhook[])
       .filter((hook) => wants(hook, attributes, labels));
   }
 
-  async #review(hook: Webhook, attributes: Attributes, user: User, warnings: string[]): Promise<Review | undefined> {
+  async #review(
+    hook: Webhook,
+    attributes: Attributes,
+    user: User,
+    warnings: string[],
+  ): Promise<Review | undefined> {
     const { served, subresource, operation, name, namespace, object, oldObject, dryRun } = attributes;
     if (dryRun && hook.sideEffects !== 'None' && hook.sideEffects !== 'NoneOnDryRun')
       throw new StatusError(400, 'BadRequest', `admission webhook "${hook.name}" does not support dry run`);
@@ -86,13 +93,17 @@ export class Webhooks {
         object: object ? clone(object) : null,
         oldObject: oldObject ?? null,
         dryRun,
-        options: { kind: `${operation === 'CREATE' ? 'Create' : operation === 'UPDATE' ? 'Update' : 'Delete'}Options`, apiVersion: 'meta.k8s.io/v1' },
+        options: {
+          kind: `${operation === 'CREATE' ? 'Create' : operation === 'UPDATE' ? 'Update' : 'Delete'}Options`,
+          apiVersion: 'meta.k8s.io/v1',
+        },
       },
     };
     let review: Review;
     try {
       review = (await callWebhook(hook, body, this.#store)) as Review;
-      if (review.response?.uid !== uid) throw new Error('the response is for another request: expected its uid');
+      if (review.response?.uid !== uid)
+        throw new Error('the response is for another request: expected its uid');
     } catch (error) {
       this.#log.warn({ webhook: hook.name, error }, 'webhook failed');
       if (hook.failurePolicy === 'Ignore') return undefined;
@@ -102,14 +113,35 @@ export class Webhooks {
     warnings.push(...(response?.warnings ?? []));
     if (response?.allowed) return review;
     const { message, code, reason } = response?.status ?? {};
-    const why = message ? `denied the request: ${message}` : reason ? `denied the request: ${reason}` : 'denied the request without explanation';
-    throw new StatusError(code && code >= 400 && code < 600 ? code : 403, reason ?? REASONS[code ?? 403] ?? 'Forbidden', `admission webhook "${hook.name}" ${why}`);
+    const why = message
+      ? `denied the request: ${message}`
+      : reason
+        ? `denied the request: ${reason}`
+        : 'denied the request without explanation';
+    throw new StatusError(
+      code && code >= 400 && code < 600 ? code : 403,
+      reason ?? REASONS[code ?? 403] ?? 'Forbidden',
+      `admission webhook "${hook.name}" ${why}`,
+    );
   }
 }
 
-const REASONS: Record<number, string> = { 400: 'BadRequest', 403: 'Forbidden', 404: 'NotFound', 409: 'Conflict', 422: 'Invalid', 429: 'TooManyRequests', 503: 'ServiceUnavailable' };
+const REASONS: Record<number, string> = {
+  400: 'BadRequest',
+  403: 'Forbidden',
+  404: 'NotFound',
+  409: 'Conflict',
+  422: 'Invalid',
+  429: 'TooManyRequests',
+  503: 'ServiceUnavailable',
+};
 
 const failure = (hook: Webhook, why: string): StatusError =>
-  new StatusError(500, 'InternalError', `Internal error occurred: failed calling webhook "${hook.name}": failed to call webhook: ${why}`, {
-    causes: [{ message: `failed calling webhook "${hook.name}": failed to call webhook: ${why}` }],
-  });
+  new StatusError(
+    500,
+    'InternalError',
+    `Internal error occurred: failed calling webhook "${hook.name}": failed to call webhook: ${why}`,
+    {
+      causes: [{ message: `failed calling webhook "${hook.name}": failed to call webhook: ${why}` }],
+    },
+  );

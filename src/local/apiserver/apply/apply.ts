@@ -3,8 +3,29 @@ import { StatusError } from '../errors.ts';
 import { asJson, asObject, clone, isObject, type Json, type JsonObject } from '../json.ts';
 import type { Served } from '../kinds.ts';
 import { fieldSchema, isAtomicMap, listKeys, type Schema } from '../schema/schema.ts';
-import { changedFields, difference, emptySet, type FieldSet, formatFields, intersection, isEmptySet, itemKey, parseFields, pathsOf, union } from './field-set.ts';
-import { entriesOf, entryFor, isManager, type Manager, type ManagerEntry, ownable, ownableFields, setEntries } from './managers.ts';
+import {
+  changedFields,
+  difference,
+  emptySet,
+  type FieldSet,
+  formatFields,
+  intersection,
+  isEmptySet,
+  itemKey,
+  parseFields,
+  pathsOf,
+  union,
+} from './field-set.ts';
+import {
+  entriesOf,
+  entryFor,
+  isManager,
+  type Manager,
+  type ManagerEntry,
+  ownable,
+  ownableFields,
+  setEntries,
+} from './managers.ts';
 
 /**
  * Server-side apply (KEP-555): the configuration is merged into the live object, fields that this manager applied
@@ -48,7 +69,10 @@ export function applyConfiguration(
   const dropped = difference(difference(parseFields(mine?.fieldsV1), wanted), ownedByOthers);
   const result = removeFields(merged, dropped, served.schema, union(wanted, ownedByOthers)) as JsonObject;
   const object = asObject(result);
-  const unchangedEntry = mine && JSON.stringify(mine.fieldsV1) === JSON.stringify(formatFields(wanted)) && mine.apiVersion === manager.apiVersion;
+  const unchangedEntry =
+    mine &&
+    JSON.stringify(mine.fieldsV1) === JSON.stringify(formatFields(wanted)) &&
+    mine.apiVersion === manager.apiVersion;
   const entry = unchangedEntry ? mine : entryFor(manager, wanted);
   setEntries(object, isEmptySet(wanted) ? kept : [...kept, entry]);
   return object;
@@ -56,7 +80,13 @@ export function applyConfiguration(
 
 function forMerge(configuration: KubeObject): JsonObject {
   const { metadata, ...rest } = asJson(clone(configuration));
-  const { resourceVersion: _version, uid: _uid, managedFields: _fields, creationTimestamp: _created, ...meta } = metadata as JsonObject;
+  const {
+    resourceVersion: _version,
+    uid: _uid,
+    managedFields: _fields,
+    creationTimestamp: _created,
+    ...meta
+  } = metadata as JsonObject;
   return { ...rest, metadata: meta };
 }
 
@@ -110,7 +140,12 @@ function removeFields(value: Json, gone: FieldSet, schema: Schema | undefined, k
   });
 }
 
-function removeChild(value: Json, gone: FieldSet, schema: Schema | undefined, keep: FieldSet | undefined): Json | undefined {
+function removeChild(
+  value: Json,
+  gone: FieldSet,
+  schema: Schema | undefined,
+  keep: FieldSet | undefined,
+): Json | undefined {
   if (gone.member && !keep) return undefined;
   const left = removeFields(value, gone, schema, keep ?? emptySet());
   // A struct that existed only for what was applied goes with its last field.
@@ -138,11 +173,7 @@ function conflictError(conflicts: { entry: ManagerEntry; fields: FieldSet }[]): 
       : `${[...Map.groupBy(listed, ({ message }) => `${message.replace('conflict with', 'conflicts with')}`)]
           .map(([message, fields]) => `${message}:\n${fields.map(({ field }) => `- ${field}`).join('\n')}`)
           .join('\n')}`;
-  return new StatusError(
-    409,
-    'Conflict',
-    `Apply failed with ${causes.length} ${plural}: ${text}`,
-    { causes },
-  );
+  return new StatusError(409, 'Conflict', `Apply failed with ${causes.length} ${plural}: ${text}`, {
+    causes,
+  });
 }
-

@@ -14,6 +14,7 @@ export interface FieldSet {
 
 export const emptySet = (member = false): FieldSet => ({ member, children: new Map() });
 const isEmpty = (set: FieldSet): boolean => !set.member && set.children.size === 0;
+
 export { isEmpty as isEmptySet };
 
 export function parseFields(fields: object | undefined): FieldSet {
@@ -40,7 +41,10 @@ export function formatFields(set: FieldSet): object {
 /** Key of an item in a keyed list, with the defaults that the API applies to keys (a port's protocol is TCP). */
 export function itemKey(item: Json, keys: string[] | 'set', schema?: Schema): string {
   if (keys === 'set' || !isObject(item)) return `v:${JSON.stringify(item)}`;
-  const value = (key: string) => item[key] ?? (schema?.items?.properties?.[key]?.default as Json | undefined) ?? (key === 'protocol' ? 'TCP' : undefined);
+  const value = (key: string) =>
+    item[key] ??
+    (schema?.items?.properties?.[key]?.default as Json | undefined) ??
+    (key === 'protocol' ? 'TCP' : undefined);
   return `k:${canonicalJson(Object.fromEntries(keys.filter((key) => value(key) !== undefined).map((key) => [key, value(key)])))}`;
 }
 
@@ -114,11 +118,17 @@ function segment(key: string): string {
   if (key.startsWith('f:')) return `.${key.slice(2)}`;
   if (key.startsWith('v:')) return `[=${key.slice(2)}]`;
   const fields = JSON.parse(key.slice(2)) as JsonObject;
-  return `[${Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(',')}]`;
+  return `[${Object.entries(fields)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+    .join(',')}]`;
 }
 
 /** Finds the value that one step of a path leads to. */
-export function childOf(value: Json | undefined, key: string, schema: Schema | undefined): { value: Json | undefined; schema: Schema | undefined } {
+export function childOf(
+  value: Json | undefined,
+  key: string,
+  schema: Schema | undefined,
+): { value: Json | undefined; schema: Schema | undefined } {
   if (key.startsWith('f:')) {
     const name = key.slice(2);
     return { value: isObject(value) ? value[name] : undefined, schema: fieldSchema(schema, name) };
@@ -129,7 +139,12 @@ export function childOf(value: Json | undefined, key: string, schema: Schema | u
 }
 
 /** Members whose values differ between two objects (or that one of them lacks). */
-export function changedFields(set: FieldSet, before: Json | undefined, after: Json | undefined, schema: Schema | undefined): FieldSet {
+export function changedFields(
+  set: FieldSet,
+  before: Json | undefined,
+  after: Json | undefined,
+  schema: Schema | undefined,
+): FieldSet {
   const result = emptySet();
   if (set.member) {
     const structured = set.children.size > 0;

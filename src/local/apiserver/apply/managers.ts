@@ -1,7 +1,17 @@
 import type { KubeObject } from '../../../api/meta.ts';
 import { asJson, isObject, type Json, type JsonObject } from '../json.ts';
 import type { Served } from '../kinds.ts';
-import { changedFields, difference, emptySet, type FieldSet, fieldsOf, formatFields, isEmptySet, parseFields, union } from './field-set.ts';
+import {
+  changedFields,
+  difference,
+  emptySet,
+  type FieldSet,
+  fieldsOf,
+  formatFields,
+  isEmptySet,
+  parseFields,
+  union,
+} from './field-set.ts';
 
 export interface ManagerEntry {
   manager: string;
@@ -27,14 +37,27 @@ export const entriesOf = (object: KubeObject | undefined): ManagerEntry[] =>
 export const isManager = (entry: ManagerEntry, { name, operation, subresource }: Manager): boolean =>
   entry.manager === name && entry.operation === operation && (entry.subresource ?? undefined) === subresource;
 
-const UNOWNED = ['name', 'namespace', 'uid', 'resourceVersion', 'generation', 'creationTimestamp', 'managedFields', 'selfLink', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'generateName'];
+const UNOWNED = [
+  'name',
+  'namespace',
+  'uid',
+  'resourceVersion',
+  'generation',
+  'creationTimestamp',
+  'managedFields',
+  'selfLink',
+  'deletionTimestamp',
+  'deletionGracePeriodSeconds',
+  'generateName',
+];
 
 /** What can have an owner: identity and bookkeeping are left out, and fields that the endpoint does not write. */
 export function ownable(object: KubeObject, served: Served, subresource: string | undefined): JsonObject {
   const { apiVersion: _apiVersion, kind: _kind, metadata, ...rest } = asJson(object);
   const result: JsonObject = { ...rest };
   if (served.status && subresource !== 'status') delete result.status;
-  if (subresource === 'status') for (const key of Object.keys(result)) if (key !== 'status') delete result[key];
+  if (subresource === 'status')
+    for (const key of Object.keys(result)) if (key !== 'status') delete result[key];
   if (isObject(metadata)) {
     const kept = Object.fromEntries(Object.entries(metadata).filter(([key]) => !UNOWNED.includes(key)));
     if (Object.keys(kept).length > 0) result.metadata = kept;
@@ -48,12 +71,19 @@ export function ownableFields(object: KubeObject, served: Served, subresource: s
 }
 
 /** The new managedFields after a create, replace or patch: the writer owns what it changed, others lose that. */
-export function trackUpdate(before: KubeObject | undefined, after: KubeObject, served: Served, manager: Manager): void {
+export function trackUpdate(
+  before: KubeObject | undefined,
+  after: KubeObject,
+  served: Served,
+  manager: Manager,
+): void {
   const old: Json = before ? ownable(before, served, manager.subresource) : {};
   const now: Json = ownable(after, served, manager.subresource);
   const fields = ownableFields(after, served, manager.subresource);
   const changed = before ? changedFields(fields, old, now, served.schema) : fields;
-  const removed = before ? difference(ownableFields(before, served, manager.subresource), fields) : emptySet();
+  const removed = before
+    ? difference(ownableFields(before, served, manager.subresource), fields)
+    : emptySet();
   const entries = entriesOf(before);
   const lost = union(changed, removed);
   if (before && isEmptySet(lost)) {
@@ -70,7 +100,10 @@ export function trackUpdate(before: KubeObject | undefined, after: KubeObject, s
   setEntries(after, isEmptySet(owned) ? others : [...others, entryFor(manager, owned)]);
 }
 
-export function entryFor({ name, operation, subresource, apiVersion, time }: Manager, set: FieldSet): ManagerEntry {
+export function entryFor(
+  { name, operation, subresource, apiVersion, time }: Manager,
+  set: FieldSet,
+): ManagerEntry {
   return {
     manager: name,
     operation,

@@ -67,7 +67,13 @@ export function servedByCrd(crd: KubeObject): Served[] {
 function scalePaths(
   scale: { specReplicasPath: string; statusReplicasPath: string; labelSelectorPath?: string } | undefined,
 ): ScalePaths | undefined {
-  return scale && { spec: scale.specReplicasPath, status: scale.statusReplicasPath, selector: scale.labelSelectorPath };
+  return (
+    scale && {
+      spec: scale.specReplicasPath,
+      status: scale.statusReplicasPath,
+      selector: scale.labelSelectorPath,
+    }
+  );
 }
 
 /** Kubernetes' version order: GA above beta above alpha, then by number. Positive when `a` is the better one. */
@@ -78,6 +84,7 @@ export function compareVersions(a: string, b: string): number {
     return [match[2] === 'alpha' ? 0 : match[2] === 'beta' ? 1 : 2, Number(match[1]), Number(match[3] ?? 0)];
   };
   const [left, right] = [rank(a), rank(b)];
-  for (let index = 0; index < 3; index += 1) if (left[index] !== right[index]) return left[index]! - right[index]!;
+  for (let index = 0; index < 3; index += 1)
+    if (left[index] !== right[index]) return left[index]! - right[index]!;
   return a < b ? 1 : a > b ? -1 : 0;
 }

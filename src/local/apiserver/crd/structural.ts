@@ -5,15 +5,18 @@ import type { Schema } from '../schema/schema.ts';
 export function applyDefaults(value: Json, schema: Schema): void {
   if (isObject(value)) {
     for (const [name, field] of Object.entries(schema.properties ?? {})) {
-      if (value[name] === undefined && field.default !== undefined) value[name] = clone(field.default) as Json;
-      if (value[name] === null && !field.nullable && field.default !== undefined) value[name] = clone(field.default) as Json;
+      if (value[name] === undefined && field.default !== undefined)
+        value[name] = clone(field.default) as Json;
+      if (value[name] === null && !field.nullable && field.default !== undefined)
+        value[name] = clone(field.default) as Json;
       const inner = value[name];
       if (inner !== undefined && inner !== null) applyDefaults(inner, field);
     }
     if (typeof schema.additionalProperties === 'object')
       for (const [name, inner] of Object.entries(value))
         if (!schema.properties?.[name] && inner !== null) applyDefaults(inner, schema.additionalProperties);
-  } else if (Array.isArray(value) && schema.items) for (const item of value) applyDefaults(item, schema.items);
+  } else if (Array.isArray(value) && schema.items)
+    for (const item of value) applyDefaults(item, schema.items);
 }
 
 /** Removes fields that the schema does not know, in place; returns their paths. */

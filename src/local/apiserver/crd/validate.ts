@@ -1,6 +1,6 @@
-import { type Violation, invalidValue, required } from '../errors.ts';
-import { isObject, type Json } from '../json.ts';
 import { sameJson } from '../../../lib/same-json.ts';
+import { invalidValue, required, type Violation } from '../errors.ts';
+import { isObject, type Json } from '../json.ts';
 import type { Schema } from '../schema/schema.ts';
 
 /** Every rule of an OpenAPI v3 schema that a value breaks, in the words of the real API server. */
@@ -17,7 +17,8 @@ function check(value: Json, schema: Schema, path: string, out: Violation[]): voi
     return;
   }
   if (schema['x-kubernetes-int-or-string']) {
-    if (typeof value !== 'string' && !Number.isInteger(value)) out.push(typeError(path, value, 'integer,string'));
+    if (typeof value !== 'string' && !Number.isInteger(value))
+      out.push(typeError(path, value, 'integer,string'));
   } else if (schema.type && !hasType(value, schema.type)) {
     out.push(typeError(path, value, schema.type));
     return;
@@ -33,11 +34,16 @@ function check(value: Json, schema: Schema, path: string, out: Violation[]): voi
   if (Array.isArray(value)) checkList(value, schema, path, out, bad);
   if (isObject(value)) {
     const size = Object.keys(value).length;
-    if (schema.minProperties !== undefined && size < schema.minProperties) bad(`should have at least ${schema.minProperties} properties`);
-    if (schema.maxProperties !== undefined && size > schema.maxProperties) bad(`should have at most ${schema.maxProperties} properties`);
-    for (const name of schema.required ?? []) if (value[name] === undefined) out.push(required(path ? `${path}.${name}` : name));
+    if (schema.minProperties !== undefined && size < schema.minProperties)
+      bad(`should have at least ${schema.minProperties} properties`);
+    if (schema.maxProperties !== undefined && size > schema.maxProperties)
+      bad(`should have at most ${schema.maxProperties} properties`);
+    for (const name of schema.required ?? [])
+      if (value[name] === undefined) out.push(required(path ? `${path}.${name}` : name));
     for (const [name, inner] of Object.entries(value) as [string, Json][]) {
-      const field = schema.properties?.[name] ?? (typeof schema.additionalProperties === 'object' ? schema.additionalProperties : undefined);
+      const field =
+        schema.properties?.[name] ??
+        (typeof schema.additionalProperties === 'object' ? schema.additionalProperties : undefined);
       if (field && inner !== undefined) check(inner, field, path ? `${path}.${name}` : name, out);
     }
   }
@@ -45,10 +51,14 @@ function check(value: Json, schema: Schema, path: string, out: Violation[]): voi
 }
 
 function checkString(value: string, schema: Schema, bad: (note: string) => void): void {
-  if (schema.minLength !== undefined && value.length < schema.minLength) bad(`should be at least ${schema.minLength} chars long`);
-  if (schema.maxLength !== undefined && value.length > schema.maxLength) bad(`should be at most ${schema.maxLength} chars long`);
-  if (schema.pattern !== undefined && !new RegExp(schema.pattern).test(value)) bad(`should match '${schema.pattern}'`);
-  if (schema.format === 'date-time' && Number.isNaN(Date.parse(value))) bad(`must be of type date-time: "${value}"`);
+  if (schema.minLength !== undefined && value.length < schema.minLength)
+    bad(`should be at least ${schema.minLength} chars long`);
+  if (schema.maxLength !== undefined && value.length > schema.maxLength)
+    bad(`should be at most ${schema.maxLength} chars long`);
+  if (schema.pattern !== undefined && !new RegExp(schema.pattern).test(value))
+    bad(`should match '${schema.pattern}'`);
+  if (schema.format === 'date-time' && Number.isNaN(Date.parse(value)))
+    bad(`must be of type date-time: "${value}"`);
 }
 
 function checkNumber(value: number, schema: Schema, bad: (note: string) => void): void {
@@ -57,12 +67,21 @@ function checkNumber(value: number, schema: Schema, bad: (note: string) => void)
     bad(`should be greater than ${schema.exclusiveMinimum ? '' : 'or equal to '}${minimum}`);
   if (maximum !== undefined && (schema.exclusiveMaximum ? value >= maximum : value > maximum))
     bad(`should be less than ${schema.exclusiveMaximum ? '' : 'or equal to '}${maximum}`);
-  if (schema.multipleOf && value % schema.multipleOf !== 0) bad(`should be a multiple of ${schema.multipleOf}`);
+  if (schema.multipleOf && value % schema.multipleOf !== 0)
+    bad(`should be a multiple of ${schema.multipleOf}`);
 }
 
-function checkList(value: Json[], schema: Schema, path: string, out: Violation[], bad: (note: string) => void): void {
-  if (schema.minItems !== undefined && value.length < schema.minItems) bad(`should have at least ${schema.minItems} items`);
-  if (schema.maxItems !== undefined && value.length > schema.maxItems) bad(`should have at most ${schema.maxItems} items`);
+function checkList(
+  value: Json[],
+  schema: Schema,
+  path: string,
+  out: Violation[],
+  bad: (note: string) => void,
+): void {
+  if (schema.minItems !== undefined && value.length < schema.minItems)
+    bad(`should have at least ${schema.minItems} items`);
+  if (schema.maxItems !== undefined && value.length > schema.maxItems)
+    bad(`should have at most ${schema.maxItems} items`);
   const keys = schema['x-kubernetes-list-map-keys'];
   const seen = new Set<string>();
   for (const [index, item] of value.entries()) {
@@ -71,7 +90,11 @@ function checkList(value: Json[], schema: Schema, path: string, out: Violation[]
     if (!isMap && schema['x-kubernetes-list-type'] !== 'set' && !schema.uniqueItems) continue;
     const key = JSON.stringify(isMap ? keys.map((name) => [name, item[name]]) : item);
     if (seen.has(key))
-      out.push({ field: `${path}[${index}]`, reason: 'FieldValueDuplicate', message: `Duplicate value: ${key}` });
+      out.push({
+        field: `${path}[${index}]`,
+        reason: 'FieldValueDuplicate',
+        message: `Duplicate value: ${key}`,
+      });
     seen.add(key);
   }
 }
@@ -101,7 +124,14 @@ function hasType(value: Json, type: NonNullable<Schema['type']>): boolean {
 }
 
 function typeError(field: string, value: Json, type: string): Violation {
-  const actual = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value === 'number' && Number.isInteger(value) ? 'integer' : typeof value;
+  const actual =
+    value === null
+      ? 'null'
+      : Array.isArray(value)
+        ? 'array'
+        : typeof value === 'number' && Number.isInteger(value)
+          ? 'integer'
+          : typeof value;
   return {
     field,
     reason: 'FieldValueTypeInvalid',

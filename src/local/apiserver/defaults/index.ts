@@ -57,7 +57,8 @@ const DEFAULTS: Record<string, (object: JsonObject, spec: JsonObject) => void> =
     setDefault(spec, 'revisionHistoryLimit', 10);
     const strategy = objectAt(spec, 'updateStrategy');
     setDefault(strategy, 'type', 'RollingUpdate');
-    if (strategy.type === 'RollingUpdate') setDefault(strategy, 'rollingUpdate', { maxSurge: 0, maxUnavailable: 1 });
+    if (strategy.type === 'RollingUpdate')
+      setDefault(strategy, 'rollingUpdate', { maxSurge: 0, maxUnavailable: 1 });
   },
   'batch/Job': (_object, spec) => {
     setDefault(spec, 'completions', 1);
@@ -70,7 +71,8 @@ const DEFAULTS: Record<string, (object: JsonObject, spec: JsonObject) => void> =
     setDefault(spec, 'sessionAffinity', 'None');
     for (const port of objectsIn(spec.ports)) {
       setDefault(port, 'protocol', 'TCP');
-      if (port.targetPort === undefined || port.targetPort === 0 || port.targetPort === '') port.targetPort = port.port!;
+      if (port.targetPort === undefined || port.targetPort === 0 || port.targetPort === '')
+        port.targetPort = port.port!;
     }
     if (spec.type !== 'ExternalName') {
       setDefault(spec, 'internalTrafficPolicy', 'Cluster');
@@ -88,7 +90,8 @@ const DEFAULTS: Record<string, (object: JsonObject, spec: JsonObject) => void> =
     setDefault(object, 'type', 'Opaque');
     if (isObject(object.stringData)) {
       const data = objectAt(object, 'data');
-      for (const [key, text] of Object.entries(object.stringData)) data[key] = Buffer.from(String(text)).toString('base64');
+      for (const [key, text] of Object.entries(object.stringData))
+        data[key] = Buffer.from(String(text)).toString('base64');
       delete object.stringData;
     }
     delete object.spec;
@@ -113,10 +116,18 @@ const DEFAULTS: Record<string, (object: JsonObject, spec: JsonObject) => void> =
   },
 };
 
-const WITHOUT_SPEC = new Set(['Secret', 'EndpointSlice', 'MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration', 'RoleBinding', 'ClusterRoleBinding']);
+const WITHOUT_SPEC = new Set([
+  'Secret',
+  'EndpointSlice',
+  'MutatingWebhookConfiguration',
+  'ValidatingWebhookConfiguration',
+  'RoleBinding',
+  'ClusterRoleBinding',
+]);
 
 function defaultSubjects(object: JsonObject): void {
-  for (const subject of objectsIn(object.subjects)) setDefault(subject, 'apiGroup', subject.kind === 'ServiceAccount' ? '' : 'rbac.authorization.k8s.io');
+  for (const subject of objectsIn(object.subjects))
+    setDefault(subject, 'apiGroup', subject.kind === 'ServiceAccount' ? '' : 'rbac.authorization.k8s.io');
   for (const subject of objectsIn(object.subjects)) if (subject.apiGroup === '') delete subject.apiGroup;
   if (isObject(object.roleRef)) setDefault(object.roleRef, 'apiGroup', 'rbac.authorization.k8s.io');
 }

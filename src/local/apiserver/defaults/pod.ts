@@ -5,16 +5,20 @@ export function setDefault(object: JsonObject, key: string, value: Json): void {
   if (object[key] === undefined || object[key] === null) object[key] = value;
 }
 
-export const objectsIn = (value: Json | undefined): JsonObject[] => (Array.isArray(value) ? value.filter(isObject) : []);
+export const objectsIn = (value: Json | undefined): JsonObject[] =>
+  Array.isArray(value) ? value.filter(isObject) : [];
 
 /** The defaults of a pod spec, in a pod or in a template: template equality depends on every one of them. */
 export function defaultPodSpec(spec: JsonObject): void {
-  for (const container of [...objectsIn(spec.initContainers), ...objectsIn(spec.containers)]) defaultContainer(container);
+  for (const container of [...objectsIn(spec.initContainers), ...objectsIn(spec.containers)])
+    defaultContainer(container);
   setDefault(spec, 'restartPolicy', 'Always');
   setDefault(spec, 'terminationGracePeriodSeconds', 30);
   setDefault(spec, 'dnsPolicy', 'ClusterFirst');
-  if (spec.serviceAccountName === undefined && typeof spec.serviceAccount === 'string') spec.serviceAccountName = spec.serviceAccount;
-  if (typeof spec.serviceAccountName === 'string' && spec.serviceAccountName) spec.serviceAccount = spec.serviceAccountName;
+  if (spec.serviceAccountName === undefined && typeof spec.serviceAccount === 'string')
+    spec.serviceAccountName = spec.serviceAccount;
+  if (typeof spec.serviceAccountName === 'string' && spec.serviceAccountName)
+    spec.serviceAccount = spec.serviceAccountName;
   setDefault(spec, 'securityContext', {});
   setDefault(spec, 'schedulerName', 'default-scheduler');
   for (const volume of objectsIn(spec.volumes)) defaultVolume(volume);
@@ -47,10 +51,13 @@ function defaultContainer(container: JsonObject): void {
 /** Requests default to limits, and quantities are strings. */
 function defaultResources(resources: JsonObject): void {
   for (const list of [resources.limits, resources.requests])
-    if (isObject(list)) for (const [name, amount] of Object.entries(list)) if (typeof amount === 'number') list[name] = String(amount);
+    if (isObject(list))
+      for (const [name, amount] of Object.entries(list))
+        if (typeof amount === 'number') list[name] = String(amount);
   if (isObject(resources.limits)) {
     const requests: JsonObject = isObject(resources.requests) ? resources.requests : {};
-    for (const [name, amount] of Object.entries(resources.limits) as [string, Json][]) setDefault(requests, name, amount);
+    for (const [name, amount] of Object.entries(resources.limits) as [string, Json][])
+      setDefault(requests, name, amount);
     resources.requests = requests;
   }
 }
@@ -76,7 +83,8 @@ function defaultVolume(volume: JsonObject): void {
     setDefault(source, 'defaultMode', 420);
     defaultFieldRefs(source);
     for (const inner of objectsIn(source.sources)) {
-      if (isObject(inner.serviceAccountToken)) setDefault(inner.serviceAccountToken, 'expirationSeconds', 3600);
+      if (isObject(inner.serviceAccountToken))
+        setDefault(inner.serviceAccountToken, 'expirationSeconds', 3600);
       if (isObject(inner.downwardAPI)) defaultFieldRefs(inner.downwardAPI);
     }
   }
@@ -85,7 +93,8 @@ function defaultVolume(volume: JsonObject): void {
 }
 
 function defaultFieldRefs(source: JsonObject): void {
-  for (const item of objectsIn(source.items)) if (isObject(item.fieldRef)) setDefault(item.fieldRef, 'apiVersion', 'v1');
+  for (const item of objectsIn(source.items))
+    if (isObject(item.fieldRef)) setDefault(item.fieldRef, 'apiVersion', 'v1');
 }
 
 /** What admission plug-ins add to a pod that is created (and never to a template). */
@@ -110,10 +119,15 @@ export function admitPod(pod: JsonObject): void {
 }
 
 function qosClass(spec: JsonObject): string {
-  const resources = [...objectsIn(spec.containers), ...objectsIn(spec.initContainers)].map((container) => container.resources as JsonObject);
+  const resources = [...objectsIn(spec.containers), ...objectsIn(spec.initContainers)].map(
+    (container) => container.resources as JsonObject,
+  );
   const requests = resources.map((each) => (isObject(each?.requests) ? each.requests : {}));
   const limits = resources.map((each) => (isObject(each?.limits) ? each.limits : {}));
-  if ([...requests, ...limits].every((each) => each.cpu === undefined && each.memory === undefined)) return 'BestEffort';
-  const guaranteed = limits.every((limit, index) => ['cpu', 'memory'].every((name) => limit[name] !== undefined && limit[name] === requests[index]![name]));
+  if ([...requests, ...limits].every((each) => each.cpu === undefined && each.memory === undefined))
+    return 'BestEffort';
+  const guaranteed = limits.every((limit, index) =>
+    ['cpu', 'memory'].every((name) => limit[name] !== undefined && limit[name] === requests[index]![name]),
+  );
   return guaranteed ? 'Guaranteed' : 'Burstable';
 }

@@ -39,7 +39,9 @@ export interface ResourcePath {
 export function parseResourcePath(pathname: string, registry: Registry): ResourcePath {
   const parts = pathname.split('/').filter(Boolean).map(decodeURIComponent);
   const core = parts[0] === 'api';
-  const [group, version, ...rest] = core ? ['', parts[1] ?? '', ...parts.slice(2)] : [parts[1] ?? '', parts[2] ?? '', ...parts.slice(3)];
+  const [group, version, ...rest] = core
+    ? ['', parts[1] ?? '', ...parts.slice(2)]
+    : [parts[1] ?? '', parts[2] ?? '', ...parts.slice(3)];
   const find = (plural: string | undefined) => {
     const served = registry.find(group!, version!, plural ?? '');
     if (!served) throw noSuchPath();

@@ -10,7 +10,12 @@ export interface Operation {
 }
 
 const refuse = (message: string): StatusError =>
-  new StatusError(422, 'Invalid', `the server rejected our request due to an error in our request: ${message}`, {});
+  new StatusError(
+    422,
+    'Invalid',
+    `the server rejected our request due to an error in our request: ${message}`,
+    {},
+  );
 
 /** RFC 6902. Returns the patched copy. */
 export function applyJsonPatch(document: Json, operations: Operation[]): Json {
@@ -47,7 +52,10 @@ function apply(root: { value: Json }, { op, path, from, value }: Operation): voi
 function tokens(path: string): string[] {
   if (path === '') return [];
   if (!path.startsWith('/')) throw refuse(`"${path}" is not a JSON pointer: it starts with /`);
-  return path.slice(1).split('/').map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'));
+  return path
+    .slice(1)
+    .split('/')
+    .map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
 function step(container: Json, token: string, path: string): Json {
@@ -83,7 +91,8 @@ function put(root: { value: Json }, path: string, value: Json, insert: boolean):
   const { parent, last } = parentOf(root.value, path);
   if (Array.isArray(parent)) {
     const index = last === '-' ? parent.length : Number(last);
-    if (!Number.isInteger(index) || index < 0 || index > parent.length) throw refuse(`path "${path}" is out of range`);
+    if (!Number.isInteger(index) || index < 0 || index > parent.length)
+      throw refuse(`path "${path}" is out of range`);
     parent.splice(index, insert ? 0 : 1, value);
   } else if (isObject(parent)) parent[last] = value;
   else throw refuse(`path "${path}" does not exist`);

@@ -20,7 +20,9 @@ export function applyStrategicPatch(target: Json | undefined, patch: Json, schem
     if (key === RETAIN || key.startsWith(SET_ORDER)) continue;
     if (key.startsWith(DELETE_FROM)) {
       const field = key.slice(DELETE_FROM.length);
-      const kept = asList(result[field]).filter((item) => !asList(value).some((gone) => sameJson(gone, item)));
+      const kept = asList(result[field]).filter(
+        (item) => !asList(value).some((gone) => sameJson(gone, item)),
+      );
       result[field] = kept;
       continue;
     }
@@ -43,7 +45,8 @@ const asList = (value: Json | undefined): Json[] => (Array.isArray(value) ? valu
 function mergeList(target: Json | undefined, patch: Json[], schema: Schema | undefined): Json[] {
   const merges = schema?.['x-kubernetes-patch-strategy']?.includes('merge') ?? false;
   const replaces = patch.some((item) => isObject(item) && item.$patch === 'replace');
-  if (!merges || replaces) return patch.filter((item) => !(isObject(item) && item.$patch === 'replace')).map(withoutDirectives);
+  if (!merges || replaces)
+    return patch.filter((item) => !(isObject(item) && item.$patch === 'replace')).map(withoutDirectives);
   const key = schema?.['x-kubernetes-patch-merge-key'];
   const result = [...asList(target)];
   for (const item of patch) {

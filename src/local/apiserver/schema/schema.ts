@@ -61,4 +61,5 @@ export function listKeys(schema: Schema | undefined): string[] | 'set' | 'atomic
   return type === 'set' ? 'set' : 'atomic';
 }
 
-export const isAtomicMap = (schema: Schema | undefined): boolean => schema?.['x-kubernetes-map-type'] === 'atomic';
+export const isAtomicMap = (schema: Schema | undefined): boolean =>
+  schema?.['x-kubernetes-map-type'] === 'atomic';

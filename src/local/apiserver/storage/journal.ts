@@ -1,4 +1,15 @@
-import { closeSync, existsSync, fsync, openSync, readFileSync, renameSync, statSync, truncateSync, writeSync, fsyncSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { KubeObject } from '../../../api/meta.ts';
 

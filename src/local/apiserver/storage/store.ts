@@ -67,8 +67,7 @@ export class Store {
   list(resource: string, namespace?: string): Stored[] {
     const collection = this.#collections.get(resource);
     if (!collection) return [];
-    const spaces =
-      namespace === undefined ? [...collection.byNamespace.keys()].sort() : [namespace];
+    const spaces = namespace === undefined ? [...collection.byNamespace.keys()].sort() : [namespace];
     return spaces.flatMap((space) =>
       [...(collection.byNamespace.get(space) ?? [])].sort(byName).map(([, stored]) => stored),
     );
@@ -82,7 +81,12 @@ export class Store {
     const stored: Stored = { object, json: JSON.stringify(object), revision: this.#revision };
     this.#journal?.append(journalLine(this.#revision, `${resource}|${namespace}|${name}`, stored.json));
     this.#put(resource, namespace, name, stored);
-    this.#publish(resource, { revision: this.#revision, type: previous ? 'MODIFIED' : 'ADDED', current: stored, previous });
+    this.#publish(resource, {
+      revision: this.#revision,
+      type: previous ? 'MODIFIED' : 'ADDED',
+      current: stored,
+      previous,
+    });
     this.#compactWhenLarge();
     return stored;
   }
@@ -95,7 +99,10 @@ export class Store {
     this.#collection(resource).byNamespace.get(namespace)!.delete(name);
     this.#live -= 1;
     // The last state of a deleted object carries the revision of the deletion, so that watchers can resume from it.
-    const object = { ...previous.object, metadata: { ...previous.object.metadata, resourceVersion: String(this.#revision) } };
+    const object = {
+      ...previous.object,
+      metadata: { ...previous.object.metadata, resourceVersion: String(this.#revision) },
+    };
     const current: Stored = { object, json: JSON.stringify(object), revision: this.#revision };
     this.#publish(resource, { revision: this.#revision, type: 'DELETED', current, previous });
     return current;
@@ -161,8 +168,10 @@ export class Store {
     yield journalLine(this.#revision, '', 'null');
     for (const [resource, { byNamespace }] of this.#collections)
       for (const [namespace, space] of byNamespace)
-        for (const [name, { revision, json }] of space) yield journalLine(revision, `${resource}|${namespace}|${name}`, json);
+        for (const [name, { revision, json }] of space)
+          yield journalLine(revision, `${resource}|${namespace}|${name}`, json);
   }
 }
 
-const byName = (a: [string, unknown], b: [string, unknown]): number => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0);
+const byName = (a: [string, unknown], b: [string, unknown]): number =>
+  a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0;

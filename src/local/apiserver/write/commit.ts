@@ -6,22 +6,45 @@ import { at } from '../json.ts';
 import type { Served } from '../kinds.ts';
 import type { Stored } from '../storage/store.ts';
 
-export const resourceOf = (served: Served): { group: string; resource: string } => ({ group: served.group, resource: served.plural });
+export const resourceOf = (served: Served): { group: string; resource: string } => ({
+  group: served.group,
+  resource: served.plural,
+});
 
 /** Refuses content for a namespace that is missing or going away. */
-export function checkNamespace(context: ServerContext, served: Served, namespace: string, name: string): void {
+export function checkNamespace(
+  context: ServerContext,
+  served: Served,
+  namespace: string,
+  name: string,
+): void {
   if (!served.namespaced) return;
   const stored = context.store.get('/namespaces', '', namespace);
   if (!stored) throw notFound({ group: '', resource: 'namespaces' }, namespace);
   if (stored.object.metadata.deletionTimestamp) {
-    const error = forbidden(resourceOf(served), name, `unable to create new content in namespace ${namespace} because it is being terminated`);
-    error.details!.causes = [{ reason: 'NamespaceTerminating', message: `namespace ${namespace} is being terminated`, field: 'metadata.namespace' }];
+    const error = forbidden(
+      resourceOf(served),
+      name,
+      `unable to create new content in namespace ${namespace} because it is being terminated`,
+    );
+    error.details!.causes = [
+      {
+        reason: 'NamespaceTerminating',
+        message: `namespace ${namespace} is being terminated`,
+        field: 'metadata.namespace',
+      },
+    ];
     throw error;
   }
 }
 
 /** Stores a new state, or the end of an object whose last finalizer went. Equal states are not written again. */
-export function commitUpdate(context: ServerContext, served: Served, object: KubeObject, before: Stored): Stored {
+export function commitUpdate(
+  context: ServerContext,
+  served: Served,
+  object: KubeObject,
+  before: Stored,
+): Stored {
   if (sameExceptTimes(object, before.object)) return before;
   const { metadata } = object;
   const old = before.object.metadata;
@@ -29,7 +52,11 @@ export function commitUpdate(context: ServerContext, served: Served, object: Kub
     const added = (metadata.finalizers ?? []).filter((each) => !old.finalizers?.includes(each));
     if (added.length > 0)
       throw invalid(served.group, served.kind, metadata.name, [
-        { field: 'metadata.finalizers', reason: 'FieldValueForbidden', message: `Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers ${JSON.stringify(added)}` },
+        {
+          field: 'metadata.finalizers',
+          reason: 'FieldValueForbidden',
+          message: `Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers ${JSON.stringify(added)}`,
+        },
       ]);
   }
   if (isFinished(object, served)) {

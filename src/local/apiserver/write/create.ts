@@ -11,7 +11,11 @@ import { completeCreate, decode, prepareCreate } from './prepare.ts';
 
 export const isDryRun = (query: URLSearchParams): boolean => query.getAll('dryRun').includes('All');
 
-export function managerOf(request: ResourceRequest, operation: 'Apply' | 'Update', context: ServerContext): Manager {
+export function managerOf(
+  request: ResourceRequest,
+  operation: 'Apply' | 'Update',
+  context: ServerContext,
+): Manager {
   return {
     name: managerName(request),
     operation,
@@ -24,7 +28,8 @@ export function managerOf(request: ResourceRequest, operation: 'Apply' | 'Update
 /** POST of a new object. */
 export async function create(context: ServerContext, request: ResourceRequest): Promise<KubeObject> {
   const object = decode(await request.body(), request);
-  if (object.metadata.resourceVersion) throw badRequest('resourceVersion should not be set on objects to be created');
+  if (object.metadata.resourceVersion)
+    throw badRequest('resourceVersion should not be set on objects to be created');
   return createObject(context, request, object, (prepared) => {
     setEntries(prepared, []);
     trackUpdate(undefined, prepared, request.served, managerOf(request, 'Update', context));
@@ -46,8 +51,17 @@ export async function createObject(
   setDefaults(object, served);
   own(object);
   const entries = entriesOf(object);
-  if (name && context.store.get(served.storage, namespace, name)) throw alreadyExists(resourceOf(served), name);
-  const attributes = { served, subresource: '', operation: 'CREATE' as const, name: name ?? '', namespace, oldObject: undefined, dryRun };
+  if (name && context.store.get(served.storage, namespace, name))
+    throw alreadyExists(resourceOf(served), name);
+  const attributes = {
+    served,
+    subresource: '',
+    operation: 'CREATE' as const,
+    name: name ?? '',
+    namespace,
+    oldObject: undefined,
+    dryRun,
+  };
   // Addresses and the like are there when webhooks look, as the real server's plug-ins run before them for pods.
   if (served.group === '' && served.kind === 'Pod') completeCreate(object, served, context);
   const admitted = (await context.webhooks.mutate({ ...attributes, object }, user, warnings)) ?? object;
@@ -56,7 +70,8 @@ export async function createObject(
   if (!(served.group === '' && served.kind === 'Pod')) completeCreate(admitted, served, context);
   validate(admitted, undefined, served);
   await context.webhooks.validate({ ...attributes, object: admitted }, user, warnings);
-  if (context.store.get(served.storage, namespace, admitted.metadata.name)) throw alreadyExists(resourceOf(served), admitted.metadata.name);
+  if (context.store.get(served.storage, namespace, admitted.metadata.name))
+    throw alreadyExists(resourceOf(served), admitted.metadata.name);
   if (dryRun) return admitted;
   return context.store.write(served.storage, admitted).object;
 }

@@ -30,12 +30,16 @@ export function decode(body: unknown, request: ResourceRequest): KubeObject {
   const metadata = body.metadata;
   if (served.namespaced) {
     if (metadata.namespace !== undefined && metadata.namespace !== namespace)
-      throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+      throw badRequest(
+        'the namespace of the provided object does not match the namespace sent on the request',
+      );
     metadata.namespace = namespace;
   } else delete metadata.namespace;
   if (name) {
     if (metadata.name !== undefined && metadata.name !== name)
-      throw badRequest(`the name of the object (${String(metadata.name)}) does not match the name on the URL (${name})`);
+      throw badRequest(
+        `the name of the object (${String(metadata.name)}) does not match the name on the URL (${name})`,
+      );
     metadata.name = name;
   }
   checkFields(body, served, query.get('fieldValidation') ?? (served.builtin ? 'Ignore' : 'Warn'), warnings);
@@ -58,7 +62,8 @@ export function checkFields(body: JsonObject, served: Served, mode: string, warn
 /** What the server itself decides about a new object. */
 export function prepareCreate(object: KubeObject, served: Served, context: ServerContext): void {
   const { metadata } = object;
-  if (!metadata.name && typeof metadata.generateName === 'string') metadata.name = generateName(metadata.generateName);
+  if (!metadata.name && typeof metadata.generateName === 'string')
+    metadata.name = generateName(metadata.generateName);
   metadata.uid = randomUUID();
   metadata.creationTimestamp = timestamp(context.now());
   delete metadata.resourceVersion;
@@ -66,7 +71,8 @@ export function prepareCreate(object: KubeObject, served: Served, context: Serve
   delete metadata.deletionGracePeriodSeconds;
   delete metadata.selfLink;
   const json = asJson(object);
-  if (served.status && !(served.group === '' && ['Node', 'Namespace'].includes(served.kind))) delete json.status;
+  if (served.status && !(served.group === '' && ['Node', 'Namespace'].includes(served.kind)))
+    delete json.status;
   if (hasGeneration(served)) metadata.generation = 1;
   else delete metadata.generation;
 }
@@ -84,22 +90,40 @@ export function completeCreate(object: KubeObject, served: Served, context: Serv
 }
 
 /** Carries over what a client may not change, isolates status from spec, and counts generations. */
-export function prepareUpdate(object: KubeObject, before: KubeObject, served: Served, subresource: string): void {
+export function prepareUpdate(
+  object: KubeObject,
+  before: KubeObject,
+  served: Served,
+  subresource: string,
+): void {
   const json = asJson(object);
   const old = asJson(before);
   if (subresource === 'status') {
     const { status } = json;
     const { managedFields, labels, annotations } = object.metadata;
-    for (const key of Object.keys(json)) if (key !== 'metadata' && key !== 'apiVersion' && key !== 'kind') delete json[key];
-    for (const [key, value] of Object.entries(old)) if (!['metadata', 'status', 'apiVersion', 'kind'].includes(key)) json[key] = value;
+    for (const key of Object.keys(json))
+      if (key !== 'metadata' && key !== 'apiVersion' && key !== 'kind') delete json[key];
+    for (const [key, value] of Object.entries(old))
+      if (!['metadata', 'status', 'apiVersion', 'kind'].includes(key)) json[key] = value;
     if (status !== undefined) json.status = status;
-    object.metadata = { ...before.metadata, managedFields, ...(served.builtin ? { labels, annotations } : {}) };
+    object.metadata = {
+      ...before.metadata,
+      managedFields,
+      ...(served.builtin ? { labels, annotations } : {}),
+    };
   } else if (served.status) {
     if (old.status === undefined) delete json.status;
     else json.status = old.status;
   }
   const { metadata } = object;
-  for (const key of ['uid', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'generation', 'generateName'] as const) {
+  for (const key of [
+    'uid',
+    'creationTimestamp',
+    'deletionTimestamp',
+    'deletionGracePeriodSeconds',
+    'generation',
+    'generateName',
+  ] as const) {
     if (before.metadata[key] === undefined) delete metadata[key];
     else metadata[key] = before.metadata[key] as never;
   }
@@ -132,7 +156,22 @@ export function bumpGeneration(object: KubeObject, before: KubeObject, served: S
   object.metadata.generation = (before.metadata.generation ?? 1) + (changed ? 1 : 0);
 }
 
-const UNCOUNTED = new Set(['Namespace', 'Node', 'Service', 'ConfigMap', 'Secret', 'ServiceAccount', 'Event', 'Endpoints', 'Lease', 'Role', 'RoleBinding', 'ClusterRole', 'ClusterRoleBinding', 'ControllerRevision']);
+const UNCOUNTED = new Set([
+  'Namespace',
+  'Node',
+  'Service',
+  'ConfigMap',
+  'Secret',
+  'ServiceAccount',
+  'Event',
+  'Endpoints',
+  'Lease',
+  'Role',
+  'RoleBinding',
+  'ClusterRole',
+  'ClusterRoleBinding',
+  'ControllerRevision',
+]);
 const hasGeneration = (served: Served): boolean => !served.builtin || !UNCOUNTED.has(served.kind);
 
 /** A CRD is served as soon as it is stored, so its conditions say so at once. */
@@ -140,7 +179,13 @@ export function establish(crd: KubeObject, context: ServerContext): void {
   const spec = crd.spec as { names: JsonObject; versions: { name: string; storage: boolean }[] };
   const at = timestamp(context.now());
   const old = (crd.status ?? {}) as { conditions?: unknown; storedVersions?: string[] };
-  const condition = (type: string, reason: string, message: string) => ({ type, status: 'True', reason, message, lastTransitionTime: at });
+  const condition = (type: string, reason: string, message: string) => ({
+    type,
+    status: 'True',
+    reason,
+    message,
+    lastTransitionTime: at,
+  });
   const storage = spec.versions.filter((version) => version.storage).map(({ name }) => name);
   crd.status = {
     conditions: old.conditions ?? [

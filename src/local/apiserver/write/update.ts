@@ -38,7 +38,8 @@ export async function replace(context: ServerContext, request: ResourceRequest):
 export async function patch(context: ServerContext, request: ResourceRequest): Promise<KubeObject> {
   const { served, contentType, query, warnings } = request;
   const body = (await request.body()) as Json;
-  if (contentType === 'application/apply-patch+yaml' || contentType === 'application/apply-patch+json') return apply(context, request, body);
+  if (contentType === 'application/apply-patch+yaml' || contentType === 'application/apply-patch+json')
+    return apply(context, request, body);
   return retry(context, request, async (before) => {
     const base = asJson(versioned(before.object, request));
     const patched = patchWith(contentType, base, body, request) as JsonObject;
@@ -46,7 +47,12 @@ export async function patch(context: ServerContext, request: ResourceRequest): P
     const next = asObject(patched);
     next.metadata ??= { name: request.name };
     const { resourceVersion, uid } = next.metadata;
-    requireRevision(request, resourceVersion === before.object.metadata.resourceVersion ? undefined : resourceVersion, uid, before);
+    requireRevision(
+      request,
+      resourceVersion === before.object.metadata.resourceVersion ? undefined : resourceVersion,
+      uid,
+      before,
+    );
     if (next.metadata.name !== request.name) throw badRequest('metadata.name may not be changed');
     return finish(context, request, next, before, () => {
       setEntries(next, entriesOf(before.object));
@@ -79,7 +85,10 @@ const unsupported = (contentType: string): StatusError =>
 async function apply(context: ServerContext, request: ResourceRequest, body: Json): Promise<KubeObject> {
   const { served, namespace, name, query, subresource } = request;
   const force = query.get('force') === 'true';
-  if (!query.get('fieldManager')) throw badRequest('PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch');
+  if (!query.get('fieldManager'))
+    throw badRequest(
+      'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+    );
   const configuration = decode(clone(body), request);
   if (configuration.metadata.managedFields?.length) throw badRequest('metadata.managedFields must be nil');
   const manager = managerOf(request, 'Apply', context);
@@ -91,7 +100,13 @@ async function apply(context: ServerContext, request: ResourceRequest, body: Jso
   }
   return retry(context, request, async (before) => {
     requireRevision(request, configuration.metadata.resourceVersion, configuration.metadata.uid, before);
-    const next = applyConfiguration(versioned(before.object, request), clone(configuration), served, manager, force);
+    const next = applyConfiguration(
+      versioned(before.object, request),
+      clone(configuration),
+      served,
+      manager,
+      force,
+    );
     return finish(context, request, next, before, () => {});
   });
 }
@@ -102,15 +117,28 @@ export function versioned(object: KubeObject, { served }: Pick<ResourceRequest, 
   return object.apiVersion === apiVersion ? object : { ...object, apiVersion };
 }
 
-function requireRevision(request: ResourceRequest, revision: string | undefined, uid: string | undefined, before: Stored): void {
+function requireRevision(
+  request: ResourceRequest,
+  revision: string | undefined,
+  uid: string | undefined,
+  before: Stored,
+): void {
   const { metadata } = before.object;
   const on = resourceOf(request.served);
   if (uid && uid !== metadata.uid)
-    throw conflict(on, request.name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid}`);
+    throw conflict(
+      on,
+      request.name,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid}`,
+    );
   if (revision && revision !== metadata.resourceVersion) throw conflict(on, request.name, MODIFIED);
 }
 
-async function retry(context: ServerContext, request: ResourceRequest, attempt: (before: Stored) => Promise<KubeObject>): Promise<KubeObject> {
+async function retry(
+  context: ServerContext,
+  request: ResourceRequest,
+  attempt: (before: Stored) => Promise<KubeObject>,
+): Promise<KubeObject> {
   const { served, namespace, name } = request;
   for (let tries = 1; ; tries += 1) {
     const before = context.store.get(served.storage, namespace, name);
@@ -139,7 +167,15 @@ async function finish(
   setDefaults(next, served);
   own();
   const entries = entriesOf(next);
-  const attributes = { served, subresource, operation: 'UPDATE' as const, name, namespace, oldObject: old, dryRun };
+  const attributes = {
+    served,
+    subresource,
+    operation: 'UPDATE' as const,
+    name,
+    namespace,
+    oldObject: old,
+    dryRun,
+  };
   const admitted = (await context.webhooks.mutate({ ...attributes, object: next }, user, warnings)) ?? next;
   setEntries(admitted, entries);
   if (admitted !== next) {
