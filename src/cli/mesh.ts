@@ -7,13 +7,12 @@ import {
   serviceAccountUser,
   TRUST_DOMAIN,
 } from '../api/names.ts';
-import { MetricsRegistry, startAdmissionServer, startHealthServer } from '../controller/index.ts';
-import { runProcess } from '../controller/process.ts';
+import { runProcess, startAdmissionServer, startHealthServer } from '../controller/index.ts';
 import { connect, type KubeClient } from '../kube/index.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { parseListen } from '../lib/listen.ts';
 import type { Logger } from '../lib/log.ts';
-import { type ControlPlane, startControlPlane } from '../mesh/index.ts';
+import { type ControlPlane, meshMetrics, startControlPlane } from '../mesh/index.ts';
 import { backstopHandler, gateHandler } from '../rollout/gate/handler.ts';
 import { installOptions } from './install/options.ts';
 
@@ -74,10 +73,14 @@ async function run(flags: Flags, signal: AbortSignal, log: Logger): Promise<void
   // Live from the first moment: filling the caches of a large cluster is not a reason to be restarted.
   let plane: ControlPlane | undefined;
   let admitting = false;
-  const metrics = meshMetrics(() => plane);
+  const metrics = meshMetrics(() => plane?.stats());
   const health = await startHealthServer({
-    listen: parseListen(flags.healthListen),
-    ready: () => admitting && plane !== undefined && plane.ready() && !signal.aborted,
+    listen: flags.healthListen,
+    ready: () => {
+      if (signal.aborted) return 'stopping';
+      if (!plane || !admitting) return 'filling the caches';
+      return plane.ready() || 'putting the CA bundle into the webhook configurations';
+    },
     metrics: () => metrics.text(),
   });
   plane = await startControlPlane({
@@ -94,12 +97,12 @@ async function run(flags: Flags, signal: AbortSignal, log: Logger): Promise<void
   const weirUser = serviceAccountUser(namespace, CONTROLLER_SERVICE_ACCOUNT);
   const control = plane;
   const admission = await startAdmissionServer({
-    listen: parseListen(flags.webhookListen),
+    listen: flags.webhookListen,
     tls: () => control.tls(),
     routes: {
       '/inject': control.inject,
       '/gate': gateHandler({ client, weirUser }),
-      '/gate-backstop': backstopHandler({ client, weirUser }),
+      '/gate-backstop': backstopHandler({ client }),
     },
     log,
   });

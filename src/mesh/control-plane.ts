@@ -75,7 +75,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const stats = { certificatesIssued: 0, certificatesRefused: 0 };
 
   const index = new ClusterIndex({ trustDomain });
-  const events = new EventRecorder({ client, component: 'weir-mesh' });
+  const events = new EventRecorder({ client, component: 'weir-mesh', log });
   const leaseSeconds = 15;
   const catalog = new Catalog({
     index,
@@ -87,9 +87,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         { namespace: loser.metadata.namespace, winner: ruling, loser: losing },
         'TrafficSplit conflict',
       );
-      void Promise.resolve(events.event(loser, 'Warning', 'SplitConflict', message)).catch((error: unknown) =>
-        log.warn({ error }, 'could not record an event'),
-      );
+      events.event(loser, 'Warning', 'SplitConflict', message);
     },
   });
 

@@ -6,3 +6,4 @@ export {
   startControlPlane,
 } from './control-plane.ts';
 export { injectManifests, type ManifestResult, uninjectManifests } from './injector/manifests.ts';
+export { meshMetrics } from './metrics.ts';
