@@ -44,16 +44,15 @@ export function processCommands(): Command[] {
       followSupervisor();
       return runProcess('apiserver', async (signal, log) => {
         const server = await startApiServer({
-          dir: join(dir, 'apiserver'),
+          dir,
           host: `${prefix}.0.1`,
           port: Number(port),
           serviceCidr: `${prefix}.240.0/20`,
-          podsDir: join(dir, 'pods'),
           log,
         });
         // The others wait for these files, so they come last.
         for (const [file, user] of Object.entries(USERS)) {
-          writeIfChanged(join(dir, file), stringify(server.kubeconfig(user)), 0o600);
+          writeIfChanged(join(dir, file), stringify(server.kubeconfigFor(user)), 0o600);
         }
         if (!signal.aborted) await once(signal, 'abort');
         await server.stop();
