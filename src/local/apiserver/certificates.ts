@@ -23,7 +23,7 @@ export async function servingCertificate(dir: string, hosts: string[]): Promise<
     const [ca, cert, key] = files.map((file) => readFileSync(file, 'utf8')) as [string, string, string];
     return { ca, cert, key };
   }
-  x509.cryptoProvider.set(webcrypto as unknown as Crypto);
+  x509.cryptoProvider.set(webcrypto as never);
   const caKeys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const notBefore = new Date(Date.now() - 60_000);

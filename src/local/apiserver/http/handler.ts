@@ -215,10 +215,11 @@ async function send(
     'cache-control': 'no-cache, private',
   };
   if (warnings.length > 0) headers.warning = warnings.map((each) => `299 - ${JSON.stringify(each)}`);
-  let body: Buffer = Buffer.from(text);
+  const plain = Buffer.from(text);
+  let body: Uint8Array = plain;
   if (body.length >= GZIP_FROM && /\bgzip\b/.test(String(incoming.headers['accept-encoding'] ?? ''))) {
     body = await new Promise<Buffer>((done, failed) =>
-      gzip(body, { level: 1 }, (error, packed) => (error ? failed(error) : done(packed))),
+      gzip(plain, { level: 1 }, (error, packed) => (error ? failed(error) : done(packed))),
     );
     headers['content-encoding'] = 'gzip';
   }

@@ -76,7 +76,10 @@ export function watch(context: ServerContext, request: ResourceRequest, response
     if (now) send(before ? 'MODIFIED' : 'ADDED', render(current));
     else if (before) {
       // An object that leaves the selection is deleted for this watcher: its last matching state at the new revision.
-      if (type === 'DELETED') return send('DELETED', render(current));
+      if (type === 'DELETED') {
+        send('DELETED', render(current));
+        return;
+      }
       const object = {
         ...previous.object,
         metadata: { ...previous.object.metadata, resourceVersion: String(revision) },
