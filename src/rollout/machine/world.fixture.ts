@@ -189,7 +189,9 @@ export class World {
       }
     }
     const stable = this.services['web-stable'];
-    if (stable?.hash && this.deployment && this.deployment.replicas > 0) {
+    // A Deployment that was just re-created has other pods than any selector knows until the next turn.
+    const known = this.deployment?.uid === this.state.deploymentUid;
+    if (known && stable?.hash && this.deployment && this.deployment.replicas > 0) {
       const set = this.sets.find(({ hash }) => hash === stable.hash);
       if (this.broken.size === 0 && (set?.ready ?? 0) === 0 && (this.weights?.stable ?? 0) > 0) {
         this.problems.push(`the stable leaf selects ${stable.hash}, which has no pods`);
