@@ -19,7 +19,7 @@ interface ProcessOptions {
 /** The kubeconfigs in the state directory, and whom each of them is for. */
 const USERS = {
   'kubeconfig.controller-manager': 'system:kube-controller-manager',
-  'kubeconfig.node': 'system:node',
+  'kubeconfig.node': 'system:node:local',
   kubeconfig: 'admin',
 } as const;
 
