@@ -101,7 +101,9 @@ export class PortableTransport implements Transport {
     const open = (socket: net.Socket, secure: boolean) => {
       const connection = new PortableConnection(socket, nothing, secure);
       if (secure) connection.peerIdentity = spiffeIds((socket as tls.TLSSocket).getPeerCertificate())[0];
-      const handler = accept(connection);
+      // Signed by the right authority but nobody of the mesh: not a peer.
+      const stranger = secure && connection.peerIdentity === undefined;
+      const handler = stranger ? undefined : accept(connection);
       if (handler) connection.handler = handler;
       else socket.destroy();
     };
@@ -118,7 +120,6 @@ export class PortableTransport implements Transport {
         ...this.#serverContext(),
         requestCert: true,
         rejectUnauthorized: true,
-        minVersion: 'TLSv1.3',
         handshakeTimeout: options.handshakeTimeout,
       },
       (socket) => open(socket, true),
@@ -137,7 +138,9 @@ export class PortableTransport implements Transport {
   #serverContext(): tls.SecureContextOptions {
     const current = this.#credentials?.current();
     // Without a certificate every handshake fails; the first one that comes in is used from then on.
-    return current ? { key: current.key, cert: current.cert, ca: current.trust } : {};
+    return current
+      ? { key: current.key, cert: current.cert, ca: current.trust, minVersion: 'TLSv1.3' }
+      : { minVersion: 'TLSv1.3' };
   }
 
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection {
