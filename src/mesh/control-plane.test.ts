@@ -1,0 +1,221 @@
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { connect } from '../kube/index.ts';
+import { isCode } from '../lib/errors.ts';
+import { silentLogger } from '../lib/log.ts';
+import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import { DiscoveryClient } from './discovery/client.ts';
+import { pod, service, slice, split } from './discovery/fixtures.ts';
+import type { Destination } from './discovery/model.ts';
+import { FakeApi } from './fake-api.ts';
+import { createRequest } from './identity/client/csr.ts';
+import { postJson } from './identity/client/request.ts';
+import { IdentityClient } from './identity/client.ts';
+import { withCaBundle } from './webhook-bundles.ts';
+
+const CORE = '/api/v1';
+const SPLITS = '/apis/split.smi-spec.io/v1alpha4/trafficsplits';
+const SLICES = '/apis/discovery.k8s.io/v1/endpointslices';
+const WEBHOOKS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+
+let api: FakeApi;
+const stops: (() => unknown)[] = [];
+
+beforeEach(async () => {
+  api = await new FakeApi().start();
+  api.tokens.set('web', { username: 'system:serviceaccount:shop:web', audiences: ['weir-identity'] });
+  api.set(`${CORE}/namespaces`, { metadata: { name: 'shop', labels: { 'weir.dev/inject': 'enabled' } } });
+});
+
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+  api.stop();
+});
+
+async function start(): Promise<ControlPlane> {
+  const stop = new AbortController();
+  const client = await connect({ kubeconfig: api.kubeconfig });
+  stops.push(() => stop.abort());
+  const plane = await startControlPlane({
+    client,
+    namespace: 'weir',
+    trustDomain: 'weir.local',
+    listen: { host: '127.0.0.1', port: 0 },
+    image: 'weir:1',
+    sidecar: 'container',
+    certificateLifetime: 3_600_000,
+    log: silentLogger,
+    signal: stop.signal,
+  });
+  stops.push(() => plane.stop());
+  return plane;
+}
+
+/** Polls what another process would see. */
+async function until<T>(read: () => T | undefined | false): Promise<T> {
+  for (const deadline = Date.now() + 4000; Date.now() < deadline; ) {
+    const value = read();
+    if (value) return value;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  throw new Error(`still not so after 4 s: ${read}`);
+}
+
+const bundleIn = (namespace: string) =>
+  (api.get(`${CORE}/configmaps`, `${namespace}/weir-trust`) as { data?: Record<string, string> } | undefined)
+    ?.data?.['ca.pem'];
+
+describe('the issuer', () => {
+  test('is made once; replicas that start together agree; a broken one is left alone', async () => {
+    await Promise.all([start(), start()]);
+    const secret = JSON.stringify(api.get(`${CORE}/secrets`, 'weir/weir-identity-issuer'));
+    await start();
+    expect(JSON.stringify(api.get(`${CORE}/secrets`, 'weir/weir-identity-issuer'))).toBe(secret);
+    api.set(`${CORE}/secrets`, {
+      metadata: { name: 'weir-identity-issuer', namespace: 'weir' },
+      data: {},
+    });
+    await expect(start()).rejects.toThrow(/lacks tls.crt or tls.key: restore it/);
+  });
+});
+
+describe('trust', () => {
+  test('reaches the system namespace, labelled namespaces and those with injected pods, and is put back', async () => {
+    await start();
+    const bundle = await until(() => bundleIn('weir'));
+    await until(() => bundleIn('shop') === bundle);
+    const injected = pod('a');
+    injected.metadata.namespace = 'pay';
+    api.set(`${CORE}/pods`, injected);
+    await until(() => bundleIn('pay') === bundle);
+    api.delete(`${CORE}/configmaps`, 'shop/weir-trust');
+    await until(() => bundleIn('shop') === bundle);
+    api.set(`${CORE}/configmaps`, {
+      metadata: { name: 'weir-trust', namespace: 'shop' },
+      data: { 'ca.pem': 'x' },
+    });
+    await until(() => bundleIn('shop') === bundle);
+    expect(bundleIn('other')).toBeUndefined();
+  });
+
+  test('is in the webhook configurations before the process is ready, and stays there', async () => {
+    const webhook = (caBundle?: string) => ({
+      metadata: { name: 'inject.weir.dev', labels: { 'app.kubernetes.io/part-of': 'weir' } },
+      webhooks: [
+        {
+          name: 'a',
+          clientConfig: {
+            service: { namespace: 'weir', name: 'weir-mesh' },
+            ...(caBundle ? { caBundle } : {}),
+          },
+        },
+      ],
+    });
+    api.set(WEBHOOKS, webhook());
+    const plane = await start();
+    const filled = () =>
+      (api.get(WEBHOOKS, '/inject.weir.dev') as ReturnType<typeof webhook> | undefined)?.webhooks[0]
+        ?.clientConfig.caBundle;
+    await until(() => plane.ready());
+    const expected = Buffer.from((await until(() => bundleIn('weir')))!).toString('base64');
+    expect(filled()).toBe(expected);
+    api.set(WEBHOOKS, webhook('b3RoZXI='));
+    await until(() => filled() === expected);
+  });
+
+  test('webhooks of others in the same configuration are not touched', () => {
+    const service = { namespace: 'weir', name: 'weir-mesh' };
+    const configuration = {
+      metadata: { name: 'x' },
+      webhooks: [
+        { name: 'a', clientConfig: { service: { namespace: 'other', name: 'weir-mesh' }, caBundle: 'o' } },
+        { name: 'b', clientConfig: { service } },
+      ],
+    };
+    const next = withCaBundle(configuration, service, 'PEM')!;
+    expect(next.webhooks!.map(({ clientConfig }) => clientConfig!.caBundle)).toEqual(['o', 'UEVN']);
+    expect(withCaBundle(next, service, 'PEM')).toBeUndefined();
+  });
+});
+
+describe('certificates', () => {
+  const post = async (plane: ControlPlane, token: string) =>
+    (await postJson({
+      address: `https://127.0.0.1:${plane.port}`,
+      servername: 'weir-mesh.weir.svc',
+      path: '/v1/certificates',
+      ca: (await until(() => bundleIn('weir')))!,
+      body: { csr: createRequest().csr, token },
+    })) as { certificate: string; trust: string; notAfter: string };
+
+  test('go to ServiceAccounts with a token of the right audience, under the name of the token', async () => {
+    const plane = await start();
+    const answer = await post(plane, 'web');
+    expect(new X509Certificate(answer.certificate).subjectAltName).toBe(
+      'URI:spiffe://weir.local/ns/shop/sa/web, DNS:web.shop.weir.local',
+    );
+    expect(answer.trust).toBe(bundleIn('weir'));
+    api.tokens.set('api', { username: 'system:serviceaccount:shop:web', audiences: ['kubernetes'] });
+    api.tokens.set('human', { username: 'alice', audiences: ['weir-identity'] });
+    const code = async (token: string) => {
+      const thrown = await post(plane, token).catch((error: unknown) => error);
+      return ['Unauthorized', 'Forbidden'].find((each) => isCode(thrown, each as 'Forbidden'));
+    };
+    expect(await code('nonsense')).toBe('Unauthorized');
+    expect(await code('api')).toBe('Unauthorized');
+    expect(await code('human')).toBe('Forbidden');
+    expect(plane.stats()).toMatchObject({ certificatesIssued: 1, certificatesRefused: 3 });
+  });
+});
+
+test('a proxy’s own clients get a certificate, follow a Service and its split', async () => {
+  api.set(`${CORE}/services`, service('web'));
+  api.set(`${CORE}/services`, service('web-stable', { role: 'stable' }));
+  api.set(`${CORE}/services`, service('web-canary'));
+  api.set(`${CORE}/pods`, pod('a'));
+  api.set(SLICES, slice('web-stable', [{ ip: '10.0.0.1', pod: 'a' }]));
+  api.set(SPLITS, split('0', { 'web-stable': 100, 'web-canary': 0 }));
+  const plane = await start();
+  const directory = await mkdtemp(join(tmpdir(), 'weir-mesh-'));
+  const [trustFile, tokenFile] = [join(directory, 'ca.pem'), join(directory, 'token')];
+  await writeFile(trustFile, (await until(() => bundleIn('weir')))!);
+  await writeFile(tokenFile, 'web');
+  const where = { address: `https://127.0.0.1:${plane.port}`, servername: 'weir-mesh.weir.svc' };
+  const identity = new IdentityClient({
+    ...where,
+    trustFile,
+    tokenFile,
+    trustDomain: 'weir.local',
+    log: silentLogger,
+  });
+  stops.push(() => identity.stop());
+  await identity.start();
+  let current: Destination | undefined;
+  const discovery = new DiscoveryClient({
+    ...where,
+    credentials: identity,
+    pod: 'a',
+    keys: ['web.shop:80'],
+    apply: (_key, destination) => {
+      current = destination;
+    },
+    heard: () => {},
+    trust: () => {},
+    log: silentLogger,
+  });
+  stops.push(() => discovery.stop());
+  discovery.start();
+  await discovery.synced;
+  expect(current!.backends.map(({ name, weight }) => [name, weight])).toEqual([
+    ['web-canary', 0],
+    ['web-stable', 100],
+  ]);
+  api.set(SPLITS, split('0', { 'web-stable': 80, 'web-canary': 20 }));
+  await until(() => current!.backends[0]!.weight === 20);
+  api.set(SLICES, slice('web-canary', [{ ip: '10.0.0.2', pod: 'b' }]));
+  await until(() => current!.backends[0]!.endpoints.length === 1);
+  expect(plane.stats()).toMatchObject({ connected: 1, settled: true });
+});
