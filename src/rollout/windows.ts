@@ -61,6 +61,16 @@ export function windowProblems(spec: RolloutSpec): { path: string; message: stri
     }
     const expression = expressionOf(window);
     const { valid, error } = CronTime.validateCronExpression(expression);
+    try {
+      if (valid) new CronTime(expression, window.timeZone);
+    } catch {
+      return [
+        {
+          path: `${path}.${window.allow === undefined ? 'freeze' : 'allow'}`,
+          message: `"${expression}" never comes: write a date that exists`,
+        },
+      ];
+    }
     if (valid) return [];
     return [
       {
