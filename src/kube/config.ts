@@ -32,10 +32,11 @@ export class ClusterAccess {
     this.#kubeconfig = kubeconfig;
     this.#config = load(kubeconfig);
     const cluster = this.#config.getCurrentCluster();
-    if (!cluster) {
+    // With no configuration at all client-node makes one up.
+    if (!cluster || cluster.server === 'http://localhost:8080') {
       throw new AppError(
         'Invalid',
-        'no cluster in the kubeconfig: set KUBECONFIG or --kubeconfig, or try `weir local up`',
+        'no cluster is configured: set KUBECONFIG or --kubeconfig, or start one with `weir local up`',
       );
     }
     this.server = cluster.server;
