@@ -1,0 +1,40 @@
+import { describe, expect, test } from '@jest/globals';
+import { parseProxyFile } from './load.ts';
+
+const valid = `
+outbound: [{listen: "127.0.0.1:8080", destination: web}]
+destinations:
+  web:
+    backends: [{name: stable, endpoints: [{address: "127.0.0.1:9001"}]}]
+    policy: {timeout: 1m30s, fault: {delay: {percent: 5, for: 100ms}}}
+limits: {headerDeadline: 2s}
+`;
+
+test('durations become milliseconds, defaults are filled in', () => {
+  const config = parseProxyFile(valid, '/etc/weir/proxy.yaml');
+  expect(config.destinations.web).toMatchObject({
+    key: 'web',
+    protocol: 'detect',
+    backends: [{ name: 'stable', weight: 1 }],
+    policy: { timeout: 90_000, fault: { delay: { percent: 5, for: 100 } } },
+  });
+  expect(config.limits).toEqual({ headDeadline: 2_000 });
+});
+
+describe('a problem is named by its field and what to write', () => {
+  test.each([
+    ['timeout: 1m30s', 'timeout: 90', 'destinations.web.policy.timeout: '],
+    ['percent: 5', 'percent: 500', 'destinations.web.policy.fault.delay.percent: a percentage is 0 to 100'],
+    [
+      'destination: web',
+      'destination: wbe',
+      'outbound[0].destination: "wbe" is not among destinations (web)',
+    ],
+    ['127.0.0.1:9001', 'localhost', 'destinations.web.backends[0].endpoints[0].address: write host:port'],
+    ['limits:', 'limit:', 'limit'],
+    ['outbound: [{listen: "127.0.0.1:8080", destination: web}]', '', 'there is nothing to listen on'],
+    ['outbound:', 'inbound: [{listen: ":1", forward: ":2"}]\noutbound:', 'inbound[0].tls: needs identity'],
+  ])('%s -> %s', (good, bad, message) => {
+    expect(() => parseProxyFile(valid.replace(good, bad), 'proxy.yaml')).toThrow(message);
+  });
+});
