@@ -62,7 +62,7 @@ export function windowProblems(spec: RolloutSpec): { path: string; message: stri
     const expression = expressionOf(window);
     const { valid, error } = CronTime.validateCronExpression(expression);
     try {
-      if (valid) new CronTime(expression, window.timeZone);
+      if (valid) new CronTime(expression, window.timeZone).getNextDateFrom(new Date(), window.timeZone);
     } catch {
       return [
         {
