@@ -96,7 +96,10 @@ const distinct = (all: Served[]): Served[] => [
 ];
 
 function ensureNamespace(context: ServerContext, name: string): void {
-  if (context.store.get('/namespaces', '', name)) return ensureServiceAccount(context, name);
+  if (context.store.get('/namespaces', '', name)) {
+    ensureServiceAccount(context, name);
+    return;
+  }
   context.store.write('/namespaces', {
     apiVersion: 'v1',
     kind: 'Namespace',

@@ -187,7 +187,7 @@ function validateService(object: KubeObject, before: KubeObject | undefined): Vi
 }
 
 function validateImmutable(object: KubeObject, before: KubeObject | undefined): Violation[] {
-  if (!before || before.immutable !== true) return [];
+  if (before?.immutable !== true) return [];
   return sameJson(
     [object.data, object.binaryData, object.immutable],
     [before.data, before.binaryData, before.immutable],

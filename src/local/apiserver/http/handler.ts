@@ -15,6 +15,7 @@ import {
 } from '../discovery/documents.ts';
 import { openApiDocument, openApiIndex } from '../discovery/openapi.ts';
 import { badRequest, forbidden, noSuchPath, StatusError, unauthorized } from '../errors.ts';
+import { decodeProtobuf } from './protobuf.ts';
 import { parseResourcePath, type ResourceRequest, type User, verbOf } from './request.ts';
 import { route } from './routes.ts';
 
@@ -184,14 +185,10 @@ async function readBody(incoming: IncomingMessage): Promise<unknown> {
     chunks.push(chunk);
   }
   if (size === 0) return undefined;
-  const text = Buffer.concat(chunks).toString();
   const type = incoming.headers['content-type'] ?? '';
-  if (type.includes('protobuf'))
-    throw new StatusError(
-      415,
-      'UnsupportedMediaType',
-      'the body of the request was in an unknown format - accepted media types include: application/json, application/yaml',
-    );
+  const bytes = Buffer.concat(chunks);
+  if (type.includes('protobuf')) return decodeProtobuf(bytes);
+  const text = bytes.toString();
   try {
     return type.includes('yaml') && !/^\s*[{[]/.test(text) ? parseYaml(text) : JSON.parse(text);
   } catch (error) {
@@ -244,10 +241,9 @@ function fail(context: ServerContext, response: ServerResponse, error: unknown, 
     return;
   }
   const retryAfter = status.details?.retryAfterSeconds;
-  response.writeHead(status.code, {
-    'content-type': 'application/json',
-    ...(retryAfter ? { 'retry-after': String(retryAfter) } : {}),
-    ...(warnings.length > 0 ? { warning: warnings.map((each) => `299 - ${JSON.stringify(each)}`) } : {}),
-  });
+  const headers: Record<string, string | string[]> = { 'content-type': 'application/json' };
+  if (retryAfter) headers['retry-after'] = String(retryAfter);
+  if (warnings.length > 0) headers.warning = warnings.map((each) => `299 - ${JSON.stringify(each)}`);
+  response.writeHead(status.code, headers);
   response.end(JSON.stringify(status));
 }

@@ -28,18 +28,23 @@ export function applyJsonPatch(document: Json, operations: Operation[]): Json {
 function apply(root: { value: Json }, { op, path, from, value }: Operation): void {
   switch (op) {
     case 'add':
-      return put(root, path, clone(value ?? null), true);
+      put(root, path, clone(value ?? null), true);
+      return;
     case 'replace':
       read(root.value, path);
-      return put(root, path, clone(value ?? null), false);
+      put(root, path, clone(value ?? null), false);
+      return;
     case 'remove':
-      return remove(root, path);
+      remove(root, path);
+      return;
     case 'copy':
-      return put(root, path, clone(read(root.value, from ?? '')), true);
+      put(root, path, clone(read(root.value, from ?? '')), true);
+      return;
     case 'move': {
       const moved = read(root.value, from ?? '');
       remove(root, from ?? '');
-      return put(root, path, moved, true);
+      put(root, path, moved, true);
+      return;
     }
     case 'test':
       if (!sameJson(readOr(root.value, path), value ?? null)) throw refuse(`testing path ${path} failed`);
