@@ -1,5 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { delimiter } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
+import { parse } from 'yaml';
 import { AppError, toAppError } from '../lib/errors.ts';
 import type { Credentials } from './transport.ts';
 
@@ -13,12 +15,31 @@ function load(kubeconfig: string | undefined): KubeConfig {
       if (!existsSync(kubeconfig)) throw new AppError('NotFound', `kubeconfig ${kubeconfig} does not exist`);
       config.loadFromFile(kubeconfig);
     } else config.loadFromDefault();
+    readTokenFile(config, kubeconfig);
   } catch (error) {
     throw new AppError('Invalid', `cannot read the kubeconfig: ${toAppError(error).message}`, {
       cause: error,
     });
   }
   return config;
+}
+
+/** kubectl's `tokenFile`, which client-node does not know: the token of the current user, read afresh at each load. */
+function readTokenFile(config: KubeConfig, kubeconfig: string | undefined): void {
+  const user = config.getCurrentUser();
+  const paths = kubeconfig ? [kubeconfig] : (process.env.KUBECONFIG ?? '').split(delimiter);
+  if (!user || user.token) return;
+  for (const path of paths.filter((each) => each !== '' && existsSync(each))) {
+    const file = parse(readFileSync(path, 'utf8')) as {
+      users?: { name: string; user?: { tokenFile?: string } }[];
+    };
+    const tokenFile = file?.users?.find(({ name }) => name === user.name)?.user?.tokenFile;
+    if (tokenFile) {
+      const token = readFileSync(tokenFile, 'utf8').trim();
+      config.users = config.users.map((each) => (each.name === user.name ? { ...each, token } : each));
+      return;
+    }
+  }
 }
 
 /** Where the cluster is and how to speak to it: the flag, else $KUBECONFIG, else in-cluster, else ~/.kube/config. */
