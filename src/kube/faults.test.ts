@@ -30,7 +30,7 @@ async function serve(handler: Handler): Promise<Client> {
     JSON.stringify({
       'current-context': 'a',
       contexts: named({ context: { cluster: 'a', user: 'a' } }),
-      clusters: named({ cluster: { server: `http://127.0.0.1:${port}` } }),
+      clusters: named({ cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } }),
       users: named({ user: { token: 'secret' } }),
     }),
   );

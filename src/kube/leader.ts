@@ -94,7 +94,7 @@ export class LeaderElection {
       // A server that neither answers nor refuses must not keep us past the deadline.
       const bounded = AbortSignal.any([
         signal,
-        AbortSignal.timeout(Math.max(1, renewed + renewDeadline - this.#elapsed())),
+        AbortSignal.timeout(Math.max(1, Math.ceil(renewed + renewDeadline - this.#elapsed()))),
       ]);
       // Counted from before the write: others may count from the moment the server has it.
       const asked = this.#elapsed();
