@@ -88,7 +88,9 @@ export function processCommands(): Command[] {
     .helpOption(false)
     .action(async () => {
       followSupervisor();
-      const argv = globalThis.process.argv;
+      const { argv, env } = globalThis.process;
+      // A component belongs to the cluster it was added to, whatever the person's own KUBECONFIG says.
+      if (env.WEIR_LOCAL_DIR) env.KUBECONFIG = join(env.WEIR_LOCAL_DIR, 'kubeconfig');
       const { main } = await import('./program.ts');
       await main(argv.slice(argv.indexOf('exec') + 1));
     });
