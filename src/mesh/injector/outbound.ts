@@ -31,7 +31,9 @@ export function serviceOfHost(
   // Said in full, it is a Service whether or not it has been created yet.
   if (svc === 'svc' && (suffix === 'svc' || suffix === `svc.${rules.clusterDomain}`))
     return { name, namespace };
-  return parts.length <= 2 && rules.isService(name, namespace) ? { name, namespace } : undefined;
+  // A bare name can only be a Service of the pod's own namespace, applied or about to be in the same commit.
+  if (parts.length === 1) return { name, namespace };
+  return parts.length === 2 && rules.isService(name, namespace) ? { name, namespace } : undefined;
 }
 
 /** Gives each destination one listener, in the order in which they are asked for. */

@@ -65,7 +65,7 @@ describe('urls of Services', () => {
     'http://localhost:8080',
     'http://127.0.0.1:80',
     'http://example.com',
-    'http://unknown',
+    'http://unknown.elsewhere',
     'http://orders.elsewhere',
     'http://later.any.svc.example.com',
     'http://user:pass@orders/',

@@ -83,8 +83,10 @@ export class DataPlane {
    * before, which is what an acknowledgement promises.
    */
   route(key: string, destination: Destination | undefined): void {
-    for (const stack of this.#byDestination.get(key) ?? [])
-      stack.update(destination ?? emptyDestination(key));
+    const known = destination ?? emptyDestination(key);
+    // Routes come before the listeners that need them: a sidecar accepts only when it knows where to send.
+    this.#config = { ...this.#config, destinations: { ...this.#config.destinations, [key]: known } };
+    for (const stack of this.#byDestination.get(key) ?? []) stack.update(known);
   }
 
   /** Takes over destinations and policies of a new file; listeners, identity and limits need a restart. */
