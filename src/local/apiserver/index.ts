@@ -86,10 +86,14 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     async stop() {
       stopping.abort();
       stopLifecycle();
+      // Answers in flight get a moment; a client that reads nothing does not hold the process.
       await new Promise<void>((resolve) => {
-        server.close(() => resolve());
+        const force = setTimeout(() => server.closeAllConnections(), 500);
+        server.close(() => {
+          clearTimeout(force);
+          resolve();
+        });
         server.closeIdleConnections();
-        setTimeout(() => server.closeAllConnections(), 500).unref();
       });
       store.close();
     },
