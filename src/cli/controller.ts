@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { Command } from 'commander';
 import { createJudge, prometheusProvider } from '../analysis/index.ts';
 import { kinds } from '../api/kinds.ts';
@@ -124,7 +125,8 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
     client,
     namespace: flags.systemNamespace,
     name: 'weir-controller',
-    identity: `${process.env.POD_NAME ?? process.env.HOSTNAME ?? 'controller'}_${randomUUID()}`,
+    // A pod's containers run one after the other, so one that was killed takes its own lease up again at once.
+    identity: process.env.POD_NAME ?? `${hostname()}_${randomUUID()}`,
     log,
   });
   const leading = metrics.gauge('weir_leader', 'One in the replica that leads.');

@@ -105,8 +105,8 @@ describe('faults', () => {
       ({ status }) => status?.step?.index === 1 && status.traffic?.canary === 10,
     );
     const first = await leaderOf();
-    // Both: the lease outlives its holder, so whoever comes back first must wait for it.
-    kill('main.js controller');
+    // Gone at once and without a word: nobody gives the lease back.
+    await cluster.client.delete(kinds.Pod, 'weir', first!, { gracePeriodSeconds: 0 });
     await eventually('another leader', async () => (await leaderOf()) !== first, { timeoutMs: 40_000 });
     expect((await app.rollout()).status).toMatchObject({
       phase: 'Progressing',
@@ -134,9 +134,11 @@ describe('faults', () => {
     await app.promoted('v2', 90_000);
     expect((await app.podsOf('v2')).length).toBe(2);
     expect((await app.podsOf('v1')).length).toBe(0);
-    const slices = await cluster.client.list<KubeObject>(kinds.EndpointSlice, app.namespace, {
-      labelSelector: 'kubernetes.io/service-name=web',
+    await eventually('exactly the new pods are endpoints', async () => {
+      const slices = await cluster.client.list<KubeObject>(kinds.EndpointSlice, app.namespace, {
+        labelSelector: 'kubernetes.io/service-name=web',
+      });
+      return slices.items.flatMap(({ endpoints }) => (endpoints ?? []) as unknown[]).length === 2;
     });
-    expect(slices.items.flatMap(({ endpoints }) => endpoints as unknown[]).length).toBe(2);
   });
 });
