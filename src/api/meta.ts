@@ -56,13 +56,6 @@ export function keyOf(object: { metadata: { name: string; namespace?: string } }
   return namespace ? `${namespace}/${name}` : name;
 }
 
-export function splitKey(key: string): { namespace: string; name: string } {
-  const slash = key.indexOf('/');
-  return slash < 0
-    ? { namespace: '', name: key }
-    : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
-
 /** A kstatus condition (Ready, Reconciling, Stalled, …). */
 export interface Condition {
   type: string;

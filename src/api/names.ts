@@ -37,7 +37,6 @@ export const FIELD_MANAGER = 'weir-controller';
 
 export const SYSTEM_NAMESPACE = 'weir';
 export const CONTROLLER_SERVICE_ACCOUNT = 'weir-controller';
-export const MESH_SERVICE_ACCOUNT = 'weir-mesh';
 export const MESH_SERVICE = 'weir-mesh';
 export const METRICS_SERVICE = 'weir-metrics';
 export const TRUST_DOMAIN = 'weir.local';

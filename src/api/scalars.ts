@@ -5,12 +5,9 @@ import { DURATION_PATTERN } from '../lib/duration.ts';
 export const duration = () =>
   z.string().regex(new RegExp(DURATION_PATTERN), 'must be a duration such as 30s, 10m or 1h30m');
 
-/** A share written `99%`; kept as written, parse with `percentToRatio`. */
+/** A share written `99%`; kept as written. */
 export const percent = () =>
   z.string().regex(/^[0-9]+(\.[0-9]+)?%$/, 'must be a percentage such as 99% or 0.1%');
-
-/** 0.99 of `99%`. */
-export const percentToRatio = (text: string): number => Number(text.slice(0, -1)) / 100;
 
 export const weight = () =>
   z.number().int('must be a whole number').min(0).max(100, 'a weight is a percentage: at most 100');

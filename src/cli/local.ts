@@ -14,6 +14,7 @@ import {
   stopCluster,
 } from '../local/supervisor/index.ts';
 import { processCommands } from './local-processes.ts';
+import { progress } from './render/progress.ts';
 
 interface Where {
   name: string;
@@ -103,6 +104,12 @@ async function background(options: Where & { bare?: boolean }): Promise<void> {
     dir,
     ...(options.bare ? ['--bare'] : []),
   ];
+  const shown = progress();
+  shown.step(
+    options.bare
+      ? 'starting a cluster on this machine'
+      : 'starting a cluster on this machine and installing Weir',
+  );
   const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', output, output, 'ipc'] });
   await new Promise<void>((resolve, reject) => {
     child.once('message', () => resolve());
@@ -118,6 +125,7 @@ async function background(options: Where & { bare?: boolean }): Promise<void> {
   });
   if (child.connected) child.disconnect();
   child.unref();
+  shown.done();
   announce(dir);
 }
 

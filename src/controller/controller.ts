@@ -12,7 +12,7 @@ export interface ControllerOptions {
   name: string;
   workers?: number;
   /** Brings the world one step closer for one key. Throws AppError; retryable errors come back with growing delays. */
-  reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | undefined | void>;
+  reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | undefined> | Promise<void>;
   log: Logger;
   clock?: Clock;
   /** Told of every reconcile, for metrics. */

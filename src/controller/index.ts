@@ -1,6 +1,6 @@
 export type * from './admission.ts';
 export { type AdmissionServer, type Certificate, startAdmissionServer } from './admission-server.ts';
 export { Controller, type ReconcileResult } from './controller.ts';
-export { listening, type RunningServer, startHealthServer } from './health.ts';
+export { type RunningServer, startHealthServer } from './health.ts';
 export { Counter, Gauge, Histogram, MetricsRegistry } from './metrics.ts';
 export { runProcess } from './process.ts';

@@ -1,12 +1,12 @@
 export type LabelValues = Record<string, string>;
 
-const escape = (value: string) =>
+const escaped = (value: string) =>
   value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');
 
 function labelText(labels: LabelValues): string {
   const parts = Object.keys(labels)
     .sort()
-    .map((name) => `${name}="${escape(labels[name]!)}"`);
+    .map((name) => `${name}="${escaped(labels[name]!)}"`);
   return parts.length === 0 ? '' : `{${parts.join(',')}}`;
 }
 

@@ -2,6 +2,4 @@ export { type Client, type ConnectOptions, connect } from './client.ts';
 export { EventRecorder } from './events.ts';
 export { type ChangeEvent, Informer } from './informer.ts';
 export { LeaderElection } from './leader.ts';
-export { Store } from './store.ts';
 export type * from './types.ts';
-export { WorkQueue } from './workqueue.ts';

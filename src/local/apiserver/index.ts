@@ -1,9 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { stringify } from 'yaml';
-import { createLogger, type Logger, silentLogger } from '../../lib/log.ts';
+import { type Logger, silentLogger } from '../../lib/log.ts';
 import { Webhooks } from './admission/webhooks.ts';
 import { Authenticator } from './auth/authenticator.ts';
 import { Rbac } from './auth/rbac.ts';
@@ -116,22 +114,4 @@ export function kubeconfig(server: string, ca: string, user: string, token: stri
     'current-context': 'weir-local',
     preferences: {},
   };
-}
-
-/**
- * The process `weir local apiserver`: serves until the signal, and says where in `<dir>/kubeconfig` (admin) and
- * `<dir>/apiserver.json` ({url, pid}), both written once it answers.
- */
-export async function runApiServer(options: ApiServerOptions & { signal: AbortSignal }): Promise<void> {
-  const { signal, ...rest } = options;
-  const server = await startApiServer({ ...rest, log: rest.log ?? createLogger('apiserver') });
-  writeFileSync(join(rest.dir, 'kubeconfig'), stringify(server.kubeconfigFor('admin')), { mode: 0o600 });
-  writeFileSync(
-    join(rest.dir, 'apiserver.json'),
-    `${JSON.stringify({ url: server.url, pid: process.pid })}\n`,
-  );
-  process.stdout.write(`API server listening on ${server.url}\n`);
-  if (!signal.aborted)
-    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-  await server.stop();
 }

@@ -42,9 +42,6 @@ export interface Schema {
 /** Anything goes: what the server stores without looking. */
 export const OPEN: Schema = { 'x-kubernetes-preserve-unknown-fields': true };
 
-export const isOpen = (schema: Schema | undefined): boolean =>
-  !schema || (schema['x-kubernetes-preserve-unknown-fields'] === true && !schema.properties);
-
 /** Schema of a field of an object, through properties or additionalProperties; undefined for an unknown field. */
 export function fieldSchema(schema: Schema | undefined, name: string): Schema | undefined {
   if (!schema) return undefined;
