@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { HEAD_ERRORS, Head, parseRequestHead, parseResponseHead } from './head.ts';
+import { HEAD_ERRORS, Head } from './head.ts';
+import { parseRequestHead, parseResponseHead } from './parse.ts';
 import { forwardHead } from './rewrite.ts';
 
 const head = new Head();

@@ -1,0 +1,76 @@
+import { pickTwo } from './balance/ewma.ts';
+import type { EndpointState } from './endpoint.ts';
+import type { Runtime } from './runtime.ts';
+import type { BackendState, RoutingTable } from './table.ts';
+
+/** Endpoints tried for one request when connecting fails: nothing was sent, so each try is free of risk. */
+const MAX_CONNECTS = 5;
+
+/** Where one request goes: the backend that was picked for it, and the endpoints of that which were tried. */
+export class Attempts {
+  readonly #runtime: Runtime;
+  table!: RoutingTable;
+  backend: BackendState | undefined;
+  endpoint: EndpointState | undefined;
+  /** Times the request was sent again. */
+  retries = 0;
+  #connects = 0;
+  #tried: Set<EndpointState> | undefined;
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  begin(table: RoutingTable): void {
+    this.table = table;
+    this.backend = undefined;
+    this.endpoint = undefined;
+    this.retries = 0;
+    this.#connects = 0;
+    this.#tried = undefined;
+  }
+
+  /** Nothing has failed yet. */
+  get first(): boolean {
+    return this.retries + this.#connects === 0;
+  }
+
+  /** By weight; every endpoint that is tried belongs to this backend, so an answer counts for its revision. */
+  pickBackend(): BackendState | undefined {
+    this.backend = this.table.pick(this.#runtime.now(), this.#runtime.random);
+    return this.backend;
+  }
+
+  /** By load, among those that were not tried in vain. */
+  pickEndpoint(): EndpointState | undefined {
+    const { random } = this.#runtime;
+    const now = this.#runtime.now();
+    const endpoint = pickTwo(this.backend!.endpoints, now, random, undefined, this.#tried);
+    if (endpoint) this.endpoint = endpoint;
+    return endpoint;
+  }
+
+  get connectFailed(): boolean {
+    return this.#connects > 0;
+  }
+
+  /** The endpoint could not be connected to: evicts it. True when another one may be tried. */
+  evict(endpoint: EndpointState): boolean {
+    endpoint.evict(this.#runtime.now());
+    this.#connects += 1;
+    this.#tried ??= new Set();
+    const tried = this.#tried.add(endpoint);
+    return this.#connects < MAX_CONNECTS && this.backend!.endpoints.some((other) => !tried.has(other));
+  }
+
+  /** Whether policy and budget allow to send the request again; takes it from the budget. */
+  mayRetry(on: 'connect' | '5xx'): boolean {
+    const { retries } = this.table.policy;
+    return (
+      retries !== undefined &&
+      this.retries < retries.max &&
+      retries.on.includes(on) &&
+      this.table.budget.withdraw(this.#runtime.now())
+    );
+  }
+}

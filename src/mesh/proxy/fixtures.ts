@@ -1,0 +1,108 @@
+/** Real sockets around a data plane, for tests. */
+import { once } from 'node:events';
+import net from 'node:net';
+import { silentLogger } from '../../lib/log.ts';
+import type { Destination } from '../discovery/model.ts';
+import { DataPlane } from './proxy.ts';
+import type { Limits } from './runtime.ts';
+import { PortableTransport } from './transport/portable.ts';
+
+/** What a test leaves behind; to be called after each. */
+export const cleanups: (() => void | Promise<void>)[] = [];
+export async function cleanUp() {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+}
+
+/** A server that answers as `serve` says; its address. */
+export async function upstream(serve: (socket: net.Socket, text: string) => void): Promise<string> {
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('data', (chunk) => serve(socket, chunk.toString('latin1')));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  cleanups.push(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+}
+
+export const answer = (body: string) => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+
+export function destination(addresses: string[], extra: Partial<Destination> = {}): Destination {
+  const endpoints = addresses.map((address) => ({ address }));
+  return {
+    key: 'web.shop:80',
+    namespace: 'shop',
+    protocol: 'detect',
+    backends: [{ name: 'web', weight: 1, revision: 'v1', endpoints }],
+    policy: {},
+    ...extra,
+  };
+}
+
+export async function outbound(to: Destination, limits: Partial<Limits> = {}) {
+  const plane = new DataPlane({
+    transport: new PortableTransport(),
+    log: silentLogger,
+    config: {
+      inbound: [],
+      outbound: [{ listen: '127.0.0.1:0', destination: to.key }],
+      destinations: { [to.key]: to },
+      limits,
+    },
+  });
+  await plane.start();
+  cleanups.push(() => plane.destroy());
+  return plane;
+}
+
+/** A client that remembers all it is told. */
+export class Client {
+  text = '';
+  ended = false;
+  readonly socket: net.Socket;
+  #wake: () => void = () => {};
+
+  constructor(to: DataPlane | number) {
+    const port = typeof to === 'number' ? to : to.ports[0]!;
+    this.socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    this.socket.on('data', (chunk) => {
+      this.text += chunk.toString('latin1');
+      this.#wake();
+    });
+    this.socket.on('error', () => {});
+    for (const event of ['end', 'close']) {
+      this.socket.on(event, () => {
+        this.ended = true;
+        this.#wake();
+      });
+    }
+    cleanups.push(() => void this.socket.destroy());
+  }
+
+  /** Until what has come satisfies the condition. */
+  async until(condition: (text: string) => boolean): Promise<string> {
+    while (!condition(this.text)) {
+      if (this.ended && !condition(this.text)) throw new Error(`closed after ${JSON.stringify(this.text)}`);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.text;
+  }
+
+  async closed(): Promise<string> {
+    while (!this.ended) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.text;
+  }
+}
+
+export const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+export const count = (text: string, part: string) => text.split(part).length - 1;

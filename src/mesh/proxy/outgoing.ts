@@ -1,0 +1,80 @@
+import type { Head } from './protocol/http1/head.ts';
+import { forwardHead } from './protocol/http1/rewrite.ts';
+import type { HttpSession } from './session.ts';
+import type { Upstream } from './upstream.ts';
+
+const UPGRADE = Buffer.from('connection: upgrade\r\n');
+
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE', 'QUERY']);
+
+/** The bytes of one request on their way out. They wait for the upstream, and stay while they may be sent again. */
+export class OutgoingRequest {
+  readonly #session: HttpSession;
+  method = '';
+  upgrade = false;
+  http10 = false;
+  #replayable = false;
+  #sent = false;
+  /** Head and the part of the body that came with it. */
+  #message: Buffer | undefined;
+  /** More of the body. */
+  #queued: Buffer[] = [];
+
+  constructor(session: HttpSession) {
+    this.#session = session;
+  }
+
+  /** A head in `input`, and of its body the part up to `bodyEnd`. */
+  begin(head: Head, input: Buffer, bodyEnd: number) {
+    const { connection, requestBody, runtime } = this.#session;
+    this.#sent = false;
+    this.upgrade = head.upgrade;
+    this.http10 = head.minor === 0;
+    const method = head.method(input);
+    this.method = method;
+    const [message, rest] = forwardHead(head, input, bodyEnd, this.#insert());
+    this.#message = connection.keep(rest ? Buffer.concat([message, rest]) : message);
+    this.#replayable =
+      requestBody.done && IDEMPOTENT.has(method) && message.length <= runtime.limits.replay && !this.upgrade;
+  }
+
+  #insert(): Buffer | undefined {
+    const { insert } = this.#session;
+    if (!this.upgrade) return insert;
+    return insert ? Buffer.concat([UPGRADE, insert]) : UPGRADE;
+  }
+
+  /** Whether the whole request could be sent once more without harm. */
+  get replayable(): boolean {
+    return this.#replayable && this.#message !== undefined;
+  }
+
+  send(upstream: Upstream) {
+    this.#sent = true;
+    const message = this.#message!;
+    if (!this.#replayable) this.#message = undefined;
+    upstream.endpoint.tcp.written += message.length;
+    let more = upstream.connection.write(message);
+    for (const chunk of this.#queued.splice(0)) more = upstream.connection.write(chunk);
+    const { requestBody, connection } = this.#session;
+    if (!more && !requestBody.done) connection.pause();
+  }
+
+  /** More of the body. */
+  forward(chunk: Buffer, upstream: Upstream | undefined) {
+    const { requestBody, connection } = this.#session;
+    if (!upstream || !this.#sent) {
+      this.#queued.push(connection.keep(chunk));
+      connection.pause();
+      return;
+    }
+    upstream.endpoint.tcp.written += chunk.length;
+    if (!upstream.connection.write(chunk) && !requestBody.done) connection.pause();
+  }
+
+  /** It will not be sent again. */
+  forget() {
+    this.#message = undefined;
+    if (this.#queued.length > 0) this.#queued = [];
+  }
+}
