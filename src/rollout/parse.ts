@@ -43,6 +43,11 @@ const fieldOf = (path: PropertyKey[]): string =>
     '',
   );
 
+/** Sorts Rollouts of one Deployment: the older first; in the same second the one that already runs it. */
+function precedence({ metadata, status }: Rollout): string {
+  return [metadata.creationTimestamp ?? '', status?.stable ? '0' : '1', metadata.name].join(' ');
+}
+
 /** Two Rollouts for one Deployment: the older one has it. undefined: this one. */
 export function rivalOf(rollout: Rollout, spec: RolloutSpec, all: Iterable<Rollout>): Problem | undefined {
   for (const other of all) {
@@ -54,9 +59,7 @@ export function rivalOf(rollout: Rollout, spec: RolloutSpec, all: Iterable<Rollo
     const target = (other.spec as { targetRef?: { kind?: string; name?: string } } | undefined)?.targetRef;
     if (target?.name !== spec.targetRef.name || (target.kind ?? 'Deployment') !== spec.targetRef.kind)
       continue;
-    const mine = rollout.metadata.creationTimestamp ?? '';
-    const theirs = other.metadata.creationTimestamp ?? '';
-    if (theirs < mine || (theirs === mine && other.metadata.name < rollout.metadata.name)) {
+    if (precedence(other) < precedence(rollout)) {
       return {
         reason: 'TargetTaken',
         message: `Deployment ${spec.targetRef.name} belongs to the older Rollout ${other.metadata.name}: delete one of the two, or point spec.targetRef elsewhere`,
