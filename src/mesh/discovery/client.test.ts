@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer, request } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { silentLogger } from '../../lib/log.ts';
@@ -42,6 +45,57 @@ function cluster(): Catalog {
   return catalog;
 }
 const indexes = new WeakMap<Catalog, ClusterIndex>();
+
+/**
+ * A bad network: passes the client's requests on to the real server, and every line of its stream, unless told
+ * otherwise.
+ */
+async function between(target: number) {
+  const faults = {
+    /** Whether a line of the stream is lost. */
+    loses: (_line: string) => false,
+    /** What becomes of a request to subscribe: undefined = it is passed on. */
+    subscribe: (): number | undefined => undefined,
+  };
+  const seen = { subscriptions: 0, streams: 0 };
+  const { key, cert, trust: ca } = material;
+  const server = createServer(
+    { ...(await authority.issueServer(['weir-mesh.weir.svc'])), ca, requestCert: true },
+    (incoming, outgoing) => {
+      const stream = incoming.url!.startsWith('/v1/discover');
+      if (stream) seen.streams += 1;
+      if (incoming.url === '/v1/subscriptions') {
+        seen.subscriptions += 1;
+        const status = faults.subscribe();
+        if (status !== undefined) {
+          incoming.resume();
+          return void outgoing.writeHead(status).end();
+        }
+      }
+      const { method, url: path, headers } = incoming;
+      const to = { host: '127.0.0.1', port: target, servername: 'weir-mesh.weir.svc', agent: false as const };
+      const onward = request({ ...to, method, path, headers, key, cert, ca }, (answer) => {
+        outgoing.writeHead(answer.statusCode!, answer.headers);
+        if (!stream) return void answer.pipe(outgoing);
+        const lines = new LineReader((line) => {
+          if (!faults.loses(line)) outgoing.write(`${line}\n`);
+        });
+        answer.on('data', (chunk: Buffer) => lines.push(chunk));
+        answer.on('error', () => outgoing.destroy());
+        answer.on('end', () => outgoing.end());
+      });
+      onward.on('error', () => outgoing.destroy());
+      outgoing.on('close', () => onward.destroy());
+      incoming.pipe(onward);
+    },
+  );
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  cleanups.push(async () => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { port: (server.address() as AddressInfo).port, faults, seen };
+}
 
 async function serve(catalog: Catalog, port = 0): Promise<{ server: DiscoveryServer; port: number }> {
   const tls = await authority.issueServer(['weir-mesh.weir.svc']);
@@ -122,6 +176,51 @@ describe('with a control plane', () => {
     const second = await serve(catalog, first.port);
     cleanups.push(() => second.server.stop());
     await until((destination) => weightOf(destination, 'web-canary') === 50);
+  });
+
+  const weights = (catalog: Catalog, version: string, canary: number) =>
+    catalog.set({
+      kind: 'TrafficSplit',
+      object: split(version, { 'web-stable': 100 - canary, 'web-canary': canary }),
+    });
+
+  /** A client behind a bad network that has lost one delta, so that the next does not fit. */
+  async function afterLoss(subscribe: (attempt: number) => number | undefined) {
+    const catalog = cluster();
+    const { server, port } = await serve(catalog);
+    const network = await between(port);
+    cleanups.push(() => server.stop());
+    const client = follow(network.port);
+    await client.until((destination) => weightOf(destination, 'web-stable') === 100);
+    let lost = 0;
+    network.faults.loses = (line) => line.includes('"type":"delta"') && ++lost === 1;
+    const before = network.seen.subscriptions;
+    network.faults.subscribe = () => subscribe(network.seen.subscriptions - before);
+    weights(catalog, '2', 10);
+    // One by one: changes of one moment would share a delta.
+    while (lost === 0) await new Promise((resolve) => setImmediate(resolve));
+    weights(catalog, '3', 20);
+    return { ...client, catalog, network, lost: () => lost };
+  }
+
+  test('a lost delta: the state is asked for anew', async () => {
+    const { until, lost } = await afterLoss(() => undefined);
+    await until((destination) => weightOf(destination, 'web-canary') === 20);
+    expect(lost()).toBeGreaterThan(0);
+  });
+
+  test('a lost delta, and the request for the state fails: the resumed session asks again', async () => {
+    const { until, network } = await afterLoss((attempt) => (attempt <= 2 ? 503 : undefined));
+    await until((destination) => weightOf(destination, 'web-canary') === 20);
+    expect(network.seen.streams).toBeGreaterThan(1);
+  });
+
+  test('a lost delta, and the request for the state is swallowed: asked again on the same stream', async () => {
+    const { until, network, catalog } = await afterLoss((attempt) => (attempt === 1 ? 204 : undefined));
+    await until((destination) => weightOf(destination, 'web-canary') === 20);
+    expect(network.seen.streams).toBe(1);
+    weights(catalog, '4', 30);
+    await until((destination) => weightOf(destination, 'web-canary') === 30);
   });
 });
 

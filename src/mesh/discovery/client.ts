@@ -37,9 +37,14 @@ export class DiscoveryClient {
   readonly #clock: Clock;
   readonly #stop = new AbortController();
   readonly #known = new Map<string, Known>();
+  /** Keys without a version at the last ping. */
+  #overdue = new Set<string>();
+  /** Keys the control plane does not take: asking again in this session changes nothing. */
+  readonly #refused = new Set<string>();
   readonly #waiting: Set<string>;
   readonly #synced = Promise.withResolvers<void>();
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  readonly #backoff: Backoff;
   #session: string | undefined;
   #leaseSeconds = 15;
   #acks = new Map<string, AckRequest['acks'][number]>();
@@ -53,6 +58,7 @@ export class DiscoveryClient {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#waiting = new Set(options.keys);
+    this.#backoff = new Backoff({ initial: 50, max: 5_000, random: options.random ?? Math.random });
     if (this.#waiting.size === 0) this.#synced.resolve();
   }
 
@@ -77,12 +83,11 @@ export class DiscoveryClient {
   }
 
   async #run(): Promise<void> {
-    const { log, random } = this.#options;
+    const { log } = this.#options;
     const { signal } = this.#stop;
-    const backoff = new Backoff({ initial: 50, max: 5_000, random: random ?? Math.random });
     while (!signal.aborted) {
       try {
-        await this.#stream(() => backoff.reset());
+        await this.#stream();
       } catch (thrown) {
         if (signal.aborted) return;
         const error = toAppError(thrown);
@@ -91,12 +96,12 @@ export class DiscoveryClient {
         log.warn({ error: error.message }, 'discovery stream ended; routing by what is known');
       }
       this.#connected = false;
-      await this.#clock.sleep(backoff.next(), signal).catch(() => {});
+      await this.#clock.sleep(this.#backoff.next(), signal).catch(() => {});
     }
   }
 
   /** One stream, until it ends. */
-  #stream(opened: () => void): Promise<void> {
+  #stream(): Promise<void> {
     const { address, servername, credentials, pod, heard } = this.#options;
     const material = credentials.current();
     if (!material) throw new AppError('Unavailable', 'waiting for a certificate');
@@ -129,11 +134,7 @@ export class DiscoveryClient {
           );
         }
         this.#connected = true;
-        const lines = new LineReader((text) => {
-          const frame = JSON.parse(text) as DownFrame;
-          this.#frame(frame);
-          if (frame.type === 'hello') opened();
-        });
+        const lines = new LineReader((text) => this.#frame(JSON.parse(text) as DownFrame));
         response.on('data', (chunk: Buffer) => {
           try {
             lines.push(chunk);
@@ -158,9 +159,12 @@ export class DiscoveryClient {
         if (!frame.resumed) {
           // Versions mean nothing beyond their session; what they described goes on being used meanwhile.
           this.#acks.clear();
+          this.#refused.clear();
           for (const known of this.#known.values()) known.version = undefined;
-          this.#subscribe(this.#options.keys);
         }
+        // A resumed session too may lack some: the request for them was lost with the stream before.
+        this.#overdue.clear();
+        this.#subscribe(this.#missing());
         this.#flush();
         return;
       }
@@ -171,18 +175,19 @@ export class DiscoveryClient {
         if (known?.version === frame.base && known.destination) {
           return this.#accept(frame.key, applyChanges(known.destination, frame.changes), frame.version);
         }
-        // Asked for once: deltas that come before the snapshot are part of it.
-        if (known && known.version === undefined) return;
-        if (known) known.version = undefined;
-        else this.#known.set(frame.key, { destination: undefined, version: undefined });
+        // Asked for already: deltas that come before the snapshot are part of it.
+        if (known?.version === undefined) return;
+        known.version = undefined;
         return this.#subscribe([frame.key]);
       }
       case 'trust':
         return trust(frame.bundle);
       case 'ping':
         this.#ping = frame.version;
+        this.#askAgain();
         return this.#flush();
       case 'error':
+        if (frame.key !== undefined) this.#refused.add(frame.key);
         log.warn({ key: frame.key, code: frame.code, message: frame.message }, 'the control plane reports');
         return;
       default:
@@ -200,14 +205,28 @@ export class DiscoveryClient {
     this.#flush();
   }
 
+  /** Keys that this session has given no state for, or none that can be built on. */
+  #missing(): string[] {
+    const { keys } = this.#options;
+    return keys.filter((key) => this.#known.get(key)?.version === undefined && !this.#refused.has(key));
+  }
+
+  /** What was missing for a whole interval between pings is asked for again, whatever became of the request. */
+  #askAgain() {
+    const missing = this.#missing();
+    this.#subscribe(missing.filter((key) => this.#overdue.has(key)));
+    this.#overdue = new Set(missing);
+  }
+
   #subscribe(add: string[]) {
+    if (add.length === 0) return;
     const { log } = this.#options;
     const body: SubscriptionRequest = { session: this.#session!, add, remove: [] };
-    if (add.length === 0) return;
+    const breakStream = this.#breakStream;
     this.#post('/v1/subscriptions', body).catch((thrown) => {
       log.warn({ error: toAppError(thrown).message }, 'could not subscribe');
-      // A stream without its subscriptions is of no use: open another.
-      this.#breakStream?.(toAppError(thrown));
+      // A stream without its subscriptions is of no use: the next one asks for them again.
+      breakStream?.(toAppError(thrown));
     });
   }
 
@@ -221,6 +240,7 @@ export class DiscoveryClient {
     this.#ping = undefined;
     this.#posting = true;
     const session = this.#session;
+    const breakStream = this.#breakStream;
     const body: AckRequest = { session, acks: [...acks.values()], ...(ping === undefined ? {} : { ping }) };
     this.#post('/v1/acks', body).then(
       () => {
@@ -234,7 +254,7 @@ export class DiscoveryClient {
         if (session === this.#session) {
           for (const [key, ack] of acks) if (!this.#acks.has(key)) this.#acks.set(key, ack);
         }
-        this.#breakStream?.(toAppError(thrown));
+        breakStream?.(toAppError(thrown));
       },
     );
   }
@@ -255,5 +275,7 @@ export class DiscoveryClient {
       agent: this.#agent,
       signal: this.#stop.signal,
     });
+    // It listens and answers: only now is the next loss of the stream a first one.
+    this.#backoff.reset();
   }
 }
