@@ -88,6 +88,7 @@ function normalise(file: ProxyFile, path: string): ProxyConfig {
       headDeadline: limits.headerDeadline,
       keepAliveIdle: limits.keepAliveIdle,
       tcpIdle: limits.idle,
+      bodyIdle: limits.bodyIdle,
       pooledIdle: limits.pooledIdle,
       connectTimeout: limits.connectTimeout,
       detectTimeout: limits.detectTimeout,

@@ -73,6 +73,7 @@ const limits = z.strictObject({
   headerDeadline: duration.optional(),
   keepAliveIdle: duration.optional(),
   idle: duration.optional(),
+  bodyIdle: duration.optional(),
   pooledIdle: duration.optional(),
   connectTimeout: duration.optional(),
   detectTimeout: duration.optional(),

@@ -2,6 +2,7 @@
 export const CAUSES = {
   'bad-request': 400,
   'head-timeout': 408,
+  'body-timeout': 408,
   connect: 502,
   'bad-response': 502,
   reset: 502,

@@ -25,7 +25,7 @@ export class Exchange {
   busy = false;
   readonly #session: HttpSession;
   readonly #runtime: Runtime;
-  /** The policy's, until the head of the response. */
+  /** The policy's until the head of the response; without one, and then, that of a body that has stalled. */
   readonly #deadline: Deadline;
 
   readonly #request: OutgoingRequest;
@@ -36,6 +36,8 @@ export class Exchange {
   /** The head of the response has been sent. */
   #responding = false;
   #status = 0;
+  /** The client does not keep up with the response. */
+  #clientFull = false;
 
   constructor(session: HttpSession) {
     this.#session = session;
@@ -51,15 +53,14 @@ export class Exchange {
   begin(head: Head, input: Buffer, bodyEnd: number) {
     const session = this.#session;
     const runtime = this.#runtime;
-    const now = runtime.now();
-    runtime.lastActivity = now;
     this.busy = true;
-    this.#started = now;
+    this.#started = runtime.now();
+    runtime.lastActivity = this.#started;
     this.#responding = false;
-    const { stack } = session;
-    const { table } = stack;
+    this.#clientFull = false;
+    const { table } = session.stack;
     this.#attempts.begin(table);
-    this.#series = stack.series(session.connection) ?? table.orphan;
+    this.#series = session.caller?.series ?? table.orphan;
     this.#request.begin(head, input, bodyEnd);
     runtime.inFlight += 1;
     if (runtime.inFlight > runtime.limits.inFlight) {
@@ -73,12 +74,16 @@ export class Exchange {
   /** More of the request's body. */
   forward(chunk: Buffer) {
     this.#request.forward(chunk, this.#upstream);
+    this.#progress();
   }
 
-  /** The request's body turned out malformed while it was being forwarded. */
+  /** The client broke off: its body is malformed, or it stands still. Counts against no endpoint. */
   abort(cause: Cause, detail: string) {
     this.#discard();
-    if (this.#responding) return this.#session.connection.destroy();
+    if (this.#responding) {
+      this.#runtime.metrics.failed(cause);
+      return this.#session.connection.destroy();
+    }
     this.#end();
     this.#session.reject({ status: CAUSES[cause], cause, detail }, this.#request.method === HEAD_METHOD);
   }
@@ -107,6 +112,7 @@ export class Exchange {
   #route() {
     const { timeout } = this.#attempts.table.policy;
     if (timeout) this.#runtime.wheel.arm(this.#deadline, timeout);
+    else this.#progress();
     if (!this.#attempts.pickBackend())
       return this.#fail('no-endpoint', 'no backend with a weight has a ready endpoint');
     this.#dispatch(false);
@@ -122,10 +128,9 @@ export class Exchange {
         ? this.#fail('connect', 'no endpoint could be connected to')
         : this.#fail('no-endpoint', `${attempts.backend!.name} has no ready endpoint`);
     }
-    const { stack, connection, requestBody } = this.#session;
-    const series = stack.series(connection) ?? endpoint.http;
-    if (attempts.first) series.requests += 1;
-    this.#series = series;
+    const { caller, connection, requestBody } = this.#session;
+    this.#series = caller?.series ?? endpoint.http;
+    if (attempts.first) this.#series.requests += 1;
     endpoint.pending += 1;
     const pooled = fresh ? undefined : Upstream.pooled(endpoint, this);
     if (pooled) {
@@ -144,6 +149,8 @@ export class Exchange {
   }
 
   upstreamDrained() {
+    this.#request.full = false;
+    this.#progress();
     this.#session.resume();
   }
 
@@ -217,36 +224,35 @@ export class Exchange {
     this.#status = status;
     const { body } = upstream;
     const switched = status === 101;
-    if (switched && !(this.#request.upgrade && head.upgrade)) return this.#broken(upstream);
+    if (switched && !(this.#request.upgrade && head.upgrade)) return this.upstreamFailed();
     if (switched || (this.#request.method === 'CONNECT' && status < 300)) {
       this.#tunnel(upstream, buffer, head);
       return -1;
     }
     startResponseBody(body, head, this.#request.method === HEAD_METHOD);
-    if (body.kind === 'chunked' && this.#request.http10) return this.#broken(upstream);
+    if (body.kind === 'chunked' && this.#request.http10) return this.upstreamFailed();
     // Reusable only if the server says so and the message has an end of its own.
     upstream.reusable = !head.close && (head.minor === 1 || head.keepAlive) && body.kind !== 'eof';
     if (head.minor === 0) buffer[head.start + 7] = 49;
     if (body.kind === 'eof' || this.#runtime.draining || !session.requestBody.done) session.closing = true;
     const end = body.done ? head.end : body.advance(buffer, head.end, buffer.length);
-    if (end < 0) return this.#broken(upstream);
+    if (end < 0) return this.upstreamFailed();
     this.#responding = true;
     const [first, second] = forwardHead(head, buffer, end, session.closing ? CLOSE : undefined);
-    session.write(first, second, upstream);
+    this.#clientFull = !session.write(first, second, upstream);
+    this.#progress();
     return end;
   }
 
-  #broken(upstream: Upstream): number {
-    this.upstreamFailed(upstream);
-    return -1;
-  }
-
   responseData(upstream: Upstream, chunk: Buffer) {
-    this.#session.write(chunk, undefined, upstream);
+    this.#clientFull = !this.#session.write(chunk, undefined, upstream);
+    this.#progress();
   }
 
   /** The client takes more again. */
   clientDrained() {
+    this.#clientFull = false;
+    this.#progress();
     this.#upstream?.connection.resume();
   }
 
@@ -287,10 +293,10 @@ export class Exchange {
 
   // --- endings ---
 
-  upstreamFailed(upstream: Upstream) {
-    this.#detach(upstream);
-    upstream.discard();
+  upstreamFailed(): -1 {
+    this.#discard();
     this.#fail('bad-response', 'the upstream broke HTTP/1.1');
+    return -1;
   }
 
   /** The request gets an answer of the proxy's own, or, when a response has begun, a visible break. */
@@ -307,10 +313,31 @@ export class Exchange {
     session.next();
   }
 
+  /** A byte of a body has passed, or can again: the limit on its standing still starts anew. */
+  #progress() {
+    if (!this.busy) return;
+    const { limits, wheel } = this.#runtime;
+    if (limits.bodyIdle === 0) return;
+    if (this.#responding) return wheel.arm(this.#deadline, limits.bodyIdle);
+    // Until the response begins the policy's own limit counts, if there is one; waiting for an answer has no other.
+    if (this.#attempts.table.policy.timeout) return;
+    if (this.#session.requestBody.done && !this.#request.full) wheel.disarm(this.#deadline);
+    else wheel.arm(this.#deadline, limits.bodyIdle);
+  }
+
   #expired() {
     if (!this.busy) return;
+    const { timeout } = this.#attempts.table.policy;
+    const stalled = `no byte of the body within ${this.#runtime.limits.bodyIdle} ms`;
+    if (this.#responding) {
+      // Which side stands still decides whom the failure counts against.
+      if (this.#clientFull) return this.abort('body-timeout', stalled);
+      this.#discard();
+      return this.#fail('timeout', stalled, 504);
+    }
+    if (timeout === undefined && !this.#request.full) return this.abort('body-timeout', stalled);
     this.#discard();
-    this.#fail('timeout', `no response within ${this.#attempts.table.policy.timeout} ms`);
+    this.#fail('timeout', timeout ? `no response within ${timeout} ms` : `the upstream took ${stalled}`);
   }
 
   #end() {

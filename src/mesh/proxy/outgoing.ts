@@ -13,6 +13,8 @@ export class OutgoingRequest {
   method = '';
   upgrade = false;
   http10 = false;
+  /** The upstream does not keep up with it. */
+  full = false;
   #replayable = false;
   #sent = false;
   /** Head and the part of the body that came with it. */
@@ -28,6 +30,7 @@ export class OutgoingRequest {
   begin(head: Head, input: Buffer, bodyEnd: number) {
     const { connection, requestBody, runtime } = this.#session;
     this.#sent = false;
+    this.full = false;
     this.upgrade = head.upgrade;
     this.http10 = head.minor === 0;
     const method = head.method(input);
@@ -39,7 +42,7 @@ export class OutgoingRequest {
   }
 
   #insert(): Buffer | undefined {
-    const { insert } = this.#session;
+    const insert = this.#session.caller?.header;
     if (!this.upgrade) return insert;
     return insert ? Buffer.concat([UPGRADE, insert]) : UPGRADE;
   }
@@ -57,6 +60,7 @@ export class OutgoingRequest {
     let more = upstream.connection.write(message);
     for (const chunk of this.#queued.splice(0)) more = upstream.connection.write(chunk);
     const { requestBody, connection } = this.#session;
+    this.full = !more;
     if (!more && !requestBody.done) connection.pause();
   }
 
@@ -69,7 +73,8 @@ export class OutgoingRequest {
       return;
     }
     upstream.endpoint.tcp.written += chunk.length;
-    if (!upstream.connection.write(chunk) && !requestBody.done) connection.pause();
+    this.full = !upstream.connection.write(chunk);
+    if (this.full && !requestBody.done) connection.pause();
   }
 
   /** It will not be sent again. */

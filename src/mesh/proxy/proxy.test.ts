@@ -299,3 +299,43 @@ test('a drain loses nothing: accepted requests are answered, then connections cl
   }
   await drained;
 });
+
+describe('a body that stands still', () => {
+  const POST = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf';
+  const limits = { bodyIdle: 60 };
+
+  test('of the request: 408, and no endpoint is to blame', async () => {
+    const plane = await outbound(destination([await upstream(() => {})]), limits);
+    const client = new Client(plane);
+    client.socket.write(POST);
+    expect(await client.closed()).toMatch(/ 408 [\s\S]*weir-proxy-error: body-timeout/);
+    expect(plane.runtime.metrics.expose()).not.toMatch(/response_total\{.*dst_revision/);
+    expect(plane.runtime.inFlight).toBe(0);
+  });
+
+  test('of the response: the connection breaks, and the endpoint has failed', async () => {
+    const address = await upstream((socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf');
+    });
+    const plane = await outbound(destination([address]), limits);
+    const client = new Client(plane);
+    client.socket.write(GET);
+    expect(await client.closed()).toMatch(/half$/);
+    expect(plane.runtime.metrics.expose()).toMatch(/response_total\{.*classification="failure".* 1/);
+  });
+
+  test('waiting for an answer is no standstill, nor is a body that trickles', async () => {
+    const address = await upstream((socket, text) => {
+      let left = text.startsWith('GET') ? 4 : 0;
+      const tick = setInterval(() => {
+        left -= 1;
+        if (left === 3) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n');
+        else if (left >= 0) socket.write('x');
+        else clearInterval(tick);
+      }, 100);
+    });
+    const client = new Client(await outbound(destination([address]), { bodyIdle: 180 }));
+    client.socket.write(GET);
+    await client.until((text) => text.endsWith('xxx'));
+  });
+});

@@ -10,6 +10,8 @@ export interface Limits extends HeadLimits {
   headDeadline: number;
   /** A client connection between two requests. */
   keepAliveIdle: number;
+  /** A body that has begun, without a byte passing; 0 = no limit. */
+  bodyIdle: number;
   /** A tunnel or TCP connection without a byte. */
   tcpIdle: number;
   /** A pooled upstream connection; below what servers close at themselves. */
@@ -31,6 +33,7 @@ export const DEFAULT_LIMITS: Limits = {
   startLine: 8_192,
   headDeadline: 10_000,
   keepAliveIdle: 300_000,
+  bodyIdle: 300_000,
   tcpIdle: 3_600_000,
   pooledIdle: 3_000,
   connectTimeout: 5_000,

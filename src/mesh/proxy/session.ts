@@ -4,7 +4,7 @@ import { BodyReader } from './protocol/http1/body.ts';
 import { type Head, headError } from './protocol/http1/head.ts';
 import { parseRequestHead } from './protocol/http1/parse.ts';
 import type { Runtime } from './runtime.ts';
-import type { Stack } from './stack.ts';
+import type { Caller, Stack } from './stack.ts';
 import type { Deadline } from './timers.ts';
 import type { Connection, ConnectionHandler } from './transport/types.ts';
 import type { Upstream } from './upstream.ts';
@@ -22,8 +22,7 @@ export class HttpSession implements ConnectionHandler {
   readonly runtime: Runtime;
   /** Framing of the current request's body. */
   readonly requestBody = new BodyReader();
-  /** Header lines added to each request. */
-  readonly insert: Buffer | undefined;
+  readonly caller: Caller | undefined;
   /** After the current answer the connection closes. */
   closing = false;
   /** The client has half-closed. */
@@ -42,7 +41,7 @@ export class HttpSession implements ConnectionHandler {
     this.stack = stack;
     this.runtime = stack.runtime;
     this.connection = connection;
-    this.insert = stack.requestHeader(connection);
+    this.caller = stack.caller(connection);
     this.#exchange = new Exchange(this);
     this.#deadline = this.runtime.wheel.deadline(() => this.#expired());
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
@@ -167,11 +166,12 @@ export class HttpSession implements ConnectionHandler {
 
   // --- to the client, for the exchange ---
 
-  /** Sends bytes of an answer; `upstream` is stopped while the client does not keep up. */
-  write(first: Buffer, second?: Buffer, upstream?: Upstream) {
+  /** Sends bytes of an answer; `upstream` is stopped while the client does not keep up, which is when this is false. */
+  write(first: Buffer, second?: Buffer, upstream?: Upstream): boolean {
     this.stack.accepted.written += first.length + (second?.length ?? 0);
     const more = second ? this.connection.writePair(first, second) : this.connection.write(first);
     if (!more && upstream && !upstream.body.done) upstream.connection.pause();
+    return more;
   }
 
   /** Sends an answer of the proxy's own. */

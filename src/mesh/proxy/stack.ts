@@ -16,6 +16,12 @@ export interface StackOptions {
   lease?: Lease;
 }
 
+export interface Caller {
+  /** Header lines added to each request. */
+  header: Buffer | undefined;
+  series: HttpSeries;
+}
+
 export class Stack {
   readonly runtime: Runtime;
   readonly direction: 'inbound' | 'outbound';
@@ -27,7 +33,6 @@ export class Stack {
   readonly strip: boolean;
   readonly #listen: ListenOptions;
   readonly #lease: Lease | undefined;
-  readonly #callers = new Map<string, { header: Buffer | undefined; series: HttpSeries }>();
   #listener: Listener | undefined;
 
   constructor({ runtime, direction, listen, destination, lease }: StackOptions) {
@@ -87,36 +92,23 @@ export class Stack {
     if (!counted) this.accepted.closed += 1;
   }
 
-  /** Header lines added to each request: inbound, who is calling. */
-  requestHeader(connection: Connection): Buffer | undefined {
-    return this.direction === 'inbound' ? this.#caller(connection).header : undefined;
-  }
-
-  /** Inbound series are the caller's; outbound ones belong to the endpoint. */
-  series(connection: Connection): HttpSeries | undefined {
-    return this.direction === 'inbound' ? this.#caller(connection).series : undefined;
+  /** Inbound, who is calling: the series are the caller's. Outbound ones belong to the endpoint. */
+  caller(connection: Connection): Caller | undefined {
+    if (this.direction === 'outbound') return undefined;
+    const identity = connection.peerIdentity ?? '';
+    return {
+      header: identity === '' ? undefined : Buffer.from(`weir-client-id: ${identity}\r\n`, 'latin1'),
+      series: this.runtime.metrics.http({
+        direction: 'inbound',
+        authority: this.table.destination.key,
+        tls: connection.secure ? 'true' : 'false',
+        client_id: identity,
+      }),
+    };
   }
 
   /** Whether a client may read why the proxy failed: local callers and authenticated peers. */
   explains(connection: Connection): boolean {
     return this.direction === 'outbound' || connection.peerIdentity !== undefined;
-  }
-
-  #caller(connection: Connection): { header: Buffer | undefined; series: HttpSeries } {
-    const identity = connection.peerIdentity ?? '';
-    let caller = this.#callers.get(identity);
-    if (!caller) {
-      caller = {
-        header: identity === '' ? undefined : Buffer.from(`weir-client-id: ${identity}\r\n`, 'latin1'),
-        series: this.runtime.metrics.http({
-          direction: 'inbound',
-          authority: this.table.destination.key,
-          tls: connection.secure ? 'true' : 'false',
-          client_id: identity,
-        }),
-      };
-      this.#callers.set(identity, caller);
-    }
-    return caller;
   }
 }

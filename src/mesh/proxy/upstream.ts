@@ -75,7 +75,7 @@ export class Upstream implements ConnectionHandler {
         this.#head = this.connection.keep(at === 0 ? buffer : buffer.subarray(at));
         return;
       }
-      if (after < 0) return exchange.upstreamFailed(this);
+      if (after < 0) return void exchange.upstreamFailed();
       if (head.status < 200 && head.status !== 101) {
         exchange.interim(buffer, head);
         at = after;
@@ -90,7 +90,7 @@ export class Upstream implements ConnectionHandler {
       return;
     }
     const end = this.body.advance(buffer, at, buffer.length);
-    if (end < 0) return exchange.upstreamFailed(this);
+    if (end < 0) return void exchange.upstreamFailed();
     exchange.responseData(this, end === buffer.length ? buffer : buffer.subarray(0, end));
     if (this.body.done && this.exchange === exchange) this.#finish(exchange, buffer, end);
   }

@@ -13,19 +13,34 @@ export function labelText(labels: Labels): string {
     .join(',');
 }
 
+/** Milliseconds without a change after which a series stays only as long as someone counts in it. */
+const IDLE = 900_000;
+
+interface Entry<T extends object> {
+  /** Undefined once idle: `ref` alone keeps nothing alive, and what nobody holds is gone. */
+  series: T | undefined;
+  ref: WeakRef<T>;
+  activity: number;
+  changed: number;
+}
+
+type Family<T extends object> = Map<string, Entry<T>>;
+
 /** All series of a proxy. Beyond `cap` label sets of a family, the rest share one overflow series. */
 export class ProxyMetrics {
-  readonly #http = new Map<string, HttpSeries>();
-  readonly #tcp = new Map<string, TcpSeries>();
+  readonly #http: Family<HttpSeries> = new Map();
+  readonly #tcp: Family<TcpSeries> = new Map();
   readonly #own: Labels;
   readonly #cap: number;
+  readonly #idle: number;
   readonly #started = Date.now() / 1000;
   /** Errors the proxy answered itself, by cause. */
   readonly causes = new Map<string, number>();
 
   /** `own`: the labels of this pod, on every series. */
-  constructor(own: Labels = {}, cap = 2_000) {
+  constructor(own: Labels = {}, cap = 2_000, idle = IDLE) {
     this.#own = own;
+    this.#idle = idle;
     this.#cap = cap;
   }
 
@@ -41,24 +56,59 @@ export class ProxyMetrics {
     this.causes.set(cause, (this.causes.get(cause) ?? 0) + 1);
   }
 
-  #resolve<T>(family: Map<string, T>, labels: Labels, create: (text: string) => T): T {
+  #resolve<T extends HttpSeries | TcpSeries>(
+    family: Family<T>,
+    labels: Labels,
+    create: (text: string) => T,
+  ): T {
     let text = labelText({ ...labels, ...this.#own });
-    const known = family.get(text);
+    const known = this.#find(family, text);
     if (known) return known;
+    if (family.size >= this.#cap) this.#live(family);
     if (family.size >= this.#cap)
       text = labelText({ direction: labels.direction, overflow: 'true', ...this.#own });
-    let series = family.get(text);
-    if (!series) {
-      series = create(text);
-      family.set(text, series);
+    const overflow = this.#find(family, text);
+    if (overflow) return overflow;
+    const series = create(text);
+    family.set(text, { series, ref: new WeakRef(series), activity: 0, changed: performance.now() });
+    return series;
+  }
+
+  #find<T extends object>(family: Family<T>, text: string): T | undefined {
+    const entry = family.get(text);
+    const series = entry?.ref.deref();
+    if (entry && series) {
+      entry.series = series;
+      entry.changed = performance.now();
     }
     return series;
+  }
+
+  /** The series there are; lets go of those that stand still. */
+  #live<T extends HttpSeries | TcpSeries>(family: Family<T>): T[] {
+    const now = performance.now();
+    const live: T[] = [];
+    for (const [text, entry] of family) {
+      const series = entry.ref.deref();
+      if (!series) {
+        family.delete(text);
+        continue;
+      }
+      live.push(series);
+      const { activity } = series;
+      if (activity !== entry.activity) {
+        entry.activity = activity;
+        entry.changed = now;
+        entry.series = series;
+      } else if (now - entry.changed >= this.#idle) entry.series = undefined;
+    }
+    return live;
   }
 
   /** Prometheus text exposition format 0.0.4. */
   expose(): string {
     const out: string[] = [];
-    const http = [...this.#http.values()];
+    const http = this.#live(this.#http);
     const line = (name: string, labels: string, value: number) => out.push(`${name}{${labels}} ${value}`);
     const family = (name: string, type: string, help: string) =>
       out.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
@@ -84,7 +134,7 @@ export class ProxyMetrics {
     family('weir_retries_total', 'counter', 'Requests sent again.');
     for (const series of http) line('weir_retries_total', series.labels, series.retries);
 
-    const tcp = [...this.#tcp.values()];
+    const tcp = this.#live(this.#tcp);
     const families: [string, string, string, (series: TcpSeries) => number][] = [
       ['tcp_open_total', 'counter', 'Connections opened.', (series) => series.opened],
       ['tcp_open_connections', 'gauge', 'Connections open.', (series) => series.opened - series.closed],

@@ -50,6 +50,11 @@ export class HttpSeries {
     }
   }
 
+  /** Grows with everything that is counted. */
+  get activity(): number {
+    return this.requests + this.latencyCount + this.connectFailures + this.retries;
+  }
+
   /** Called when a split begins to rule the destination; kept afterwards. */
   refine(): void {
     this.fine ??= new Float64Array(FINE_COUNT + 1);
@@ -62,6 +67,10 @@ export class TcpSeries {
   read = 0;
   written = 0;
   readonly labels: string;
+
+  get activity(): number {
+    return this.opened + this.closed + this.read + this.written;
+  }
 
   constructor(labels: string) {
     this.labels = labels;
