@@ -94,7 +94,17 @@ describe('gate scenarios', () => {
   test('18: v3 applied while v2 is being promoted is gated, not shipped', async () => {
     await create('s18', { strategy: { canary: { weights: [50], dwell: '500ms' } } });
     await app.deploy('v2');
-    await app.phase('Promoting');
+    // Between the release and the unpause: the Deployment has adopted the tested pods and is still paused.
+    await eventually(
+      'v2 is adopted',
+      async () =>
+        (await app.replicaSets()).some(
+          ({ metadata, spec }) =>
+            metadata.ownerReferences?.some(({ controller }) => controller) &&
+            JSON.stringify(spec).includes('weir-sample:v2'),
+        ),
+      { timeoutMs: 60_000, everyMs: 1, describe: () => app.describe() },
+    );
     await app.deploy('v3');
     await app.until(
       'v3 is judged as a canary',
