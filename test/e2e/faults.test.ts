@@ -6,6 +6,7 @@ import { kinds } from '../../src/api/kinds.ts';
 import type { KubeObject } from '../../src/api/meta.ts';
 import { App } from './support/app.ts';
 import { eventually, processes } from './support/cluster.ts';
+import { prometheusInstalled, startPrometheus } from './support/prometheus.ts';
 import { type RunningCluster, startWithWeir } from './support/start.ts';
 
 /** A cluster of its own: these scenarios kill what the others rely on. */
@@ -32,6 +33,29 @@ const leaderOf = async () => {
 
 const scaleSystem = (name: string, replicas: number) =>
   cluster.client.patch(kinds.Deployment, 'weir', name, { type: 'merge', body: { spec: { replicas } } });
+
+/** Changes the controller's command line and waits until only the new one runs. */
+async function controllerArguments(change: (argument: string) => string): Promise<void> {
+  const deployment = await cluster.client.get(kinds.Deployment, 'weir', 'weir-controller');
+  const [container] = (deployment.spec as { template: { spec: { containers: { args: string[] }[] } } })
+    .template.spec.containers;
+  await cluster.client.patch(kinds.Deployment, 'weir', 'weir-controller', {
+    type: 'json',
+    body: [
+      { op: 'replace', path: '/spec/template/spec/containers/0/args', value: container!.args.map(change) },
+    ],
+  });
+  await eventually('the new controller leads', async () => {
+    const { status, metadata } = await cluster.client.get(kinds.Deployment, 'weir', 'weir-controller');
+    const { observedGeneration, replicas, updatedReplicas, readyReplicas } = status as Record<string, number>;
+    return (
+      observedGeneration === metadata.generation &&
+      replicas === 1 &&
+      updatedReplicas === 1 &&
+      readyReplicas === 1
+    );
+  });
+}
 
 describe('faults', () => {
   test('11: the metrics store is away for longer than the progress deadline: holds, does not abort, resumes', async () => {
@@ -140,5 +164,31 @@ describe('faults', () => {
       });
       return slices.items.flatMap(({ endpoints }) => (endpoints ?? []) as unknown[]).length === 2;
     });
+  });
+
+  test('a real Prometheus behind --prometheus-url judges the same way', async () => {
+    if (!prometheusInstalled()) {
+      console.log('prometheus is not on the PATH: nothing compared');
+      return;
+    }
+    app = await App.create(cluster, 'real-prometheus', {
+      strategy: { canary: { weights: [20], dwell: '1s' } },
+    });
+    const caller = (await app.pods({ app: 'load' }))[0]!.status as { podIP: string };
+    const prometheus = await startPrometheus([`${caller.podIP}:4191`]);
+    try {
+      await controllerArguments((each) =>
+        each.startsWith('--prometheus-url=') ? `--prometheus-url=${prometheus.url}` : each,
+      );
+      // Weir's own store is gone: what is judged can only come from the real one.
+      await scaleSystem('weir-metrics', 0);
+      await app.deploy('v2');
+      await app.promoted('v2');
+      await app.deploy('v3', { ERROR_RATE: '1' });
+      const rollout = await app.phase('Failed');
+      expect(rollout.status?.analysis?.metrics[0]).toMatchObject({ name: 'success-rate', verdict: 'fail' });
+    } finally {
+      await prometheus.stop();
+    }
   });
 });
