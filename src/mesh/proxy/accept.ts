@@ -61,7 +61,7 @@ export function detectProtocol(stack: Stack, connection: Connection): Connection
     close: () => {
       wheel.drop(deadline);
       opaque?.cancel();
-      stack.closed(undefined);
+      stack.closed(connection);
     },
   };
   if (stack.table.serverFirst) queueMicrotask(dial);

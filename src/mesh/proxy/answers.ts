@@ -8,7 +8,6 @@ export const CAUSES = {
   reset: 502,
   'no-endpoint': 503,
   overload: 503,
-  draining: 503,
   timeout: 504,
   fault: 503,
 } as const satisfies Record<string, number>;

@@ -286,7 +286,7 @@ export class Exchange {
       connection,
       upstream.connection,
       { client: stack.accepted, server: upstream.endpoint.tcp },
-      () => stack.closed(this.#session, true),
+      () => stack.closed(connection, true),
     );
     if (ended) upstream.connection.end();
   }

@@ -128,7 +128,7 @@ export class OpaqueSession implements ConnectionHandler {
     }
     new Tunnel(runtime, this.#client, server, { client: accepted, server: endpoint.tcp }, () => {
       endpoint.pending -= 1;
-      this.#stack.closed(undefined, true);
+      this.#stack.closed(this.#client, true);
     });
     if (this.#ended) server.end();
   }
@@ -150,7 +150,7 @@ export class OpaqueSession implements ConnectionHandler {
 
   close(): void {
     this.#stack.runtime.wheel.drop(this.#deadline);
-    this.#stack.closed(undefined);
+    this.#stack.closed(this.#client);
     if (this.#over) return;
     this.#over = true;
     this.#server?.destroy();

@@ -120,7 +120,7 @@ export class DataPlane {
   destroy(): void {
     this.stopAccepting();
     for (const stack of this.stacks) {
-      for (const session of [...stack.sessions]) session.connection.destroy();
+      for (const connection of [...stack.connections]) connection.destroy();
       for (const backend of stack.table.backends) for (const endpoint of backend.endpoints) endpoint.retire();
     }
     this.runtime.wheel.stop();

@@ -148,7 +148,8 @@ export class HttpSession implements ConnectionHandler {
     if (this.#closed) return;
     this.#closed = true;
     this.runtime.wheel.drop(this.#deadline);
-    this.stack.closed(this);
+    this.stack.sessions.delete(this);
+    this.stack.closed(this.connection);
     this.#input = undefined;
     this.#exchange.abandon();
   }
@@ -217,6 +218,7 @@ export class HttpSession implements ConnectionHandler {
     const early = this.#input;
     this.#input = undefined;
     this.#closed = true;
+    this.stack.sessions.delete(this);
     this.runtime.wheel.drop(this.#deadline);
     return early;
   }

@@ -25,6 +25,9 @@ export interface Caller {
 export class Stack {
   readonly runtime: Runtime;
   readonly direction: 'inbound' | 'outbound';
+  /** Every client connection, whatever it speaks. */
+  readonly connections = new Set<Connection>();
+  /** Those that serve HTTP; a tunnel is none. */
   readonly sessions = new Set<HttpSession>();
   /** Swapped as a whole by `update`. */
   table: RoutingTable;
@@ -73,6 +76,7 @@ export class Stack {
     runtime.connections += 1;
     runtime.lastActivity = runtime.now();
     this.accepted.opened += 1;
+    this.connections.add(connection);
     switch (this.table.protocol) {
       case 'http1':
         return new HttpSession(this, connection);
@@ -86,8 +90,8 @@ export class Stack {
   }
 
   /** A connection of this stack is gone. `counted`: a tunnel has counted its bytes and its end already. */
-  closed(session: HttpSession | undefined, counted = false): void {
-    if (session) this.sessions.delete(session);
+  closed(connection: Connection, counted = false): void {
+    this.connections.delete(connection);
     this.runtime.connections -= 1;
     if (!counted) this.accepted.closed += 1;
   }
