@@ -148,13 +148,14 @@ describe('faults', () => {
     ['node', 'local node'],
     ['mesh control plane', 'main.js mesh'],
     ['metrics store', 'main.js metrics'],
-  ])('SIGKILL of the %s mid-rollout loses nothing', async (name, words) => {
-    app = await App.create(cluster, `kill-${name.toLowerCase().replaceAll(' ', '-')}`, {
+    ["caller's sidecar", 'WEIR_INBOUND=', 'POD_NAME=load-'],
+  ])('SIGKILL of the %s mid-rollout loses nothing', async (name, ...words) => {
+    app = await App.create(cluster, `kill-${name.toLowerCase().replaceAll(/\W/g, '-')}`, {
       strategy: { canary: { weights: [20, 50], dwell: '1s' } },
     });
     await app.deploy('v2');
     await app.until('20 %', ({ status }) => status?.traffic?.canary === 20);
-    kill(words);
+    kill(...words);
     await app.promoted('v2', 90_000);
     expect((await app.podsOf('v2')).length).toBe(2);
     expect((await app.podsOf('v1')).length).toBe(0);

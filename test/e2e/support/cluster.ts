@@ -16,16 +16,15 @@ export async function sharedCluster(): Promise<TestCluster> {
   return { kubeconfig, dir, client: await connect({ kubeconfig }) };
 }
 
-/** Pids of this cluster's processes whose command line contains every one of `words`. */
+/** Pids of this cluster's processes whose command line or environment contains every one of `words`. */
 export function processes(dir: string, ...words: string[]): number[] {
   const found: number[] = [];
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     try {
-      const command = readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      if (!words.every((word) => command.includes(word))) continue;
-      if (command.includes(dir) || readFileSync(`/proc/${entry}/environ`, 'utf8').includes(dir))
-        found.push(Number(entry));
+      const read = (file: string) => readFileSync(`/proc/${entry}/${file}`, 'utf8').replaceAll('\0', ' ');
+      const text = `${read('cmdline')} ${read('environ')}`;
+      if (text.includes(dir) && words.every((word) => text.includes(word))) found.push(Number(entry));
     } catch {
       // The process ended between the two reads.
     }
