@@ -3,9 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { kinds } from '../../src/api/kinds.ts';
-import type { KubeObject } from '../../src/api/meta.ts';
 import { App } from './support/app.ts';
-import { eventually, processes } from './support/cluster.ts';
+import { eventually, kill, processes } from './support/cluster.ts';
 import { prometheusInstalled, startPrometheus } from './support/prometheus.ts';
 import { type RunningCluster, startWithWeir } from './support/start.ts';
 
@@ -18,13 +17,6 @@ beforeAll(async () => {
 }, 60_000);
 afterEach(() => app?.remove());
 afterAll(() => cluster?.stop(), 30_000);
-
-const kill = (...words: string[]) => {
-  const pids = processes(cluster.dir, ...words);
-  expect(pids.length).toBeGreaterThan(0);
-  for (const pid of pids) process.kill(pid, 'SIGKILL');
-  return pids;
-};
 
 const leaderOf = async () => {
   const lease = await cluster.client.get(kinds.Lease, 'weir', 'weir-controller');
@@ -96,7 +88,7 @@ describe('faults', () => {
         everyMs: 5,
         describe: () => app.describe(),
       });
-      kill('main.js controller');
+      kill(cluster.dir, 'main.js controller');
       const canaries = new Set<string>();
       await eventually(
         'the end',
@@ -140,31 +132,6 @@ describe('faults', () => {
     await app.applyRollout({ approve: 'v2' });
     await app.promoted('v2');
     await scaleSystem('weir-controller', 1);
-  });
-
-  test.each([
-    ['API server', 'local apiserver'],
-    ['workload controllers', 'local workloads'],
-    ['node', 'local node'],
-    ['mesh control plane', 'main.js mesh'],
-    ['metrics store', 'main.js metrics'],
-    ["caller's sidecar", 'WEIR_INBOUND=', 'POD_NAME=load-'],
-  ])('SIGKILL of the %s mid-rollout loses nothing', async (name, ...words) => {
-    app = await App.create(cluster, `kill-${name.toLowerCase().replaceAll(/\W/g, '-')}`, {
-      strategy: { canary: { weights: [20, 50], dwell: '1s' } },
-    });
-    await app.deploy('v2');
-    await app.until('20 %', ({ status }) => status?.traffic?.canary === 20);
-    kill(...words);
-    await app.promoted('v2', 90_000);
-    expect((await app.podsOf('v2')).length).toBe(2);
-    expect((await app.podsOf('v1')).length).toBe(0);
-    await eventually('exactly the new pods are endpoints', async () => {
-      const slices = await cluster.client.list<KubeObject>(kinds.EndpointSlice, app.namespace, {
-        labelSelector: 'kubernetes.io/service-name=web',
-      });
-      return slices.items.flatMap(({ endpoints }) => (endpoints ?? []) as unknown[]).length === 2;
-    });
   });
 
   test('a real Prometheus behind --prometheus-url judges the same way', async () => {

@@ -32,6 +32,13 @@ export function processes(dir: string, ...words: string[]): number[] {
   return found;
 }
 
+/** Sends SIGKILL to every process of the cluster that `words` describe; there must be one. */
+export function kill(dir: string, ...words: string[]): void {
+  const pids = processes(dir, ...words);
+  if (pids.length === 0) throw new Error(`no process of ${dir} matches ${words.join(' and ')}`);
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+}
+
 /** Polls until `probe` answers something truthy; the error tells what it last saw. */
 export async function eventually<T>(
   what: string,
