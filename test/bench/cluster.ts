@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RunningCluster, startWithWeir } from '../e2e/support/start.ts';
@@ -12,7 +12,6 @@ export async function withCluster<T>(body: (cluster: RunningCluster) => Promise<
     return await body(cluster);
   } finally {
     await cluster.stop();
-    rmSync(dir, { recursive: true, force: true });
   }
 }
 

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { installWeir } from '../../../src/cli/install/apply.ts';
 import { connect } from '../../../src/kube/index.ts';
 import { startLocalCluster } from '../../../src/local/supervisor/index.ts';
@@ -12,5 +13,10 @@ export async function startWithWeir(dir: string): Promise<RunningCluster> {
   const local = await startLocalCluster({ dir });
   const client = await connect({ kubeconfig: local.kubeconfig });
   await installWeir(client, { profile: 'local' });
-  return { kubeconfig: local.kubeconfig, dir, client, stop: () => local.stop() };
+  const stop = async () => {
+    await local.stop();
+    // Kept for a person who wants to look at the logs of a run that failed.
+    if (!process.env.WEIR_KEEP) rmSync(dir, { recursive: true, force: true });
+  };
+  return { kubeconfig: local.kubeconfig, dir, client, stop };
 }
