@@ -17,7 +17,13 @@ export interface RouteObservation {
   /** Version of what is in place (for SMI: the TrafficSplit's resourceVersion). */
   version: string | undefined;
   /** How many proxies route by exactly `version`. No subscriber counts as acknowledged for safety. */
-  acknowledged: { done: boolean; proxies: number; of: number };
+  acknowledged: {
+    done: boolean;
+    proxies: number;
+    of: number;
+    /** What is waited for, where the counts alone would not tell. */
+    why?: string;
+  };
 }
 
 /** One traffic router: mesh (SMI TrafficSplit), later gateway-api, istio, … */

@@ -3,17 +3,9 @@ import { request } from 'node:https';
 import { createInterface } from 'node:readline';
 import { Backoff } from '../lib/backoff.ts';
 import type { Logger } from '../lib/log.ts';
+import { type Acknowledged, type Frame, tally } from './tally.ts';
 
-/** A line of GET /v1/acknowledgements of `weir mesh`; see the ADR on the discovery stream. */
-interface Frame {
-  type: 'acknowledgement' | 'ping';
-  key: string;
-  split: string;
-  version: string;
-  subscribed: number;
-  acknowledged: number;
-  settled?: boolean;
-}
+export type { Acknowledged } from './tally.ts';
 
 export interface TlsMaterial {
   key: string;
@@ -31,22 +23,27 @@ export interface AcknowledgementsOptions {
   log: Logger;
 }
 
-export interface Acknowledged {
-  done: boolean;
-  proxies: number;
-  of: number;
-}
-
-const UNKNOWN: Acknowledged = { done: false, proxies: 0, of: 0 };
 /** Pings come every lease / 3 = 5 s; a stream that says nothing for a lease is dead. */
 const SILENCE = 15_000;
-/** The first frames arrive with the response; after this a replica that sent none has none. */
+/** The first frames arrive with the response; after this a replica that sent none knows no split. */
 const GREETING = 250;
+/** A proxy that lost its control plane is back with another replica, or sends to stable alone, after this. */
+const LEASE = 15_000;
+/** A replica whose ports disagree about the version for this long is asked anew: a port may have gone. */
+const DOUBT = 2000;
+
+/** Proxies of a replica that has gone: `of` were counted in all, until `until` they may be with nobody. */
+interface Lost {
+  of: number;
+  until: number;
+}
 
 /** One stream to every replica. A replica without a live stream is unknown, and unknown is not acknowledged. */
 export class Acknowledgements {
   readonly #options: AcknowledgementsOptions;
   readonly #streams = new Map<string, Stream>();
+  readonly #lost = new Map<string, Lost>();
+  readonly #timers = new Set<NodeJS.Timeout>();
   readonly #listeners = new Set<(split: string) => void>();
   #stopped = false;
 
@@ -60,9 +57,10 @@ export class Acknowledgements {
     const wanted = new Set(this.#options.replicas() ?? []);
     for (const [address, stream] of this.#streams) {
       if (wanted.has(address)) continue;
+      this.#gone(stream);
       stream.stop();
       this.#streams.delete(address);
-      for (const split of stream.splits()) this.#tell(split);
+      this.#tell('');
     }
     for (const address of wanted) {
       if (this.#streams.has(address)) continue;
@@ -72,25 +70,34 @@ export class Acknowledgements {
 
   /** Whether every proxy routes by exactly this version of the split `namespace/name`. */
   of(split: string, version: string): Acknowledged {
-    const replicas = this.#options.replicas();
-    if (replicas === undefined || replicas.length === 0) return UNKNOWN;
-    let done = true;
-    let proxies = 0;
-    let of = 0;
-    for (const address of replicas) {
+    const reports = this.#options.replicas()?.map((address) => {
       const stream = this.#streams.get(address);
-      if (!stream?.live) {
-        done = false;
-        continue;
-      }
-      for (const frame of stream.framesOf(split)) {
-        of += frame.subscribed;
-        const current = frame.version === version;
-        if (current) proxies += frame.acknowledged;
-        if (!current || frame.settled === false || frame.acknowledged < frame.subscribed) done = false;
-      }
+      return { address, live: stream?.live === true, frames: stream?.framesOf(split) ?? [] };
+    });
+    const lost = this.#lost.get(split);
+    if (lost && Date.now() >= lost.until) this.#lost.delete(split);
+    return tally(split, version, reports, this.#lost.get(split)?.of);
+  }
+
+  /** Its proxies are with no other replica yet, and route by what they last heard until their lease is over. */
+  #gone(stream: Stream): void {
+    const until = (stream.lostAt ?? Date.now()) + LEASE;
+    for (const split of stream.known()) {
+      const of = [...this.#streams.values()].reduce((sum, each) => sum + each.lastCount(split), 0);
+      const before = this.#lost.get(split);
+      this.#lost.set(split, {
+        of: Math.max(of, before?.of ?? 0),
+        until: Math.max(until, before?.until ?? 0),
+      });
     }
-    return { done, proxies, of };
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(timer);
+        this.#tell('');
+      },
+      Math.max(0, until - Date.now()) + 1,
+    );
+    this.#timers.add(timer);
   }
 
   onChange(listener: (split: string) => void): () => void {
@@ -100,6 +107,7 @@ export class Acknowledgements {
 
   stop(): void {
     this.#stopped = true;
+    for (const timer of this.#timers) clearTimeout(timer);
     for (const stream of this.#streams.values()) stream.stop();
     this.#streams.clear();
   }
@@ -120,6 +128,10 @@ class Stream {
   #silence: NodeJS.Timeout | undefined;
   #stopped = false;
   #live = false;
+  #doubt: NodeJS.Timeout | undefined;
+  /** Proxies of each split when it was last heard. */
+  #counts = new Map<string, number>();
+  lostAt: number | undefined;
 
   constructor(address: string, options: AcknowledgementsOptions, tell: (split: string) => void) {
     this.#address = address;
@@ -136,6 +148,14 @@ class Stream {
     return [...this.#frames.values()].filter((frame) => frame.split === split);
   }
 
+  known(): Iterable<string> {
+    return this.#counts.keys();
+  }
+
+  lastCount(split: string): number {
+    return this.#counts.get(split) ?? 0;
+  }
+
   splits(): Set<string> {
     return new Set([...this.#frames.values()].map(({ split }) => split));
   }
@@ -144,6 +164,7 @@ class Stream {
     this.#stopped = true;
     clearTimeout(this.#retry);
     clearTimeout(this.#silence);
+    clearTimeout(this.#doubt);
     this.#request?.destroy();
     this.#live = false;
   }
@@ -194,6 +215,8 @@ class Stream {
   #greeted(): void {
     if (this.#live || this.#stopped) return;
     this.#live = true;
+    this.lostAt = undefined;
+    this.#counts = new Map([...this.splits()].map((split) => [split, this.#count(split)]));
     this.#backoff.reset();
     this.#tell('');
   }
@@ -210,8 +233,24 @@ class Stream {
     if (frame.type !== 'acknowledgement') return this.#greeted();
     const before = this.#frames.get(frame.key);
     this.#frames.set(frame.key, frame);
+    if (this.#live) this.#counts.set(frame.split, this.#count(frame.split));
+    this.#agree(frame.split);
     if (before && before.split !== frame.split) this.#tell(before.split);
     this.#tell(frame.split);
+  }
+
+  #count(split: string): number {
+    return this.framesOf(split).reduce((sum, { subscribed }) => sum + subscribed, 0);
+  }
+
+  /** Nothing is sent about a port that was removed: a fresh stream does not speak of it. */
+  #agree(split: string): void {
+    const versions = () => new Set(this.framesOf(split).map(({ version }) => version)).size;
+    if (versions() < 2 || this.#doubt) return;
+    this.#doubt = setTimeout(() => {
+      this.#doubt = undefined;
+      if (versions() > 1) this.#request?.destroy();
+    }, DOUBT);
   }
 
   #heard(): void {
@@ -226,6 +265,7 @@ class Stream {
     outgoing.destroy();
     const splits = this.splits();
     this.#frames.clear();
+    if (this.#live) this.lostAt = Date.now();
     this.#live = false;
     for (const split of splits) this.#tell(split);
     this.#later();

@@ -93,7 +93,9 @@ export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptio
         weights: split && weightsOf(split, route),
         version,
         acknowledged:
-          version === undefined ? { done: false, proxies: 0, of: 0 } : acknowledgements.of(key, version),
+          version === undefined
+            ? { done: false, proxies: 0, of: 0, why: 'the TrafficSplit is not there yet' }
+            : acknowledgements.of(key, version),
       };
     },
     onChange(listener) {

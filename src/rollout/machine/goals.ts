@@ -73,6 +73,12 @@ export function weightsSet(turn: Turn, canary: number): boolean {
   return false;
 }
 
+/** How far the proxies are, for a message. */
+export function acknowledgedText(turn: Turn): string {
+  const { proxies, of, why } = turn.observation.route.acknowledged;
+  return `${proxies} of ${of}${why === undefined ? '' : ` (${why})`}`;
+}
+
 export function scaled(turn: Turn, set: ReplicaSetView, replicas: number): boolean {
   const { deployment } = turn.observation;
   const desired = deployment!.replicas;

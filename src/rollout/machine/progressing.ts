@@ -1,7 +1,7 @@
 import { parseDuration } from '../../lib/duration.ts';
 import { peek, refuseOthers, take } from './commands.ts';
 import type { Turn } from './context.ts';
-import { scaled, weightsSet } from './goals.ts';
+import { acknowledgedText, scaled, weightsSet } from './goals.ts';
 import { judge, requestsAsked } from './judging.ts';
 import { approves, type PlannedStep, planOf, replicasFor, weightAt } from './plan.ts';
 import { comparedCanary, fenced, interrupted } from './run.ts';
@@ -91,14 +91,14 @@ function carried(
   }
   const { acknowledged } = observation.route;
   if (step.acknowledgedAt === undefined && !acknowledged.done) {
-    turn.message = `waiting for proxies to acknowledge ${weight} %: ${acknowledged.proxies} of ${acknowledged.of}`;
+    turn.message = `waiting for proxies to acknowledge ${weight} %: ${acknowledgedText(turn)}`;
     if (turn.overdue(phase, 'acknowledgement', acknowledged.proxies)) {
       rollBack(
         turn,
         run,
         'failed',
         'NotAcknowledged',
-        `only ${acknowledged.proxies} of ${acknowledged.of} proxies acknowledged ${weight} % within ${turn.deadlineText()}`,
+        `${weight} % was not acknowledged by all proxies within ${turn.deadlineText()}: ${acknowledgedText(turn)}`,
       );
     }
     return false;

@@ -1,6 +1,15 @@
 import { refuseOthers } from './commands.ts';
 import type { Turn } from './context.ts';
-import { canaryOf, drainLeftovers, gateEntry, leaf, pinned, scaled, weightsSet } from './goals.ts';
+import {
+  acknowledgedText,
+  canaryOf,
+  drainLeftovers,
+  gateEntry,
+  leaf,
+  pinned,
+  scaled,
+  weightsSet,
+} from './goals.ts';
 import { revisionOf } from './rest.ts';
 import { comparedCanary, interrupted } from './run.ts';
 import { refusal, rollBack, shortImages } from './runs.ts';
@@ -71,7 +80,7 @@ function handedOver(turn: Turn, phase: Promoting, deployment: DeploymentView, se
     return false;
   }
   if (!route.acknowledged.done) {
-    turn.message = `waiting for proxies to acknowledge: ${route.acknowledged.proxies} of ${route.acknowledged.of}`;
+    turn.message = `waiting for proxies to acknowledge: ${acknowledgedText(turn)}`;
     turn.overdue(phase, 'acknowledgement', route.acknowledged.proxies);
     return false;
   }

@@ -1,6 +1,6 @@
 import { refuseOthers } from './commands.ts';
 import type { Turn } from './context.ts';
-import { canaryOf, leaf, pinned, routeExists, scaled, weightsSet } from './goals.ts';
+import { acknowledgedText, canaryOf, leaf, pinned, routeExists, scaled, weightsSet } from './goals.ts';
 import { revisionOf } from './rest.ts';
 import { shortImages, startRun } from './runs.ts';
 import type { PhaseState } from './types.ts';
@@ -30,7 +30,7 @@ export function rollingBack(turn: Turn, phase: RollingBack) {
   if (!back) return;
   const { acknowledged } = observation.route;
   if (!acknowledged.done && set && set.replicas > 0) {
-    turn.message = `${phase.message}; waiting for proxies to acknowledge weight 0: ${acknowledged.proxies} of ${acknowledged.of}`;
+    turn.message = `${phase.message}; waiting for proxies to acknowledge weight 0: ${acknowledgedText(turn)}`;
     if (!turn.overdue(phase, 'acknowledgement', acknowledged.proxies)) return;
     turn.message = `${phase.message}; scaling down without every proxy's word, ${turn.deadlineText()} are over`;
   }
