@@ -89,6 +89,23 @@ describe('custom resource definitions', () => {
   });
 });
 
+describe('a threshold', () => {
+  test('without limits is refused by the CRD as by zod', () => {
+    const metric = (customResourceDefinitions() as unknown as Definition[])[0]!.spec.versions[0]!.schema
+      .openAPIV3Schema.properties!.spec!.properties!.analysis!.properties!.metrics!.items!;
+    expect(metric.properties!.threshold!.minProperties).toBe(1);
+    const withThreshold = (limits: object) =>
+      rolloutSpecSchema.safeParse({
+        targetRef: { name: 'web' },
+        service: { name: 'web', port: 80 },
+        strategy: { canary: { weights: [5] } },
+        analysis: { metrics: [{ name: 'latency', threshold: limits }] },
+      }).success;
+    expect(withThreshold({})).toBe(false);
+    expect(withThreshold({ max: '500ms' })).toBe(true);
+  });
+});
+
 describe('a malformed Rollout names the field', () => {
   const good = {
     targetRef: { name: 'web' },

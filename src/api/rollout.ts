@@ -64,7 +64,9 @@ const threshold = z
   })
   .refine((value) => value.min !== undefined || value.max !== undefined, {
     message: 'give min, max or both',
-  });
+  })
+  // The same rule where the API server can see it.
+  .meta({ minProperties: 1 });
 
 const compare = z.strictObject({
   to: z.literal('stable'),
