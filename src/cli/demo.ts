@@ -87,7 +87,7 @@ async function demo(
     const shop = new ShopRepository(join(directory, 'shop'), join(findEntries().root, 'examples/shop'));
     shop.begin();
     cluster.add({ name: 'gitops', args: ['gitops', '--repo', shop.directory, '--name', 'demo'] });
-    view.say(`Installing Weir …  (look around:  KUBECONFIG=${kubeconfig} kubectl get rollouts -A -w)`);
+    view.say(`Installing Weir … Look around meanwhile:\n  export KUBECONFIG=${kubeconfig}`);
     await installWeir(client, { profile: 'local', wait: false, signal });
     await meshReady(client, signal);
     shop.openShop();
@@ -113,7 +113,7 @@ async function demo(
 
     for (const chapter of chapters) {
       now = chapter.telling;
-      view.say(`\n${chapter.telling}`);
+      view.tell(chapter.telling);
       const outcome = await play(chapter, shop, observer, signal);
       report.outcomes.push(outcome);
       view.say(`${asExpected(outcome) ? 'ok' : 'UNEXPECTED'}: ${tell(outcome, chapter)}`);

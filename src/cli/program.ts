@@ -10,7 +10,6 @@ export async function main(argv: string[]): Promise<void> {
   const program = new Command('weir')
     .description('Progressive delivery for Kubernetes, with a service mesh of its own.')
     .version(VERSION, '-V, --version')
-    .showHelpAfterError()
     .exitOverride();
   for (const { name, summary, group, load } of commands) {
     const loaded = name === entry?.name ? (await load()).command() : new Command(name).description(summary);
@@ -20,6 +19,7 @@ export async function main(argv: string[]): Promise<void> {
     'after',
     '\nExamples:\n  weir demo                       the whole story on this machine\n  weir rollouts watch web -n shop  follow a rollout\n  weir install | kubectl apply --server-side -f -',
   );
+  helpHint(program, 'weir');
   try {
     if (argv.length === 0) {
       program.outputHelp();
@@ -36,4 +36,10 @@ export async function main(argv: string[]): Promise<void> {
     if (process.env.WEIR_LOG === 'debug') process.stderr.write(`${error.stack}\n`);
     process.exitCode = 1;
   }
+}
+
+/** Wrong usage is answered in two lines: what was wrong, and where to read on. */
+function helpHint(command: Command, path: string): void {
+  command.showHelpAfterError(`See \`${path} --help\`.`);
+  for (const sub of command.commands) helpHint(sub, `${path} ${sub.name()}`);
 }

@@ -1,10 +1,11 @@
-import { Command } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { stringify } from 'yaml';
 import { kinds } from '../api/kinds.ts';
 import type { Rollout } from '../api/rollout.ts';
 import { connect } from '../kube/index.ts';
 import { parseDuration } from '../lib/duration.ts';
-import { act, type Verb } from './rollouts/actions.ts';
+import { toAppError } from '../lib/errors.ts';
+import { act, findRollout, type Verb } from './rollouts/actions.ts';
 import { lintFiles } from './rollouts/lint.ts';
 import { historyTable, rolloutCard, rolloutTable, whyText } from './rollouts/view.ts';
 import { watchRollout } from './rollouts/watch.ts';
@@ -24,7 +25,19 @@ function printed(value: unknown, output: string | undefined, table: () => string
 }
 
 const get = async (name: string, options: Options) =>
-  (await connect({ kubeconfig: options.kubeconfig })).get<Rollout>(kinds.Rollout, options.namespace, name);
+  findRollout(await connect({ kubeconfig: options.kubeconfig }), options.namespace, name);
+
+const output = (rest: string) =>
+  new Option('-o, --output <format>', 'output').choices([rest, 'json', 'yaml']).default(rest);
+
+/** A duration, or wrong usage. */
+function duration(text: string): number {
+  try {
+    return parseDuration(text);
+  } catch (error) {
+    throw new InvalidArgumentError(toAppError(error).message);
+  }
+}
 
 const VERBS: Record<Verb, string> = {
   approve: 'approve the revision that waits for approval',
@@ -37,11 +50,12 @@ const VERBS: Record<Verb, string> = {
 
 const EXIT_CODES = `
 Exit codes:
-  0  promoted: the rollout is at rest and healthy
-  1  an error
-  2  wrong usage
-  3  rolled back
-  4  held: still running or waiting when --timeout was over`;
+  0    promoted: the rollout is at rest and healthy
+  1    an error
+  2    wrong usage
+  3    rolled back
+  4    held: still running or waiting when --timeout was over
+  130  interrupted (Ctrl-C)`;
 
 export function command(): Command {
   const root = new Command('rollouts').alias('ro').description('Look at rollouts and steer them.');
@@ -54,7 +68,7 @@ export function command(): Command {
 
   sub('list', 'every Rollout in one table')
     .option('-A, --all-namespaces', 'all namespaces')
-    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .addOption(output('table'))
     .action(async (options: Options & { allNamespaces?: boolean }) => {
       const client = await connect({ kubeconfig: options.kubeconfig });
       const { items } = await client.list<Rollout>(
@@ -69,21 +83,20 @@ export function command(): Command {
     });
 
   sub('get <name>', 'one Rollout: weights, metrics, conditions, last decision')
-    .option('-o, --output <format>', 'card, json or yaml', 'card')
+    .addOption(output('card'))
     .action(async (name: string, options: Options) => {
       const rollout = await get(name, options);
       printed(rollout, options.output, () => rolloutCard(rollout, Date.now()));
     });
 
   sub('watch <name>', 'follow a rollout live')
-    .option('--timeout <duration>', 'end when the run has ended, or after this long')
+    .option('--timeout <duration>', 'end when the run has ended, or after this long (30s, 15m)', duration)
     .option('--tag <tag>', 'only this image tag counts as promoted (with --timeout)')
     .addHelpText(
       'after',
       `${EXIT_CODES}\n\nExamples:\n  weir rollouts watch web -n shop\n  weir rollouts watch web -n shop --timeout 15m --tag v2 || echo not promoted`,
     )
-    .action(async (name: string, options: Options & { timeout?: string; tag?: string }) => {
-      const timeout = options.timeout === undefined ? undefined : parseDuration(options.timeout);
+    .action(async (name: string, options: Options & { timeout?: number; tag?: string }) => {
       const client = await connect({ kubeconfig: options.kubeconfig });
       const interrupted = new AbortController();
       process.once('SIGINT', () => interrupted.abort());
@@ -91,7 +104,7 @@ export function command(): Command {
         client,
         namespace: options.namespace,
         name,
-        timeout,
+        timeout: options.timeout,
         tag: options.tag,
         stream: process.stdout,
         signal: interrupted.signal,
@@ -116,7 +129,7 @@ export function command(): Command {
   }
 
   sub('history <name>', 'the last 20 transitions: when, why, who')
-    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .addOption(output('table'))
     .action(async (name: string, options: Options) => {
       const rollout = await get(name, options);
       printed(rollout.status?.history ?? [], options.output, () => historyTable(rollout));

@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { PrometheusDriver } from 'prometheus-query';
 import { kinds } from '../api/kinds.ts';
 import type { KubeObject } from '../api/meta.ts';
@@ -49,9 +49,9 @@ export function command(): Command {
   return new Command('stat')
     .summary('success rate, requests per second and latency by workload and revision')
     .description(
-      'Traffic of workloads as their proxies saw it: of deployments and pods what came in, of services what callers in the\nmesh sent to them.',
+      'Traffic of workloads as their proxies saw it: of deployments and pods what came in, of services what callers in the mesh sent to them.',
     )
-    .argument('<kind>', 'deploy, svc or pod')
+    .argument('<kind>', 'deploy, svc or pod', kindOf)
     .argument('[name]', 'only this one')
     .option('-n, --namespace <name>', 'namespace', 'default')
     .option('-A, --all-namespaces', 'all namespaces', false)
@@ -68,9 +68,13 @@ export function command(): Command {
     .action(run);
 }
 
-async function run(kindText: string, name: string | undefined, flags: Flags): Promise<void> {
-  const kind = KINDS[kindText];
-  if (!kind) throw new AppError('Invalid', `"${kindText}" has no statistics: ask for deploy, svc or pod`);
+function kindOf(text: string): StatKind {
+  const kind = KINDS[text];
+  if (!kind) throw new InvalidArgumentError('Ask for deploy, svc or pod.');
+  return kind;
+}
+
+async function run(kind: StatKind, name: string | undefined, flags: Flags): Promise<void> {
   parseDuration(flags.window);
   const scope: StatScope = {
     kind,
@@ -99,7 +103,9 @@ function print(rows: StatRow[], scope: StatScope, flags: Flags): void {
   if (flags.watch && process.stdout.isTTY) process.stdout.write('\u001b[H\u001b[2J');
   if (rows.length === 0) {
     const where = scope.namespace === undefined ? 'any namespace' : `namespace ${scope.namespace}`;
-    process.stderr.write(`Nothing to show in ${where}: is anything meshed there? Try -A, or weir check.\n`);
+    process.stderr.write(
+      `Nothing to show${scope.name === undefined ? '' : ` for ${scope.kind} ${scope.name}`} in ${where}: is anything meshed there? Try -A, or weir check.\n`,
+    );
     return;
   }
   process.stdout.write(

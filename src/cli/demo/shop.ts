@@ -22,7 +22,7 @@ export class ShopRepository {
 
   /** The namespace alone: the agent finds a branch while the control plane is still coming up. */
   begin(): void {
-    cpSync(join(this.#examples, 'namespace.yaml'), join(this.directory, 'namespace.yaml'));
+    cpSync(join(this.#examples, '00-namespace.yaml'), join(this.directory, '00-namespace.yaml'));
     this.#commit('A namespace for the shop');
   }
 

@@ -1,6 +1,8 @@
 import type { MetricStatus, Rollout } from '../../api/rollout.ts';
-import { colour, displayWidth } from '../render/colour.ts';
+import { colour } from '../render/colour.ts';
+import { LiveBlock, wrap } from '../render/live.ts';
 import { bar } from '../render/progress.ts';
+import { sharesOf } from '../rollouts/view.ts';
 import type { LoadReport } from './observe.ts';
 
 /** What the view shows at one moment. */
@@ -23,13 +25,17 @@ const metric = (metrics: MetricStatus[], name: string): number | undefined =>
   metrics.find((entry) => entry.name === name)?.canary;
 
 /** Pure: the lines of the live view, coloured for `stream`. */
-export function draw(scene: Scene, stream: { isTTY?: boolean | undefined } = process.stdout): string[] {
-  const lines = [colour(scene.now, 'bold', stream), ''];
+export function draw(
+  scene: Scene,
+  stream: { isTTY?: boolean | undefined } = process.stdout,
+  columns = 100,
+): string[] {
+  const lines = ['', ...wrap(scene.now, columns, 2).map((line) => colour(line, 'bold', stream)), ''];
   for (const { metadata, status } of scene.rollouts) {
     const phase = status?.phase ?? 'Initializing';
     const style =
       phase === 'Failed' || phase === 'RollingBack' ? 'red' : phase === 'Healthy' ? 'green' : 'cyan';
-    const weight = status?.traffic?.canary ?? 0;
+    const weight = sharesOf(status).canary;
     const metrics = status?.analysis?.metrics ?? [];
     const versions = [
       tag(status?.stable?.images) && `stable ${tag(status?.stable?.images)}`,
@@ -41,7 +47,9 @@ export function draw(scene: Scene, stream: { isTTY?: boolean | undefined } = pro
     ].filter(Boolean);
     lines.push(
       `${metadata.name.padEnd(9)} ${colour(bar(weight / 100, 24), style, stream)} ${`${weight}%`.padStart(4)}  ${colour(phase.padEnd(12), style, stream)} ${versions.join(', ')}`,
-      `${''.padEnd(9)} ${[judged.join(', '), status?.message ?? ''].filter(Boolean).join(' - ')}`,
+      ...wrap([judged.join(', '), status?.message ?? ''].filter(Boolean).join(' - '), columns - 10, 2).map(
+        (line) => `${''.padEnd(10)}${line}`,
+      ),
     );
   }
   if (scene.load) {
@@ -66,7 +74,7 @@ export class PlainView {
 
   show({ rollouts }: Scene): void {
     for (const { metadata, status } of rollouts) {
-      const weight = status?.traffic?.canary ?? 0;
+      const weight = sharesOf(status).canary;
       const key = `${status?.phase} ${weight} ${status?.step?.index ?? ''}`;
       if (this.#last.get(metadata.name) === key || !status?.phase) continue;
       this.#last.set(metadata.name, key);
@@ -80,47 +88,42 @@ export class PlainView {
     this.#write(line);
   }
 
+  tell(line: string): void {
+    this.#write(`\n${line}`);
+  }
+
   end(): void {}
 }
 
 /** Redraws a few lines in place; what has been said stays above them. */
 export class LiveView {
+  readonly #block: LiveBlock;
   readonly #stream: NodeJS.WriteStream;
-  #height = 0;
   #scene: Scene | undefined;
+  #open = '';
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
-    stream.write('\u001b[?25l');
+    this.#block = new LiveBlock(stream);
   }
 
   show(scene: Scene): void {
     this.#scene = scene;
-    const columns = this.#stream.columns ?? 100;
-    const lines = draw(scene, this.#stream).map((line) => clip(line, columns - 1));
-    this.#stream.write(`${this.#erase()}${lines.join('\n')}\n`);
-    this.#height = lines.length;
+    this.#block.draw(draw(scene, this.#stream, this.#block.columns));
   }
 
   say(line: string): void {
-    this.#stream.write(`${this.#erase()}${line}\n`);
-    this.#height = 0;
+    this.#block.say(`${this.#open}${line}`);
+    this.#open = '';
     if (this.#scene) this.show(this.#scene);
   }
 
+  /** The chapter's line is the headline of the view while it is told, and stays above its outcome. */
+  tell(line: string): void {
+    this.#open = `\n${line}\n`;
+  }
+
   end(): void {
-    this.#stream.write('\u001b[?25h');
-    this.#height = 0;
+    this.#block.end();
   }
-
-  #erase(): string {
-    return this.#height === 0 ? '' : `\u001b[${this.#height}A\u001b[0J`;
-  }
-}
-
-function clip(line: string, columns: number): string {
-  if (displayWidth(line) <= columns) return line;
-  let out = line;
-  while (displayWidth(out) > columns - 1) out = out.slice(0, -1);
-  return `${out}\u001b[0m…`;
 }

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
 import { kinds } from '../../api/kinds.ts';
 import { annotations } from '../../api/names.ts';
-import type { Rollout } from '../../api/rollout.ts';
+import type { Phase, Rollout } from '../../api/rollout.ts';
 import type { KubeClient } from '../../kube/types.ts';
+import { AppError } from '../../lib/errors.ts';
 
 export type Verb = 'approve' | 'promote' | 'abort' | 'retry' | 'pause' | 'resume';
 
@@ -31,7 +32,7 @@ const DONE: Record<Verb, string> = {
 
 /**
  * Asks the controller by an annotation that it consumes; `pause` stays until `resume` takes it away. The answer names the
- * Rollout and what to watch. Warns where the verb means nothing in the Rollout's phase.
+ * Rollout. Refuses where the verb means nothing in the Rollout's phase.
  */
 export async function act(
   client: KubeClient,
@@ -40,7 +41,10 @@ export async function act(
   verb: Verb,
   full = false,
 ): Promise<string> {
-  const rollout = await client.get<Rollout>(kinds.Rollout, namespace, name);
+  const rollout = await findRollout(client, namespace, name);
+  const phase = rollout.status?.phase ?? 'Initializing';
+  const refusal = refuse(verb, phase);
+  if (refusal) throw new AppError('Conflict', `${namespace}/${name} is ${phase}: ${refusal}`);
   const request = JSON.stringify({
     id: randomUUID(),
     by: await whoAmI(client),
@@ -58,13 +62,35 @@ export async function act(
     { type: 'merge', body: { metadata: { annotations: change } } },
     { fieldManager: 'weir-cli' },
   );
-  const phase = rollout.status?.phase ?? 'Initializing';
-  const idle = phase === 'Healthy' || phase === 'Initializing';
-  const note =
-    idle && verb !== 'retry' && verb !== 'resume'
-      ? `; no run is in progress (${phase}), so nothing will change until one is`
-      : verb === 'retry' && phase !== 'Failed'
-        ? `; it is ${phase}, and only a Failed rollout is retried`
-        : '';
-  return `rollout.weir.dev/${name} ${DONE[verb]}${note}\n`;
+  return `rollout.weir.dev/${name} ${DONE[verb]}${verb === 'pause' && !running(phase) ? '; the next run will wait' : ''}\n`;
+}
+
+const running = (phase: Phase): boolean => !['Healthy', 'Failed', 'Initializing'].includes(phase);
+
+/** Why the verb means nothing in this phase, and what would; undefined where it means something. */
+function refuse(verb: Verb, phase: Phase): string | undefined {
+  if (verb === 'pause' || verb === 'resume') return undefined;
+  if (verb === 'retry')
+    return phase === 'Failed' ? undefined : 'only a revision that was rolled back is retried';
+  if (phase === 'Failed' && verb !== 'abort')
+    return `its revision was rolled back; \`weir rollouts retry\` starts it again`;
+  return running(phase) ? undefined : `no run is in progress, so there is nothing to ${verb}`;
+}
+
+/** The Rollout, or an error that says where one of that name is. */
+export async function findRollout(client: KubeClient, namespace: string, name: string): Promise<Rollout> {
+  const found = await client.find<Rollout>(kinds.Rollout, namespace, name);
+  if (found) return found;
+  const { items } = await client.list<Rollout>(kinds.Rollout, undefined).catch(() => ({ items: [] }));
+  const elsewhere = items
+    .filter(({ metadata }) => metadata.name === name)
+    .map(({ metadata }) => metadata.namespace);
+  throw new AppError(
+    'NotFound',
+    `there is no Rollout ${name} in namespace ${namespace}: ${
+      elsewhere.length > 0
+        ? `there is one in ${elsewhere.join(', ')} (-n ${elsewhere[0]})`
+        : '`weir rollouts list -A` shows those there are'
+    }`,
+  );
 }

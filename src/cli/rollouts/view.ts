@@ -1,6 +1,7 @@
 import type { MetricStatus, Phase, Rollout } from '../../api/rollout.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import { type ColourTarget, colour, type Style } from '../render/colour.ts';
+import { wrap } from '../render/live.ts';
 import { bar } from '../render/progress.ts';
 import { renderTable } from '../render/table.ts';
 
@@ -20,7 +21,18 @@ export const tagOf = (images: string[] | undefined): string =>
   (images ?? []).map((image) => image.slice(image.lastIndexOf('/') + 1)).join(',');
 
 export const ageOf = (timestamp: string | undefined, now: number): string =>
-  timestamp === undefined ? '' : formatDuration(Math.max(0, now - Date.parse(timestamp)));
+  timestamp === undefined
+    ? ''
+    : formatDuration(Math.floor(Math.max(0, now - Date.parse(timestamp)) / 1000) * 1000);
+
+/**
+ * The share of requests each revision gets, in percent. While a run is promoted the stable leaf Service already points at
+ * the new pods, so the weight goes back to 100/0 although every request stays with the new revision.
+ */
+export function sharesOf(status: Rollout['status']): { stable: number; canary: number } {
+  if (status?.phase === 'Promoting' && status.canary) return { stable: 0, canary: 100 };
+  return { stable: status?.traffic?.stable ?? 100, canary: status?.traffic?.canary ?? 0 };
+}
 
 export function stepText({ status }: Rollout): string {
   return status?.step ? `${Math.min(status.step.index + 1, status.step.of)}/${status.step.of}` : '';
@@ -51,7 +63,7 @@ export function rolloutTable(
         metadata.namespace,
         metadata.name,
         colour(phase, PHASE_STYLE[phase], stream),
-        status?.traffic ? `${status.traffic.canary}%` : '',
+        status?.traffic ? `${sharesOf(status).canary}%` : '',
         stepText(rollout),
         tagOf(status?.canary?.images),
         tagOf(status?.stable?.images),
@@ -97,27 +109,37 @@ export function metricTable(metrics: MetricStatus[], stream: ColourTarget = proc
       formatValue(metric.stable, metric.unit),
       metric.threshold,
       metric.samples === undefined ? '' : Math.round(metric.samples),
-      metric.message,
+      // A verdict that passed is told by the numbers beside it.
+      metric.verdict === 'pass' && metric.canary !== undefined ? '' : metric.message,
     ]),
   );
 }
 
 /** The whole picture of one Rollout: weights as bars, metrics, conditions that need a person, last decision. */
-export function rolloutCard(rollout: Rollout, now: number, stream: ColourTarget = process.stdout): string {
+export function rolloutCard(
+  rollout: Rollout,
+  now: number,
+  stream: ColourTarget = process.stdout,
+  columns = Number.POSITIVE_INFINITY,
+): string {
   const { metadata, status } = rollout;
   if (!status)
     return `${metadata.namespace}/${metadata.name}: the controller has not looked at it; is it running? (weir check)\n`;
   const lines: string[] = [];
+  const put = (text: string, style?: Style) => {
+    for (const line of wrap(text, columns - 2, 3))
+      lines.push(style ? colour(`  ${line}`, style, stream) : `  ${line}`);
+  };
   const step = stepText(rollout);
   lines.push(
     `${colour(`${metadata.namespace}/${metadata.name}`, 'bold', stream)}  ${colour(status.phase, PHASE_STYLE[status.phase], stream)}${step && status.canary ? `  step ${step}` : ''}`,
   );
-  const weights = status.traffic ?? { stable: 100, canary: 0 };
+  const weights = sharesOf(status);
   const row = (name: string, style: Style, weight: number, images: string[] | undefined) =>
     `  ${name.padEnd(7)}${colour(bar(weight / 100, 30), style, stream)} ${String(weight).padStart(3)}%  ${tagOf(images)}`;
   lines.push(row('stable', 'blue', weights.stable, status.stable?.images));
   if (status.canary) lines.push(row('canary', 'yellow', weights.canary, status.canary.images));
-  const { acknowledged } = weights as NonNullable<typeof status.traffic>;
+  const acknowledged = status.traffic?.acknowledged;
   if (status.canary && acknowledged)
     lines.push(
       colour(`  acknowledged by ${acknowledged.proxies} of ${acknowledged.of} proxies`, 'dim', stream),
@@ -137,17 +159,14 @@ export function rolloutCard(rollout: Rollout, now: number, stream: ColourTarget 
       (type === 'Gated' && truth === 'False') ||
       (type === 'GateOpen' && truth === 'True') ||
       (type === 'NoMeshedCaller' && truth === 'True');
-    if (loud) lines.push(colour(`  ! ${type}: ${message}`, 'yellow', stream));
+    if (loud) put(`! ${type}: ${message}`, 'yellow');
   }
   const last = status.history.at(-1);
-  if (status.message) lines.push(`  ${status.message}`);
+  if (status.message) put(status.message);
   if (last)
-    lines.push(
-      colour(
-        `  ${ageOf(last.at, now)} ago: ${last.from} -> ${last.to}, ${last.reason}${last.by ? ` by ${last.by}` : ''}: ${last.message}`,
-        'dim',
-        stream,
-      ),
+    put(
+      `${ageOf(last.at, now)} ago: ${last.from === last.to ? last.to : `${last.from} -> ${last.to}`}, ${last.reason}${last.by ? ` by ${last.by}` : ''}: ${last.message}`,
+      'dim',
     );
   return `${lines.join('\n')}\n`;
 }

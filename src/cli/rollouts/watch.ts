@@ -2,10 +2,12 @@ import { kinds } from '../../api/kinds.ts';
 import type { Rollout } from '../../api/rollout.ts';
 import type { KubeClient } from '../../kube/types.ts';
 import { AppError } from '../../lib/errors.ts';
-import { formatValue, rolloutCard, tagOf } from './view.ts';
+import { LiveBlock } from '../render/live.ts';
+import { findRollout } from './actions.ts';
+import { formatValue, rolloutCard, sharesOf, tagOf } from './view.ts';
 
 /** Exit codes of `weir rollouts watch`. */
-export const EXIT = { promoted: 0, error: 1, usage: 2, rolledBack: 3, held: 4 } as const;
+export const EXIT = { promoted: 0, error: 1, usage: 2, rolledBack: 3, held: 4, interrupted: 130 } as const;
 
 export interface WatchOptions {
   client: KubeClient;
@@ -36,7 +38,7 @@ export function plainLine(rollout: Rollout): string {
   );
   return [
     status?.phase ?? 'Initializing',
-    `canary ${tagOf(status?.canary?.images) || '-'} ${status?.traffic?.canary ?? 0}%`,
+    `canary ${tagOf(status?.canary?.images) || '-'} ${sharesOf(status).canary}%`,
     `stable ${tagOf(status?.stable?.images) || '-'}`,
     ...metrics,
     status?.message ?? '',
@@ -60,20 +62,18 @@ export async function watchRollout({
     timeout === undefined ? [signal, stop.signal] : [signal, stop.signal, AbortSignal.timeout(timeout)],
   );
   const live = stream.isTTY === true && process.env.TERM !== 'dumb';
-  let current = await client.get<Rollout>(kinds.Rollout, namespace, name, ended);
-  let drawn = 0;
+  let current = await findRollout(client, namespace, name);
+  const block = live ? new LiveBlock(stream) : undefined;
   let lastLine = '';
 
   const draw = () => {
-    if (!live) {
+    if (!block) {
       const line = plainLine(current);
       if (line !== lastLine) stream.write(`${line}\n`);
       lastLine = line;
       return;
     }
-    const text = rolloutCard(current, Date.now(), stream);
-    stream.write(`${drawn > 0 ? `\u001b[${drawn}A\u001b[0J` : ''}${text}`);
-    drawn = text.split('\n').length - 1;
+    block.draw(rolloutCard(current, Date.now(), stream, block.columns).trimEnd().split('\n'));
   };
   // Ages go on counting between events.
   const ticker = live ? setInterval(draw, 1000) : undefined;
@@ -114,6 +114,20 @@ export async function watchRollout({
     if (!ended.aborted) throw error;
   } finally {
     clearInterval(ticker);
+    block?.end();
   }
-  return code ?? (signal.aborted ? EXIT.promoted : EXIT.held);
+  if (signal.aborted) return EXIT.interrupted;
+  if (code === undefined) {
+    const wanted = tag === undefined ? '' : `, and ${tag} is not promoted`;
+    stream.write(
+      `held: ${current.status?.phase ?? 'Initializing'} when the time was over${wanted}; see \`weir rollouts why ${name} -n ${namespace}\`\n`,
+    );
+    return EXIT.held;
+  }
+  stream.write(
+    code === EXIT.promoted
+      ? `promoted: ${tagOf(current.status?.stable?.images)}\n`
+      : `rolled back: ${tagOf(current.status?.canary?.images)}; see \`weir rollouts why ${name} -n ${namespace}\`\n`,
+  );
+  return code;
 }
