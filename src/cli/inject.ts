@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
+import { AppError } from '../lib/errors.ts';
 import { injectManifests, type ManifestResult } from '../mesh/index.ts';
 import { installOptions } from './install/options.ts';
 
@@ -51,8 +52,18 @@ export function command(): Command {
     });
 }
 
-export const readManifests = (file: string): Promise<string> =>
-  file === '-' ? text(process.stdin) : readFile(file, 'utf8');
+export async function readManifests(file: string): Promise<string> {
+  if (file === '-') return text(process.stdin);
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new AppError(
+      'NotFound',
+      `cannot read ${file} (${(cause as NodeJS.ErrnoException).code}): name one YAML file, or - for standard input`,
+      { cause },
+    );
+  }
+}
 
 /** One line per workload, on stderr: stdout belongs to the manifests. */
 export function report(results: ManifestResult[], done: string): void {

@@ -9,11 +9,10 @@ export async function main(argv: string[]): Promise<void> {
   const entry = commands.find(({ name }) => name === argv[0]);
   const program = new Command('weir')
     .description('Progressive delivery for Kubernetes, with a service mesh of its own.')
-    .version(VERSION, '-V, --version')
-    .exitOverride();
+    .version(VERSION, '-V, --version');
   for (const { name, summary, group, load } of commands) {
     const loaded = name === entry?.name ? (await load()).command() : new Command(name).description(summary);
-    program.addCommand(loaded.helpGroup(`${group}:`).exitOverride());
+    program.addCommand(loaded.helpGroup(`${group}:`));
   }
   program.addHelpText(
     'after',
@@ -38,8 +37,8 @@ export async function main(argv: string[]): Promise<void> {
   }
 }
 
-/** Wrong usage is answered in two lines: what was wrong, and where to read on. */
+/** Wrong usage, at any depth, is exit code 2 and two lines: what was wrong, and where to read on. */
 function helpHint(command: Command, path: string): void {
-  command.showHelpAfterError(`See \`${path} --help\`.`);
+  command.exitOverride().showHelpAfterError(`See \`${path} --help\`.`);
   for (const sub of command.commands) helpHint(sub, `${path} ${sub.name()}`);
 }

@@ -109,8 +109,8 @@ export function metricTable(metrics: MetricStatus[], stream: ColourTarget = proc
       formatValue(metric.stable, metric.unit),
       metric.threshold,
       metric.samples === undefined ? '' : Math.round(metric.samples),
-      // A verdict that passed is told by the numbers beside it.
-      metric.verdict === 'pass' && metric.canary !== undefined ? '' : metric.message,
+      // "29ms, must be <= 1s" is what the columns beside it say already.
+      /^\S+, must be [<>]=? \S+$/.test(metric.message ?? '') ? '' : metric.message,
     ]),
   );
 }
@@ -126,6 +126,7 @@ export function rolloutCard(
   if (!status)
     return `${metadata.namespace}/${metadata.name}: the controller has not looked at it; is it running? (weir check)\n`;
   const lines: string[] = [];
+  const said = new Set<string>();
   const put = (text: string, style?: Style) => {
     for (const line of wrap(text, columns - 2, 3))
       lines.push(style ? colour(`  ${line}`, style, stream) : `  ${line}`);
@@ -159,13 +160,16 @@ export function rolloutCard(
       (type === 'Gated' && truth === 'False') ||
       (type === 'GateOpen' && truth === 'True') ||
       (type === 'NoMeshedCaller' && truth === 'True');
-    if (loud) put(`! ${type}: ${message}`, 'yellow');
+    if (!loud) continue;
+    put(`! ${type}: ${message}`, 'yellow');
+    said.add(message);
   }
   const last = status.history.at(-1);
-  if (status.message) put(status.message);
+  if (status.message && !said.has(status.message)) put(status.message);
+  said.add(status.message ?? '');
   if (last)
     put(
-      `${ageOf(last.at, now)} ago: ${last.from === last.to ? last.to : `${last.from} -> ${last.to}`}, ${last.reason}${last.by ? ` by ${last.by}` : ''}: ${last.message}`,
+      `${ageOf(last.at, now)} ago: ${last.from === last.to ? last.to : `${last.from} -> ${last.to}`}, ${last.reason}${last.by ? ` by ${last.by}` : ''}${said.has(last.message) ? '' : `: ${last.message}`}`,
       'dim',
     );
   return `${lines.join('\n')}\n`;
