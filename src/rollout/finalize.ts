@@ -54,8 +54,15 @@ export async function finalize(
       if (!deleting) await carry({ kind: 'delete-replica-set', name, uid, resourceVersion });
     }
     if (canaries.length > 0) return false;
+    const current = observation.replicaSets.filter(({ digest }) => digest === deployment?.digest);
+    // Never unpause before adoption: the Deployment would start pods of its own and throw the tested ones away.
+    if (current.some(({ released, owned }) => released && !owned)) return false;
     await clearGate(context, spec, signal);
-    const inFlight = deployment !== undefined && deployment.digest !== state?.stable?.digest;
+    // Adopted in full a moment ago: nothing is in flight, whatever the state says.
+    const adopted = current.some(
+      ({ owned, replicas }) => owned && replicas > 0 && replicas === deployment?.replicas,
+    );
+    const inFlight = deployment !== undefined && deployment.digest !== state?.stable?.digest && !adopted;
     if (deployment?.paused && state?.stable && (!inFlight || spec.onDelete === 'Release')) {
       await carry({
         kind: 'set-paused',

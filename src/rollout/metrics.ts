@@ -21,8 +21,12 @@ export class RolloutMetrics {
     const age = gauge('weir_rollout_phase_seconds', 'Time since the Rollout entered its phase.');
     const weight = gauge('weir_rollout_canary_weight', 'Percentage of requests that go to the canary.');
     const gated = gauge('weir_rollout_gated', 'One while the gate was seen to hold.');
+    const unmeshed = gauge(
+      'weir_rollout_no_meshed_caller',
+      'One while a canary gets no requests because no caller is in the mesh.',
+    );
     registry.onCollect(() => {
-      for (const each of [phase, stuck, age, weight, gated]) each.clear();
+      for (const each of [phase, stuck, age, weight, gated, unmeshed]) each.clear();
       for (const { metadata, status } of rollouts.list()) {
         const labels = { namespace: metadata.namespace ?? '', rollout: metadata.name };
         for (const name of PHASES) phase.set(status?.phase === name ? 1 : 0, { ...labels, phase: name });
@@ -30,6 +34,7 @@ export class RolloutMetrics {
           status?.conditions.find((condition) => condition.type === type)?.status === 'True' ? 1 : 0;
         stuck.set(is('Stalled'), labels);
         gated.set(is('Gated'), labels);
+        unmeshed.set(is('NoMeshedCaller'), labels);
         weight.set(status?.traffic?.canary ?? 0, labels);
         const last =
           status?.history.findLast(({ from, to }) => from !== to)?.at ?? metadata.creationTimestamp;

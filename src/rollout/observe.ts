@@ -159,7 +159,7 @@ function replicaSetView(
   if (!owned && !mine && !referenced) return [];
   const released = owned || (deployment !== undefined && selects(deployment.spec.selector, metadata.labels));
   const hash = spec.template.metadata?.labels?.[labels.podTemplateHash] ?? '';
-  const trouble = troubleOf(pods, hash);
+  const trouble = troubleOf(pods, hash) ?? refusedPods(set);
   const desired = metadata.annotations?.[DESIRED];
   return [
     {
@@ -182,6 +182,14 @@ function replicaSetView(
       ...(trouble ? { trouble } : {}),
     },
   ];
+}
+
+/** A quota or an admission plug-in that refuses pods: there is no pod to ask. */
+function refusedPods({ status }: ReplicaSet): string | undefined {
+  const failure = status?.conditions?.find(
+    ({ type, status: value }) => type === 'ReplicaFailure' && value === 'True',
+  );
+  return failure && `pods are refused: ${failure.message ?? failure.reason ?? 'ReplicaFailure'}`;
 }
 
 /** What a person would find in `kubectl describe pod`, for the first pod that is in trouble. */

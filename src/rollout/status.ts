@@ -116,7 +116,9 @@ function conditionsOf(result: Result, observation: Observation): Draft[] {
     drafts.push({ type: 'GateOpen', status: 'True', reason: 'PastTheGate', message: state.gateOpen });
   }
   const judged = name === 'Progressing' || name === 'Watching';
-  if (judged && result.weight > 0 && observation.route.acknowledged.of === 0) {
+  const { acknowledged } = observation.route;
+  // Known only once every replica of the mesh has spoken of this very weight.
+  if (judged && result.weight > 0 && acknowledged.done && acknowledged.of === 0) {
     drafts.push({
       type: 'NoMeshedCaller',
       status: 'True',

@@ -259,7 +259,12 @@ function advance(turn: Turn, phase: Progressing, plan: PlannedStep[], index: num
     return;
   }
   turn.goto(
-    { name: 'Watching', run: phase.run, since: turn.now },
+    {
+      name: 'Watching',
+      run: phase.run,
+      since: turn.now,
+      ...(phase.step.granted === undefined ? {} : { granted: phase.step.granted }),
+    },
     'AllTraffic',
     'all traffic goes to the new revision; the old one is kept full',
   );

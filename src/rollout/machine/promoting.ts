@@ -11,7 +11,7 @@ import {
   weightsSet,
 } from './goals.ts';
 import { revisionOf } from './rest.ts';
-import { comparedCanary, interrupted } from './run.ts';
+import { comparedCanary, interrupted, lost } from './run.ts';
 import { refusal, rollBack, shortImages } from './runs.ts';
 import type { DeploymentView, PhaseState, ReplicaSetView } from './types.ts';
 
@@ -26,12 +26,14 @@ export function promoting(turn: Turn, phase: Promoting) {
   if (interrupted(turn, run)) return;
   refuseOthers(turn, ['approve', 'promote', 'retry'], 'the revision is being promoted');
   gateEntry(turn);
+  if (lost(turn, run, set)) return;
   const compared = comparedCanary(turn, run, deployment);
   if (!compared) return;
   if (handedOver(turn, phase, deployment, compared)) releaseIt(turn, phase, deployment, compared);
-  if (turn.state.phase === phase && phase.wait) {
-    const { wait } = phase;
-    if (turn.overdue(phase, wait.what, wait.best)) {
+  if (turn.state.phase === phase) {
+    // Whatever it waits for has a deadline, also what never reports progress: a field that somebody fights for.
+    const { what, best } = phase.wait ?? { what: 'deployment', best: 0 };
+    if (turn.overdue(phase, what, best)) {
       rollBack(
         turn,
         run,
@@ -70,8 +72,9 @@ function handedOver(turn: Turn, phase: Promoting, deployment: DeploymentView, se
     return false;
   }
   const endpoints = observation.stableLeaf!.ready[run.hash] ?? 0;
-  if (endpoints === 0 && route.weights?.stable !== 100) {
-    turn.message = 'waiting for the endpoints of the stable leaf Service';
+  // All of them: the first few alone would have to carry everybody.
+  if (endpoints < Math.max(1, set.ready) && route.weights?.stable !== 100) {
+    turn.message = `waiting for the endpoints of the stable leaf Service: ${endpoints} of ${set.ready}`;
     turn.overdue(phase, 'pods', endpoints);
     return false;
   }
@@ -128,7 +131,7 @@ function releaseIt(turn: Turn, phase: Promoting, deployment: DeploymentView, set
     turn.overdue(phase, 'pods', set.ready);
     return;
   }
-  delete phase.wait;
+  turn.overdue(phase, 'deployment', 0);
   turn.message = 'handing the tested pods to the Deployment';
   turn.effects.push({
     kind: 'release',
@@ -144,6 +147,7 @@ function afterRelease(turn: Turn, phase: Promoting, deployment: DeploymentView, 
   const { run } = phase;
   refuseOthers(turn, ['approve', 'promote', 'abort', 'retry'], 'the revision has been released already');
   state.stable = revisionOf(set);
+  gateEntry(turn);
   // Also here: the leaf and the pin must stand on the released pods if somebody changed them meanwhile.
   pinned(turn, observation.root, run.hash);
   leaf(turn, 'stable', run.hash);

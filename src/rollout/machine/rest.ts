@@ -133,6 +133,7 @@ export function waiting(turn: Turn, phase: { name: 'Waiting'; run: Run; reason: 
     turn.message = `${shortImages(phase.run.images)} waits at the gate: ${held}`;
     return;
   }
+  if (promote) phase.run.opened = true;
   if (deployment.replicas === 0) {
     return release0(turn, deployment, phase.run);
   }
@@ -177,6 +178,9 @@ export function failed(turn: Turn, phase: { name: 'Failed'; run: Run; reason: st
     return startRun(turn, deployment, 'it replaces the revision that failed');
   const retry = take(turn, 'retry');
   if (retry) return startRun(turn, deployment, `retried by ${retry.by}`, retry.by);
-  if (observation.spec.retry !== phase.run.retry) return startRun(turn, deployment, 'spec.retry was changed');
+  if (observation.spec.retry !== phase.run.retry) {
+    const by = `spec.retry (${observation.spec.retry})`;
+    return startRun(turn, deployment, `retried by ${by}`, by);
+  }
   turn.stall(phase.reason, phase.message);
 }

@@ -1,6 +1,15 @@
 import { refuseOthers } from './commands.ts';
 import type { Turn } from './context.ts';
-import { acknowledgedText, canaryOf, leaf, pinned, routeExists, scaled, weightsSet } from './goals.ts';
+import {
+  acknowledgedText,
+  canaryOf,
+  gateEntry,
+  leaf,
+  pinned,
+  routeExists,
+  scaled,
+  weightsSet,
+} from './goals.ts';
 import { revisionOf } from './rest.ts';
 import { shortImages, startRun } from './runs.ts';
 import type { PhaseState } from './types.ts';
@@ -27,6 +36,7 @@ export function rollingBack(turn: Turn, phase: RollingBack) {
     routeExists(turn) && weightsSet(turn, 0),
     pinned(turn, observation.root, stable.hash),
   ].every(Boolean);
+  gateEntry(turn);
   if (!back) return;
   const { acknowledged } = observation.route;
   if (!acknowledged.done && set && set.replicas > 0) {

@@ -2,7 +2,7 @@ import { refuseOthers, take } from './commands.ts';
 import type { Turn } from './context.ts';
 import { canaryOf, drainLeftovers, gateEntry, leaf, pinned, removeStrays, routeExists } from './goals.ts';
 import { currentSet, revisionOf } from './rest.ts';
-import { rollBack, shortImages } from './runs.ts';
+import { heldBy, rollBack, shortImages } from './runs.ts';
 import type { DeploymentView, ReplicaSetView, Run, Wait } from './types.ts';
 
 /**
@@ -41,12 +41,31 @@ export function interrupted(turn: Turn, run: Run): boolean {
     turn.goto({ name: 'Healthy' }, 'GateOpen', message, { warn: true });
     return true;
   }
+  if (deployment.replicas === 0) {
+    const message = `Deployment ${deployment.name} was scaled to 0: there is nobody to judge by`;
+    rollBack(turn, run, 'superseded', 'ScaledToZero', message);
+    return true;
+  }
   const abort = take(turn, 'abort');
   if (abort) {
     rollBack(turn, run, 'aborted', 'Aborted', `aborted by ${abort.by}`, abort.by);
     return true;
   }
   return false;
+}
+
+/**
+ * At 100 % and later stable's leaf or all traffic stands on the canary: without its ReplicaSet, or with another template
+ * in it, users go back to the pods that are still there, and nothing is started anew under them.
+ */
+export function lost(turn: Turn, run: Run, set: ReplicaSetView | undefined): boolean {
+  if (set && !set.deleting && set.digest === run.digest) return false;
+  const [reason, what] =
+    set && !set.deleting
+      ? ['TemplateChanged', "has another pod template than the Deployment's by now"]
+      : ['CanaryGone', 'was deleted by somebody'];
+  rollBack(turn, run, 'failed', reason!, `ReplicaSet ${run.replicaSet} ${what}`);
+  return true;
 }
 
 /** Users' traffic is kept on stable pods before a canary pod exists: pins, leaves, then the route. */
@@ -99,7 +118,7 @@ export function preparing(turn: Turn, phase: { name: 'Preparing'; run: Run; wait
   if (interrupted(turn, run)) return;
   const approve = take(turn, 'approve');
   if (approve) run.approvedBy = approve.by;
-  refuseOthers(turn, ['promote', 'retry'], 'the canary has no pods yet');
+  refuseOthers(turn, ['retry'], 'the rollout is still running');
   if (!removeStrays(turn, run.replicaSet)) {
     turn.message = 'removing the canary of an earlier run';
     return;
@@ -127,6 +146,12 @@ export function preparing(turn: Turn, phase: { name: 'Preparing'; run: Run; wait
   }
   if (grown && set.available >= run.peak) {
     delete phase.wait;
+    // Its pods may have taken longer than the window was open.
+    const held = run.opened || take(turn, 'promote') ? undefined : heldBy(turn);
+    if (held) {
+      turn.message = `canary pods are available; the first step waits: ${held}`;
+      return;
+    }
     turn.goto(
       { name: 'Progressing', run, step: { index: 0, since: turn.now } },
       'CanaryReady',
@@ -134,6 +159,7 @@ export function preparing(turn: Turn, phase: { name: 'Preparing'; run: Run; wait
     );
     return;
   }
+  refuseOthers(turn, ['promote'], 'the canary has no pods yet');
   turn.message = `waiting for canary pods: ${set.available} of ${run.peak} available${set.trouble ? `: ${set.trouble}` : ''}`;
   if (turn.overdue(phase, 'pods', set.available)) {
     rollBack(

@@ -126,6 +126,8 @@ export interface Run {
   peak: number;
   /** Who passed the next pause in advance. */
   approvedBy?: string;
+  /** A person started it while a window was closed. */
+  opened?: boolean;
   /** Promoted without its evidence: by `promote` or an inconclusive policy. */
   unproven?: string;
 }
@@ -157,7 +159,7 @@ export type PhaseState =
   | { name: 'Waiting'; run: Run; reason: string }
   | { name: 'Preparing'; run: Run; wait?: Wait }
   | { name: 'Progressing'; run: Run; step: StepState; wait?: Wait }
-  | { name: 'Watching'; run: Run; since: number; wait?: Wait }
+  | { name: 'Watching'; run: Run; since: number; granted?: number; wait?: Wait }
   | { name: 'Promoting'; run: Run; since: number; wait?: Wait }
   | {
       name: 'RollingBack';

@@ -1,10 +1,10 @@
 import { parseDuration } from '../../lib/duration.ts';
 import { refuseOthers, take } from './commands.ts';
 import type { Turn } from './context.ts';
-import { scaled, weightsSet } from './goals.ts';
+import { canaryOf, scaled, weightsSet } from './goals.ts';
 import { judge } from './judging.ts';
-import { keepFor } from './plan.ts';
-import { comparedCanary, fenced, interrupted } from './run.ts';
+import { keepFor, planOf, replicasFor } from './plan.ts';
+import { comparedCanary, fenced, interrupted, lost } from './run.ts';
 import { heldBy, rollBack } from './runs.ts';
 import type { PhaseState } from './types.ts';
 
@@ -21,17 +21,28 @@ export function watching(turn: Turn, phase: Watching) {
     turn.message = 'putting Services back to what the rollout needs';
     return;
   }
+  if (lost(turn, run, canaryOf(turn, run))) return;
   const set = comparedCanary(turn, run, deployment);
-  if (!set) {
-    weightsSet(turn, 0);
-    return;
-  }
+  if (!set) return;
   run.peak = Math.max(run.peak, deployment.replicas);
   scaled(turn, set, Math.max(run.peak, set.replicas));
   if (set.ready === 0) {
     rollBack(turn, run, 'failed', 'PodsLost', 'not one canary pod is ready at 100 %');
     return;
   }
+  const need = replicasFor(observation.spec, 100, deployment.replicas);
+  if (set.ready < Math.min(phase.granted ?? need, need)) {
+    // A weight never exceeds what is ready: the last step has the lower weights, the deadline and the way back here.
+    const index = planOf(observation.spec).length - 1;
+    turn.goto(
+      { name: 'Progressing', run, step: { index, since: turn.now } },
+      'CapacityLost',
+      `only ${set.ready} of ${need} canary pods are ready at 100 %${set.trouble ? `: ${set.trouble}` : ''}`,
+      { warn: true },
+    );
+    return;
+  }
+  if (set.ready >= need) phase.granted = need;
   if (!weightsSet(turn, 100)) {
     turn.message = 'putting the weight back to 100 %';
     return;
