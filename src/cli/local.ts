@@ -54,10 +54,15 @@ export function command(): Command {
   return local;
 }
 
-function announce(dir: string): void {
+function announce({ name, ...options }: Where & { bare?: boolean }): void {
+  const dir = dirOf({ name, ...options });
   const state = readState(dir);
+  const same = options.dir ? ` --dir ${options.dir}` : name === 'default' ? '' : ` --name ${name}`;
+  const weir = process.env.npm_command === 'exec' ? 'npx weir' : 'weir';
+  const shop = join(findEntries().root, 'examples/shop');
+  const next = options.bare ? 'kubectl get nodes' : `kubectl apply -f ${shop}\n  ${weir} rollouts list -A`;
   process.stdout.write(
-    `The local cluster is ready at ${state?.server}.\n\n  export KUBECONFIG=${join(dir, 'kubeconfig')}\n  kubectl get pods -A\n\nStop it with \`weir local down\`.\n`,
+    `The local cluster is ready at ${state?.server}.\n\n  export KUBECONFIG=${join(dir, 'kubeconfig')}\n  ${next}\n\nStop it with \`${weir} local down${same}\`.\n`,
   );
 }
 
@@ -69,7 +74,7 @@ async function foreground(options: Where & { bare?: boolean }): Promise<void> {
   try {
     if (!options.bare) await install(cluster.kubeconfig);
     if (process.send) process.send('ready');
-    else announce(dir);
+    else announce(options);
     if (process.connected) process.disconnect();
     if (!stop.signal.aborted) {
       await new Promise((resolve) => stop.signal.addEventListener('abort', resolve, { once: true }));
@@ -91,7 +96,7 @@ async function install(kubeconfig: string): Promise<void> {
 /** The supervisor is a process of its own that outlives this one; it says over IPC when it is ready. */
 async function background(options: Where & { bare?: boolean }): Promise<void> {
   const dir = dirOf(options);
-  if (isRunning(dir)) return announce(dir);
+  if (isRunning(dir)) return announce(options);
   mkdirSync(join(dir, 'logs'), { recursive: true, mode: 0o700 });
   const logFile = join(dir, 'logs', 'supervisor.log');
   const output = openSync(logFile, 'a');
@@ -126,7 +131,7 @@ async function background(options: Where & { bare?: boolean }): Promise<void> {
   if (child.connected) child.disconnect();
   child.unref();
   shown.done();
-  announce(dir);
+  announce(options);
 }
 
 async function down(options: Where & { delete?: boolean }): Promise<void> {

@@ -41,6 +41,11 @@ const deployments: Check = {
     return names.map((name): Answer => {
       const deployment = found.get(name);
       if (!deployment) return failed(`${name} is not installed in ${namespace}`, INSTALL);
+      if ((deployment.spec as { replicas?: number }).replicas === 0)
+        return failed(
+          `${name} is scaled to 0`,
+          `kubectl -n ${namespace} scale deployment ${name} --replicas 1`,
+        );
       return available(deployment)
         ? ok(`${name} is ready`)
         : failed(
