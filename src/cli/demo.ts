@@ -124,7 +124,7 @@ async function demo(
     if (stay) {
       now = 'Yours to play with: change the files and commit. Ctrl-C ends it.';
       view.say(
-        `  repository:  ${shop.directory}\n  kubectl:     KUBECONFIG=${kubeconfig} kubectl get rollouts -n shop -w`,
+        `  cd ${shop.directory}\n  export KUBECONFIG=${kubeconfig}\n  kubectl get rollouts -n shop -w`,
       );
       await new Promise<void>((resolve) => {
         if (signal.aborted) resolve();

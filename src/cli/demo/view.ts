@@ -120,7 +120,7 @@ export class LiveView {
 
   /** The chapter's line is the headline of the view while it is told, and stays above its outcome. */
   tell(line: string): void {
-    this.#open = `\n${line}\n`;
+    this.#open = `\n${wrap(line, this.#block.columns, 3).join('\n')}\n`;
   }
 
   end(): void {
