@@ -134,7 +134,7 @@ describe('canary scenarios', () => {
     const failedAt = app.phases.lastIndexOf('Failed');
     expect(app.phases.slice(failedAt)).toEqual(['Failed', 'Healthy']);
     expect(rollout.status?.canary).toBeUndefined();
-    expect((await app.deployment()).spec.paused ?? false).toBe(false);
+    await eventually('unpaused', async () => !(await app.deployment()).spec.paused);
   });
 
   test('10: a pause without limit outlives the progress deadline; approve in Git continues', async () => {
