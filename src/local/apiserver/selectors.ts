@@ -33,26 +33,6 @@ export function parseLabelSelector(text: string): (labels: Record<string, string
   return (labels) => tests.every((test) => test(labels));
 }
 
-interface LabelSelector {
-  matchLabels?: Record<string, string>;
-  matchExpressions?: { key: string; operator: string; values?: string[] }[];
-}
-
-/** Evaluates the structured form; an empty selector matches everything, a missing one nothing. */
-export function matchesSelector(
-  selector: LabelSelector | null | undefined,
-  labels: Record<string, string>,
-): boolean {
-  if (!selector) return false;
-  for (const [key, value] of Object.entries(selector.matchLabels ?? {}))
-    if (labels[key] !== value) return false;
-  return (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-    if (operator === 'In') return key in labels && values.includes(labels[key]!);
-    if (operator === 'NotIn') return !(key in labels) || !values.includes(labels[key]!);
-    return operator === 'Exists' ? key in labels : !(key in labels);
-  });
-}
-
 /** Fields that can be selected, by kind; others answer 400 as the real server does. */
 const FIELDS: Record<string, string[]> = {
   Pod: [

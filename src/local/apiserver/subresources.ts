@@ -1,3 +1,4 @@
+import { type LabelSelector, matchesLabels } from '../../api/label-selector.ts';
 import type { KubeObject } from '../../api/meta.ts';
 import type { ServerContext } from './context.ts';
 import { badRequest, conflict, MODIFIED, noSuchPath, notFound, StatusError } from './errors.ts';
@@ -5,7 +6,6 @@ import type { ResourceRequest } from './http/request.ts';
 import { at, clone, isObject, type Json, type JsonObject } from './json.ts';
 import { applyJsonPatch, type Operation } from './patch/json-patch.ts';
 import { applyMergePatch } from './patch/merge.ts';
-import { matchesSelector } from './selectors.ts';
 import { jsonPath } from './table/jsonpath.ts';
 import { resourceOf } from './write/commit.ts';
 import { deleteOptions, deleteStored } from './write/delete.ts';
@@ -90,8 +90,8 @@ export async function evict(context: ServerContext, request: ResourceRequest): P
   const stored = context.store.get('/pods', namespace, name);
   if (!stored) throw notFound({ group: '', resource: 'pods' }, name);
   for (const { object } of context.store.list('policy/poddisruptionbudgets', namespace)) {
-    const selector = at(object, 'spec', 'selector') as Parameters<typeof matchesSelector>[0];
-    if (!matchesSelector(selector, stored.object.metadata.labels ?? {})) continue;
+    const selector = at(object, 'spec', 'selector') as LabelSelector | undefined;
+    if (!matchesLabels(selector, stored.object.metadata.labels ?? {})) continue;
     if (Number(at(object, 'status', 'disruptionsAllowed') ?? 1) <= 0)
       throw new StatusError(
         429,

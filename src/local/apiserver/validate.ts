@@ -1,3 +1,4 @@
+import { type LabelSelector, matchesLabels } from '../../api/label-selector.ts';
 import type { KubeObject } from '../../api/meta.ts';
 import { sameJson } from '../../lib/same-json.ts';
 import { validateSchema } from './crd/validate.ts';
@@ -5,7 +6,6 @@ import { invalid, invalidValue, required, type Violation } from './errors.ts';
 import { asJson, at, isObject, type Json, type JsonObject } from './json.ts';
 import type { Served } from './kinds.ts';
 import type { Schema } from './schema/schema.ts';
-import { matchesSelector } from './selectors.ts';
 
 const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
@@ -77,12 +77,12 @@ function withoutStatus(schema: Schema): Schema {
 function validateWorkload(object: KubeObject, before: KubeObject | undefined, served: Served): Violation[] {
   const out: Violation[] = [];
   const spec = asJson(object).spec as JsonObject;
-  const selector = spec.selector as Parameters<typeof matchesSelector>[0];
+  const selector = spec.selector as LabelSelector | undefined;
   const labels = (at(spec, 'template', 'metadata', 'labels') ?? {}) as Record<string, string>;
   if (isObject(selector)) {
     if (Object.keys(selector).length === 0)
       out.push(invalidValue('spec.selector', selector, 'empty selector is invalid for deployment'));
-    else if (!matchesSelector(selector, labels))
+    else if (!matchesLabels(selector, labels))
       out.push(
         invalidValue('spec.template.metadata.labels', labels, '`selector` does not match template `labels`'),
       );

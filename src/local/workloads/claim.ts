@@ -1,8 +1,8 @@
+import type { LabelSelector } from '../../api/label-selector.ts';
 import type { KubeObject, ResourceKind } from '../../api/meta.ts';
 import type { KubeClient } from '../../kube/types.ts';
 import { lostRace } from './context.ts';
 import { claim, controllerRef } from './owners.ts';
-import type { LabelSelector } from './types.ts';
 
 /**
  * Adopts and releases on the API server and answers what the owner owns afterwards. The owner is read live before an

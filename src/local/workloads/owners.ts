@@ -1,6 +1,5 @@
+import { type LabelSelector, matchesLabels } from '../../api/label-selector.ts';
 import { apiVersionOf, type KubeObject, type OwnerReference, type ResourceKind } from '../../api/meta.ts';
-import { matches } from './selectors.ts';
-import type { LabelSelector } from './types.ts';
 
 export function controllerOf(object: KubeObject): OwnerReference | undefined {
   return object.metadata.ownerReferences?.find(({ controller }) => controller === true);
@@ -35,7 +34,7 @@ export function claim<T extends KubeObject>(
   const leaving = owner.metadata.deletionTimestamp !== undefined;
   for (const candidate of candidates) {
     const ref = controllerOf(candidate);
-    const match = matches(selector, candidate.metadata.labels);
+    const match = matchesLabels(selector, candidate.metadata.labels);
     if (ref) {
       if (ref.uid !== owner.metadata.uid) continue;
       if (match) result.owned.push(candidate);

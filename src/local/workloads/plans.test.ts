@@ -1,12 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { matchesLabels } from '../../api/label-selector.ts';
 import type { KubeObject } from '../../api/meta.ts';
 import { planSlices } from './endpoint-slice/plan.ts';
 import { planDependent, planOwner } from './garbage-collector/plan.ts';
 import { claim } from './owners.ts';
 import { Expectations } from './replica-set/expectations.ts';
 import { byDeletion, planReplicaSet } from './replica-set/plan.ts';
-import { matches } from './selectors.ts';
 import { equalIgnoringHash, fnv32a, templateHash } from './template.ts';
 import type { Pod, ReplicaSet, Service } from './types.ts';
 
@@ -190,7 +190,7 @@ describe('claiming', () => {
   });
   test('expressions select as in Kubernetes', () => {
     const has = (operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist', labels: Record<string, string>) =>
-      matches({ matchExpressions: [{ key: 'a', operator, values: ['1'] }] }, labels);
+      matchesLabels({ matchExpressions: [{ key: 'a', operator, values: ['1'] }] }, labels);
     expect([has('In', { a: '1' }), has('In', {}), has('NotIn', {}), has('NotIn', { a: '1' })]).toEqual([
       true,
       false,
@@ -200,8 +200,8 @@ describe('claiming', () => {
     expect([
       has('Exists', { a: '' }),
       has('DoesNotExist', { a: '' }),
-      matches(undefined, {}),
-      matches({}, {}),
+      matchesLabels(undefined, {}),
+      matchesLabels({}, {}),
     ]).toEqual([true, false, false, true]);
   });
 });

@@ -1,14 +1,7 @@
+import type { LabelSelector } from '../../api/label-selector.ts';
 import type { Condition, KubeObject } from '../../api/meta.ts';
 
-/** The fields of the native kinds that the controllers read. Whatever else an object holds is carried along untouched. */
-export interface LabelSelector {
-  matchLabels?: Record<string, string>;
-  matchExpressions?: {
-    key: string;
-    operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
-    values?: string[];
-  }[];
-}
+// The fields of the native kinds that the controllers read. Whatever else an object holds is carried along untouched.
 
 export interface PodTemplate {
   metadata?: {

@@ -1,6 +1,6 @@
+import { type LabelSelector, matchesLabels } from '../../../api/label-selector.ts';
 import type { KubeObject } from '../../../api/meta.ts';
 import type { Served } from '../kinds.ts';
-import { matchesSelector } from '../selectors.ts';
 
 export interface Webhook {
   name: string;
@@ -16,8 +16,8 @@ export interface Webhook {
     resources: string[];
     scope?: string;
   }[];
-  namespaceSelector?: Parameters<typeof matchesSelector>[0];
-  objectSelector?: Parameters<typeof matchesSelector>[0];
+  namespaceSelector?: LabelSelector;
+  objectSelector?: LabelSelector;
   failurePolicy?: 'Fail' | 'Ignore';
   matchPolicy?: 'Exact' | 'Equivalent';
   timeoutSeconds?: number;
@@ -55,14 +55,14 @@ export function wants(
   );
   if (!matched) return false;
   const labelled = (each: KubeObject | undefined) =>
-    each !== undefined && matchesSelector(hook.objectSelector ?? {}, each.metadata.labels ?? {});
+    each !== undefined && matchesLabels(hook.objectSelector ?? {}, each.metadata.labels ?? {});
   if (!labelled(object) && !labelled(oldObject)) return false;
   // A Namespace is selected by its own labels, other cluster-scoped objects always.
   const labels =
     served.group === '' && served.kind === 'Namespace'
       ? ((object ?? oldObject)?.metadata.labels ?? {})
       : namespaceLabels;
-  return labels === undefined || matchesSelector(hook.namespaceSelector ?? {}, labels);
+  return labels === undefined || matchesLabels(hook.namespaceSelector ?? {}, labels);
 }
 
 function matchesResource(pattern: string, plural: string, subresource: string): boolean {

@@ -1,5 +1,5 @@
+import { type LabelSelector, matchesLabels } from '../../../api/label-selector.ts';
 import type { User } from '../http/request.ts';
-import { matchesSelector } from '../selectors.ts';
 import type { Store } from '../storage/store.ts';
 
 export interface Attributes {
@@ -101,14 +101,13 @@ export class Rbac {
       ];
     const role = this.#store.get(`${RBAC}/clusterroles`, '', name)?.object;
     if (!role) return [];
-    const selectors = (
-      role.aggregationRule as { clusterRoleSelectors?: Parameters<typeof matchesSelector>[0][] } | undefined
-    )?.clusterRoleSelectors;
+    const selectors = (role.aggregationRule as { clusterRoleSelectors?: LabelSelector[] } | undefined)
+      ?.clusterRoleSelectors;
     if (!selectors) return (role.rules ?? []) as Rule[];
     return this.#store
       .list(`${RBAC}/clusterroles`)
       .filter(({ object }) =>
-        selectors.some((selector) => matchesSelector(selector, object.metadata.labels ?? {})),
+        selectors.some((selector) => matchesLabels(selector, object.metadata.labels ?? {})),
       )
       .flatMap(({ object }) => (object.rules ?? []) as Rule[]);
   }

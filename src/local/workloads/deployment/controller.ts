@@ -1,4 +1,5 @@
 import { kinds } from '../../../api/kinds.ts';
+import { matchesLabels } from '../../../api/label-selector.ts';
 import { keyOf } from '../../../api/meta.ts';
 import { Controller } from '../../../controller/index.ts';
 import { canonicalJson } from '../../../lib/canonical.ts';
@@ -7,7 +8,7 @@ import { claimObjects } from '../claim.ts';
 import { type ControllerContext, lostRace } from '../context.ts';
 import { controllerOf } from '../owners.ts';
 import { isActive } from '../replica-set/plan.ts';
-import { isEmpty, matches } from '../selectors.ts';
+import { isEmpty } from '../selectors.ts';
 import { equalIgnoringHash } from '../template.ts';
 import type { Deployment, ReplicaSet } from '../types.ts';
 import { type DeploymentPlan, planDeployment } from './plan.ts';
@@ -40,7 +41,7 @@ export function deploymentController(context: ControllerContext): Controller {
       return;
     }
     for (const deployment of deployments.store.byIndex('namespace', namespace)) {
-      if (matches(deployment.spec.selector, labels)) controller.enqueue(keyOf(deployment));
+      if (matchesLabels(deployment.spec.selector, labels)) controller.enqueue(keyOf(deployment));
     }
   }
 

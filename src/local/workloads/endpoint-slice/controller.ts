@@ -1,8 +1,8 @@
 import { kinds } from '../../../api/kinds.ts';
+import { matchesLabels } from '../../../api/label-selector.ts';
 import { keyOf } from '../../../api/meta.ts';
 import { Controller } from '../../../controller/index.ts';
 import { type ControllerContext, lostRace } from '../context.ts';
-import { matches } from '../selectors.ts';
 import { isManaged, planSlices, SERVICE_NAME } from './plan.ts';
 
 const RETRY_MS = 10;
@@ -22,7 +22,10 @@ export function endpointSliceController(context: ControllerContext): Controller 
     for (const service of services.store.byIndex('namespace', object.metadata.namespace ?? '')) {
       if (!service.spec.selector) continue;
       const selector = { matchLabels: service.spec.selector };
-      if (matches(selector, object.metadata.labels) || matches(selector, previous?.metadata.labels)) {
+      if (
+        matchesLabels(selector, object.metadata.labels) ||
+        matchesLabels(selector, previous?.metadata.labels)
+      ) {
         controller.enqueue(keyOf(service));
       }
     }
@@ -36,7 +39,7 @@ export function endpointSliceController(context: ControllerContext): Controller 
     if (!selector || Object.keys(selector).length === 0 || type === 'ExternalName') return undefined;
     const selected = pods.store
       .byIndex('namespace', service.metadata.namespace ?? '')
-      .filter((pod) => matches({ matchLabels: selector }, pod.metadata.labels));
+      .filter((pod) => matchesLabels({ matchLabels: selector }, pod.metadata.labels));
     const existing = endpointSlices.store.byIndex('service', key).filter(isManaged);
     const zoneOf = (node: string) => nodes.store.get(node)?.metadata.labels?.[ZONE];
     const plan = planSlices(service, selected, existing, zoneOf);

@@ -1,4 +1,5 @@
 import { kinds } from '../../../api/kinds.ts';
+import { matchesLabels } from '../../../api/label-selector.ts';
 import { keyOf } from '../../../api/meta.ts';
 import { Controller } from '../../../controller/index.ts';
 import { canonicalJson } from '../../../lib/canonical.ts';
@@ -6,7 +7,7 @@ import { isCode } from '../../../lib/errors.ts';
 import { claimObjects } from '../claim.ts';
 import { type ControllerContext, lostRace } from '../context.ts';
 import { controllerOf } from '../owners.ts';
-import { isEmpty, matches } from '../selectors.ts';
+import { isEmpty } from '../selectors.ts';
 import { safeEncode } from '../template.ts';
 import type { Pod, ReplicaSet } from '../types.ts';
 import { Expectations } from './expectations.ts';
@@ -39,7 +40,7 @@ export function replicaSetController(context: ControllerContext): Controller {
         controller.enqueue(owner);
       } else if (type !== 'deleted') {
         for (const set of replicaSets.store.byIndex('namespace', pod.metadata.namespace ?? '')) {
-          if (matches(set.spec.selector, pod.metadata.labels)) controller.enqueue(keyOf(set));
+          if (matchesLabels(set.spec.selector, pod.metadata.labels)) controller.enqueue(keyOf(set));
         }
       }
     }
