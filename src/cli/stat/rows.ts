@@ -98,6 +98,8 @@ export function countPods(
     for (const service of services) {
       const { namespace = '', name } = service.metadata;
       if (scope.name !== undefined && name !== scope.name) continue;
+      // Leaf Services take their traffic under the name of the Service they belong to.
+      if (scope.name === undefined && service.metadata.labels?.[labels.rollout] !== undefined) continue;
       const selector = Object.entries(
         (service.spec as { selector?: Record<string, string> })?.selector ?? {},
       );
