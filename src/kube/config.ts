@@ -17,9 +17,11 @@ function load(kubeconfig: string | undefined): KubeConfig {
     } else config.loadFromDefault();
     readTokenFile(config, kubeconfig);
   } catch (error) {
-    throw new AppError('Invalid', `cannot read the kubeconfig: ${toAppError(error).message}`, {
-      cause: error,
-    });
+    throw new AppError(
+      'Invalid',
+      `cannot read the kubeconfig: ${toAppError(error).message}; check --kubeconfig and $KUBECONFIG, or start a cluster with \`weir local up\``,
+      { cause: error },
+    );
   }
   return config;
 }
