@@ -9,7 +9,7 @@ export interface LeaderElectionOptions {
   client: KubeClient;
   namespace: string;
   name: string;
-  /** Unique per process: usually the pod's name and a random part. */
+  /** Unique among processes that may run at once: the pod's name, so that a restarted container takes its own lease up again. */
   identity: string;
   log: Logger;
   clock?: Clock;
