@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
 import nock from 'nock';
 import { prometheusProvider } from './prometheus.ts';
 
@@ -8,6 +8,8 @@ const url = 'http://prometheus.test:9090';
 const live = () => new AbortController().signal;
 const servers: Server[] = [];
 
+// nock patches node:net for the whole worker; test files that come after it want real sockets.
+afterAll(() => nock.restore());
 afterEach(async () => {
   nock.cleanAll();
   await Promise.all(

@@ -56,12 +56,12 @@ async function start(): Promise<ControlPlane> {
 
 /** Polls what another process would see. */
 async function until<T>(read: () => T | undefined | false): Promise<T> {
-  for (const deadline = Date.now() + 4000; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + 20_000; Date.now() < deadline; ) {
     const value = read();
     if (value) return value;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  throw new Error(`still not so after 4 s: ${read}`);
+  throw new Error(`still not so after 20 s: ${read}`);
 }
 
 const bundleIn = (namespace: string) =>

@@ -27,6 +27,7 @@ export class TrustDistributor {
   /** What each namespace holds, as last written or observed. */
   readonly #present = new Map<string, string>();
   readonly #running = new Map<string, Promise<void>>();
+  readonly #again = new Set<string>();
 
   constructor(options: {
     client: KubeClient;
@@ -64,7 +65,10 @@ export class TrustDistributor {
     const pem = map?.data?.['ca.pem'];
     if (pem === undefined) this.#present.delete(namespace);
     else this.#present.set(namespace, pem);
-    if (this.#wanted.has(namespace) && pem !== this.#bundle()) void this.#retry(namespace);
+    if (!this.#wanted.has(namespace) || pem === this.#bundle()) return;
+    // A write that is under way may have come before what was seen now.
+    if (this.#running.has(namespace)) this.#again.add(namespace);
+    else void this.#retry(namespace);
   }
 
   /** The namespace is gone, and everything in it. */
@@ -91,7 +95,10 @@ export class TrustDistributor {
       .then(() => {
         this.#present.set(namespace, bundle);
       })
-      .finally(() => this.#running.delete(namespace));
+      .finally(() => {
+        this.#running.delete(namespace);
+        if (this.#again.delete(namespace)) void this.#retry(namespace);
+      });
     this.#running.set(namespace, attempt);
     return attempt;
   }
