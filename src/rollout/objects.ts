@@ -1,6 +1,6 @@
+import type { LabelSelector } from '../api/label-selector.ts';
 import type { KubeObject } from '../api/meta.ts';
 import type { PodTemplate } from './digest.ts';
-import type { LabelSelector } from './selector.ts';
 
 /* The fields of core kinds that the rollout reads. Everything else passes through untouched. */
 

@@ -1,3 +1,4 @@
+import { matchesLabels } from '../api/label-selector.ts';
 import { annotations, labels } from '../api/names.ts';
 import type { Rollout, RolloutSpec } from '../api/rollout.ts';
 import { canonicalJson } from '../lib/canonical.ts';
@@ -22,7 +23,7 @@ import {
   type Service,
 } from './objects.ts';
 import type { RouteObservation } from './ports.ts';
-import { selects, serviceSelects } from './selector.ts';
+import { serviceSelects } from './selector.ts';
 
 /** Caches of one namespace; the controller backs them by informers, tests by maps. */
 export interface Sources {
@@ -115,7 +116,7 @@ export function deploymentView(deployment: Deployment, rollout: string): Deploym
     images: imagesOf(spec.template),
     strategy: spec.strategy?.type === 'Recreate' ? 'Recreate' : 'RollingUpdate',
     revisionHistoryLimit: spec.revisionHistoryLimit ?? 10,
-    selectsEverything: selects(spec.selector, canaryLabels(rollout)),
+    selectsEverything: matchesLabels(spec.selector, canaryLabels(rollout)),
     status: {
       replicas: status.replicas ?? 0,
       updated: status.updatedReplicas ?? 0,
@@ -157,7 +158,8 @@ function replicaSetView(
   const mine = metadata.annotations?.[annotations.digest] !== undefined && ours;
   const referenced = (metadata.ownerReferences ?? []).some(({ uid }) => uid === deployment?.metadata.uid);
   if (!owned && !mine && !referenced) return [];
-  const released = owned || (deployment !== undefined && selects(deployment.spec.selector, metadata.labels));
+  const released =
+    owned || (deployment !== undefined && matchesLabels(deployment.spec.selector, metadata.labels));
   const hash = spec.template.metadata?.labels?.[labels.podTemplateHash] ?? '';
   const trouble = troubleOf(pods, hash) ?? refusedPods(set);
   const desired = metadata.annotations?.[DESIRED];

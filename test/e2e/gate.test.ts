@@ -178,4 +178,24 @@ describe('gate scenarios', () => {
     await eventually('four v2 pods', async () => (await app.podsOf('v2')).length === 4);
     expect((await app.load()).failed).toBe(0);
   });
+
+  test('a TrafficSplit edited by hand is put back at once, and its weights are never taken', async () => {
+    await create('hand-edit', HOLD);
+    await app.deploy('v2');
+    await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
+    const backends = [
+      { service: 'web-stable', weight: 0 },
+      { service: 'web-canary', weight: 100 },
+    ];
+    await cluster.client.patch(kinds.TrafficSplit, app.namespace, 'web', {
+      type: 'merge',
+      body: { spec: { backends } },
+    });
+    await eventually('10 % again', async () =>
+      (await app.split()).spec.backends.some(
+        ({ service, weight }) => service === 'web-canary' && weight === 10,
+      ),
+    );
+    expect((await app.rollout()).status?.traffic?.canary).toBe(10);
+  });
 });

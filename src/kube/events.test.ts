@@ -1,0 +1,96 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { FakeClock } from '../lib/clock.ts';
+import { type Client, connect } from './client.ts';
+import { EventRecorder } from './events.ts';
+
+let server: Server;
+let client: Client;
+let dir: string;
+let refuse = false;
+const requests: { method: string; path: string; body: Record<string, unknown> }[] = [];
+
+beforeEach(async () => {
+  requests.length = 0;
+  refuse = false;
+  server = createServer(async (request, response) => {
+    let text = '';
+    for await (const chunk of request) text += String(chunk);
+    requests.push({ method: request.method!, path: request.url!, body: JSON.parse(text) });
+    response.writeHead(refuse ? 403 : 200, { 'content-type': 'application/json' });
+    response.end(refuse ? '{"kind":"Status","code":403,"message":"no"}' : text);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  dir = mkdtempSync(join(tmpdir(), 'weir-events-'));
+  const file = join(dir, 'config');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  writeFileSync(
+    file,
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'a',
+      contexts: [{ name: 'a', context: { cluster: 'a', user: 'a' } }],
+      clusters: [{ name: 'a', cluster: { server: url, 'insecure-skip-tls-verify': true } }],
+      users: [{ name: 'a', user: {} }],
+    }),
+  );
+  client = await connect({ kubeconfig: file });
+});
+afterEach(() => {
+  client.close();
+  server.closeAllConnections();
+  server.close();
+  rmSync(dir, { recursive: true });
+});
+
+const object = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a', namespace: 'shop', uid: 'u1' } };
+
+describe('event recorder', () => {
+  test('writes an Event, and the same one again only raises its count', async () => {
+    const events = new EventRecorder({ client, component: 'test', clock: new FakeClock() });
+    events.event(object, 'Warning', 'Failed', 'it failed');
+    events.event(object, 'Warning', 'Failed', 'it failed');
+    events.event(object, 'Normal', 'Other', 'something else');
+    await events.drained();
+    expect(requests.map(({ method }) => method)).toEqual(['POST', 'PATCH', 'POST']);
+    expect(requests[0]!.path).toBe('/api/v1/namespaces/shop/events');
+    expect(requests[0]!.body).toMatchObject({
+      type: 'Warning',
+      reason: 'Failed',
+      message: 'it failed',
+      count: 1,
+      involvedObject: { kind: 'Pod', name: 'a', uid: 'u1' },
+      source: { component: 'test' },
+    });
+    expect(requests[1]!.body).toMatchObject({ count: 2 });
+  });
+
+  test('one object cannot flood the server; others are not held up, and time gives room again', async () => {
+    const clock = new FakeClock();
+    const events = new EventRecorder({ client, component: 'test', clock });
+    for (let index = 0; index < 100; index += 1) events.event(object, 'Normal', 'Busy', `message ${index}`);
+    events.event({ ...object, metadata: { ...object.metadata, uid: 'u2' } }, 'Normal', 'Quiet', 'one');
+    await events.drained();
+    expect(requests.length).toBe(26);
+    await clock.advance(60_000);
+    events.event(object, 'Normal', 'Busy', 'later');
+    await events.drained();
+    expect(requests.length).toBe(27);
+  });
+
+  test('a refusal is no error of the caller', async () => {
+    refuse = true;
+    const events = new EventRecorder({ client, component: 'test' });
+    events.event(object, 'Normal', 'A', 'a');
+    await expect(events.drained()).resolves.toBeUndefined();
+    refuse = false;
+    events.event(object, 'Normal', 'B', 'b');
+    await events.drained();
+    expect(requests.at(-1)!.body).toMatchObject({ reason: 'B' });
+  });
+});
