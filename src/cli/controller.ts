@@ -97,6 +97,8 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
     log,
   });
   meshSlices.onChange(() => acknowledgements.refresh());
+  // The first list is reported before it counts as synced, and nothing may change for hours after it.
+  void meshSlices.synced.then(() => acknowledgements.refresh());
   identity.onRotate(() => acknowledgements.refresh());
 
   const controller = new RolloutController({
