@@ -1,16 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { FakeClock } from '../lib/clock.ts';
 import { type Client, connect } from './client.ts';
 import { EventRecorder } from './events.ts';
+import { plainKubeconfig } from './fixtures.ts';
 
 let server: Server;
 let client: Client;
-let dir: string;
 let refuse = false;
 const requests: { method: string; path: string; body: Record<string, unknown> }[] = [];
 
@@ -25,27 +22,13 @@ beforeEach(async () => {
     response.end(refuse ? '{"kind":"Status","code":403,"message":"no"}' : text);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  dir = mkdtempSync(join(tmpdir(), 'weir-events-'));
-  const file = join(dir, 'config');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  writeFileSync(
-    file,
-    JSON.stringify({
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'a',
-      contexts: [{ name: 'a', context: { cluster: 'a', user: 'a' } }],
-      clusters: [{ name: 'a', cluster: { server: url, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'a', user: {} }],
-    }),
-  );
+  const file = plainKubeconfig((server.address() as AddressInfo).port);
   client = await connect({ kubeconfig: file });
 });
 afterEach(() => {
   client.close();
   server.closeAllConnections();
   server.close();
-  rmSync(dir, { recursive: true });
 });
 
 const object = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a', namespace: 'shop', uid: 'u1' } };

@@ -1,13 +1,11 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { kinds } from '../api/kinds.ts';
 import type { KubeObject } from '../api/meta.ts';
 import { silentLogger } from '../lib/log.ts';
 import { type Client, connect } from './client.ts';
+import { plainKubeconfig } from './fixtures.ts';
 import { type ChangeEvent, Informer } from './informer.ts';
 
 type Answer = (response: ServerResponse, query: URLSearchParams) => void;
@@ -35,23 +33,7 @@ class Scripted {
   async connect(): Promise<Client> {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
     const { port } = this.#server.address() as AddressInfo;
-    const file = join(mkdtempSync(join(tmpdir(), 'weir-kube-')), 'config');
-    writeFileSync(
-      file,
-      JSON.stringify({
-        apiVersion: 'v1',
-        kind: 'Config',
-        'current-context': 'a',
-        contexts: [{ name: 'a', context: { cluster: 'a', user: 'a' } }],
-        clusters: [
-          {
-            name: 'a', // client-node refuses plain HTTP unless told otherwise.
-            cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true },
-          },
-        ],
-        users: [{ name: 'a', user: {} }],
-      }),
-    );
+    const file = plainKubeconfig(port);
     return connect({ kubeconfig: file, watchIdleMs: 150, callTimeoutMs: 150 });
   }
 
