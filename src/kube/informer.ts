@@ -13,6 +13,12 @@ export interface InformerOptions<T extends KubeObject> {
   labelSelector?: string;
   fieldSelector?: string;
   indexers?: Indexers<T>;
+  /**
+   * What is kept of each object as it arrives (client-go's transform): most of what the server sends is never read, and a
+   * cache of whole objects is mostly managed fields and pod templates. Keeps at least name, namespace, uid and
+   * resourceVersion. Default: all but managed fields.
+   */
+  project?: (object: KubeObject) => T;
   log: Logger;
   clock?: Clock;
   /** Objects a page of the list holds. */
@@ -109,13 +115,13 @@ export class Informer<T extends KubeObject> {
     let next: string | undefined;
     let version = '';
     do {
-      const page = await client.list<T>(
+      const page = await client.list<KubeObject>(
         kind,
         namespace,
         { ...this.#selection(), limit: pageSize, ...(next ? { continue: next } : {}) },
         signal,
       );
-      for (const object of page.items) found.set(keyOf(object), object);
+      for (const object of page.items) found.set(keyOf(object), this.#project(object));
       next = page.metadata.continue || undefined;
       version = page.metadata.resourceVersion;
     } while (next);
@@ -140,7 +146,7 @@ export class Informer<T extends KubeObject> {
   async #watch(signal: AbortSignal): Promise<number> {
     const { client, kind, namespace } = this.#options;
     let events = 0;
-    const stream = client.watch<T>(
+    const stream = client.watch<KubeObject>(
       kind,
       namespace,
       {
@@ -158,12 +164,12 @@ export class Informer<T extends KubeObject> {
         case 'ADDED':
         case 'MODIFIED':
           this.#version = event.object.metadata.resourceVersion ?? this.#version;
-          this.#put(event.object);
+          this.#put(this.#project(event.object));
           break;
         case 'DELETED': {
           this.#version = event.object.metadata.resourceVersion ?? this.#version;
           const previous = this.store.delete(keyOf(event.object));
-          if (previous) this.#emit({ type: 'deleted', object: event.object, previous });
+          if (previous) this.#emit({ type: 'deleted', object: this.#project(event.object), previous });
           break;
         }
         case 'BOOKMARK':
@@ -179,6 +185,11 @@ export class Informer<T extends KubeObject> {
       }
     }
     return events;
+  }
+
+  #project(object: KubeObject): T {
+    const { project } = this.#options;
+    return project ? project(object) : (withoutManagedFields(object) as T);
   }
 
   #put(object: T): void {
@@ -200,6 +211,11 @@ export class Informer<T extends KubeObject> {
       }
     }
   }
+}
+
+function withoutManagedFields(object: KubeObject): KubeObject {
+  const { managedFields: _managed, ...metadata } = object.metadata;
+  return { ...object, metadata };
 }
 
 /** Resource versions are opaque; where both are whole numbers (every real server) they are ordered (KEP-5504). */

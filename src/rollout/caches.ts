@@ -4,8 +4,24 @@ import { GATE_CONFIG_MAP, labels } from '../api/names.ts';
 import type { Rollout } from '../api/rollout.ts';
 import { Informer, type KubeClient } from '../kube/index.ts';
 import type { Logger } from '../lib/log.ts';
-import type { ConfigMap, Deployment, EndpointSlice, Pod, ReplicaSet, Service } from './objects.ts';
+import {
+  type CachedDeployment,
+  type CachedPod,
+  type CachedReplicaSet,
+  type CachedRollout,
+  type CachedService,
+  type CachedSlice,
+  cachedDeployment,
+  cachedGate,
+  cachedPod,
+  cachedReplicaSet,
+  cachedRollout,
+  cachedService,
+  cachedSlice,
+} from './cached.ts';
+import type { ConfigMap } from './objects.ts';
 import type { Sources } from './observe.ts';
+import { serviceSelects } from './selector.ts';
 
 interface Target {
   targetRef?: { name?: string };
@@ -23,46 +39,56 @@ const serviceNames = (rollout: Rollout): string[] => {
   return [...(name ? [name, `${name}-stable`, `${name}-canary`] : []), ...(preview ? [preview] : [])];
 };
 
+const pair = (namespace: string, [key, value]: [string, string]): string => `${namespace}/${key}=${value}`;
+
+/** A Service is found by one pair of its selector: all of them must match, so any one will do. */
+const selectedBy = ({ metadata, spec }: CachedService): string[] => {
+  const first = Object.entries(spec.selector ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))[0];
+  return first ? [pair(metadata.namespace ?? '', first)] : [];
+};
+
 /** Everything the controller watches, and who is to be told of a change: one Rollout's view costs a few lookups. */
 export class Caches {
-  readonly rollouts: Informer<Rollout & KubeObject>;
-  readonly deployments: Informer<Deployment>;
-  readonly replicaSets: Informer<ReplicaSet>;
-  readonly pods: Informer<Pod>;
-  readonly services: Informer<Service>;
-  readonly slices: Informer<EndpointSlice>;
+  readonly rollouts: Informer<CachedRollout>;
+  readonly deployments: Informer<CachedDeployment>;
+  readonly replicaSets: Informer<CachedReplicaSet>;
+  readonly pods: Informer<CachedPod>;
+  readonly services: Informer<CachedService>;
+  readonly slices: Informer<CachedSlice>;
   readonly gates: Informer<ConfigMap>;
 
   constructor(client: KubeClient, log: Logger, namespace?: string) {
     const common = { client, log, ...(namespace ? { namespace } : {}) };
     const informer = <T extends KubeObject>(
       kind: ResourceKind,
+      project: (object: KubeObject) => T,
       indexers: Record<string, (object: T) => string[]> = {},
       extra: { labelSelector?: string; fieldSelector?: string } = {},
-    ) => new Informer<T>({ ...common, ...extra, kind, indexers });
+    ) => new Informer<T>({ ...common, ...extra, kind, project, indexers });
     const within = (object: KubeObject, names: (string | undefined)[]) =>
       names.flatMap((name) => (name ? [`${namespaceOf(object)}/${name}`] : []));
-    this.rollouts = informer<Rollout & KubeObject>(kinds.Rollout, {
-      namespace: (rollout) => [namespaceOf(rollout)],
+    this.rollouts = informer(kinds.Rollout, cachedRollout, {
       target: (rollout) => within(rollout, [targetOf(rollout).targetRef?.name]),
       service: (rollout) => within(rollout, serviceNames(rollout)),
     });
-    this.deployments = informer<Deployment>(kinds.Deployment);
-    this.replicaSets = informer<ReplicaSet>(kinds.ReplicaSet, {
+    this.deployments = informer(kinds.Deployment, cachedDeployment);
+    this.replicaSets = informer(kinds.ReplicaSet, cachedReplicaSet, {
       owner: ({ metadata }) => (metadata.ownerReferences ?? []).map(({ uid }) => uid),
       rollout: (set) => within(set, [set.metadata.labels?.[labels.rollout]]),
     });
-    this.pods = informer<Pod>(
+    this.pods = informer(
       kinds.Pod,
-      { hash: (pod) => within(pod, [pod.metadata.labels?.[labels.podTemplateHash]]) },
+      cachedPod,
+      { hash: (pod) => within(pod, [pod.hash]) },
       { labelSelector: labels.podTemplateHash },
     );
-    this.services = informer<Service>(kinds.Service, { namespace: (service) => [namespaceOf(service)] });
-    this.slices = informer<EndpointSlice>(kinds.EndpointSlice, {
-      service: (slice) => within(slice, [slice.metadata.labels?.['kubernetes.io/service-name']]),
+    this.services = informer(kinds.Service, cachedService, { selector: selectedBy });
+    this.slices = informer(kinds.EndpointSlice, cachedSlice, {
+      service: (slice) => within(slice, [slice.service]),
     });
-    this.gates = informer<ConfigMap>(
+    this.gates = informer(
       kinds.ConfigMap,
+      cachedGate,
       {},
       { fieldSelector: `metadata.name=${GATE_CONFIG_MAP}` },
     );
@@ -94,7 +120,7 @@ export class Caches {
     const byIndex = (index: string, value: string) => {
       for (const rollout of this.rollouts.store.byIndex(index, value)) tell(keyOf(rollout));
     };
-    const ofReplicaSet = (set: ReplicaSet) => {
+    const ofReplicaSet = (set: CachedReplicaSet) => {
       const namespace = namespaceOf(set);
       const owner = set.metadata.labels?.[labels.rollout];
       if (owner) tell(`${namespace}/${owner}`);
@@ -118,10 +144,27 @@ export class Caches {
     });
     this.services.onChange(({ object }) => byIndex('service', keyOf(object)));
     this.slices.onChange(({ object }) => {
-      const service = object.metadata.labels?.['kubernetes.io/service-name'];
-      if (service) byIndex('service', `${namespaceOf(object)}/${service}`);
+      if (object.service) byIndex('service', `${namespaceOf(object)}/${object.service}`);
     });
-    this.gates.onChange(({ object }) => byIndex('namespace', namespaceOf(object)));
+    this.gates.onChange(({ type, object, previous }) => {
+      // One object for the whole namespace: only those whose entries changed are told.
+      const now = type === 'deleted' ? {} : (object.data ?? {});
+      const before = previous?.data ?? (type === 'deleted' ? (object.data ?? {}) : {});
+      for (const key of new Set([...Object.keys(now), ...Object.keys(before)])) {
+        if (now[key] === before[key]) continue;
+        const dot = key.indexOf('.');
+        const index = key.slice(0, dot) === 'pin' ? 'service' : 'target';
+        byIndex(index, `${namespaceOf(object)}/${key.slice(dot + 1)}`);
+      }
+    });
+  }
+
+  /** Rollouts that name the same Deployment. */
+  rivals(rollout: Rollout): CachedRollout[] {
+    return this.rollouts.store.byIndex(
+      'target',
+      `${rollout.metadata.namespace!}/${targetOf(rollout).targetRef?.name ?? ''}`,
+    );
   }
 
   sources(rollout: Rollout): Sources {
@@ -139,11 +182,15 @@ export class Caches {
       replicaSets: () => sets.values(),
       pods: () =>
         [...sets.values()].flatMap((set) => {
-          const hash = set.spec.template.metadata?.labels?.[labels.podTemplateHash];
+          const { hash } = set.view;
           return hash ? this.pods.store.byIndex('hash', key(hash)) : [];
         }),
       service: (name) => this.services.store.get(key(name)),
-      services: () => this.services.store.byIndex('namespace', namespace),
+      selecting: (template) =>
+        Object.entries(template)
+          .flatMap((each) => this.services.store.byIndex('selector', pair(namespace, each)))
+          .filter(({ spec }) => serviceSelects(spec.selector, template))
+          .map(({ metadata }) => metadata.name),
       slices: (name) => this.slices.store.byIndex('service', key(name)),
       gate: () => this.gates.store.get(key(GATE_CONFIG_MAP)),
     };

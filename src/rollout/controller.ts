@@ -142,7 +142,7 @@ export class RolloutController {
       return done ? undefined : { requeueAfterMs: AGAIN };
     }
     const problem =
-      rivalOf(rollout, spec, this.caches.rollouts.store.byIndex('namespace', rollout.metadata.namespace!)) ??
+      rivalOf(rollout, spec, this.caches.rivals(rollout)) ??
       serviceProblem(spec, this.caches.sources(rollout).service(spec.service.name), observation);
     if (problem) {
       await this.#broken(key, rollout, problem, signal);

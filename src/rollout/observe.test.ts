@@ -2,10 +2,12 @@ import { describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '../api/meta.ts';
 import { annotations, labels } from '../api/names.ts';
 import { type Rollout, rolloutSpecSchema } from '../api/rollout.ts';
+import { cachedDeployment, cachedPod, cachedReplicaSet, cachedService, cachedSlice } from './cached.ts';
 import { templateDigest } from './digest.ts';
 import { canaryReplicaSet } from './effects/create-canary.ts';
 import type { Deployment, EndpointSlice, Pod, ReplicaSet, Service } from './objects.ts';
 import { canaryLabels, observe, type Sources } from './observe.ts';
+import { serviceSelects } from './selector.ts';
 
 const template = (version: string, extra: object = {}) => ({
   metadata: { labels: { app: 'web' } },
@@ -79,13 +81,17 @@ interface World {
   gate?: Record<string, string>;
 }
 const see = (world: World, notes?: Record<string, string>) => {
+  const services = (world.services ?? []).map(cachedService);
   const from: Sources = {
-    deployment: () => world.deployment,
-    replicaSets: () => world.sets ?? [],
-    pods: () => world.pods ?? [],
-    service: (name) => world.services?.find(({ metadata }) => metadata.name === name),
-    services: () => world.services ?? [],
-    slices: () => world.slices ?? [],
+    deployment: () => world.deployment && cachedDeployment(world.deployment),
+    replicaSets: () => (world.sets ?? []).map(cachedReplicaSet),
+    pods: () => (world.pods ?? []).map(cachedPod),
+    service: (name) => services.find(({ metadata }) => metadata.name === name),
+    selecting: (labelled) =>
+      services
+        .filter((each) => serviceSelects(each.spec.selector, labelled))
+        .map(({ metadata }) => metadata.name),
+    slices: () => (world.slices ?? []).map(cachedSlice),
     gate: () => (world.gate ? { ...meta('ConfigMap', 'weir-gate'), data: world.gate } : undefined),
   };
   const route = { weights: undefined, version: undefined, acknowledged: { done: false, proxies: 0, of: 0 } };

@@ -1,38 +1,20 @@
 import { matchesLabels } from '../api/label-selector.ts';
 import { annotations, labels } from '../api/names.ts';
 import type { Rollout, RolloutSpec } from '../api/rollout.ts';
-import { canonicalJson } from '../lib/canonical.ts';
-import { imagesOf, templateDigest } from './digest.ts';
-import type {
-  Command,
-  DeploymentView,
-  GateProbe,
-  Look,
-  Observation,
-  ReplicaSetView,
-  ServiceView,
-} from './machine/types.ts';
-import {
-  type ConfigMap,
-  DESIRED,
-  type Deployment,
-  type EndpointSlice,
-  type Pod,
-  REVISION,
-  type ReplicaSet,
-  type Service,
-} from './objects.ts';
+import type { CachedDeployment, CachedPod, CachedReplicaSet, CachedService, CachedSlice } from './cached.ts';
+import type { Command, GateProbe, Look, Observation, ReplicaSetView, ServiceView } from './machine/types.ts';
+import type { ConfigMap } from './objects.ts';
 import type { RouteObservation } from './ports.ts';
-import { serviceSelects } from './selector.ts';
 
 /** Caches of one namespace; the controller backs them by informers, tests by maps. */
 export interface Sources {
-  deployment(name: string): Deployment | undefined;
-  replicaSets(): Iterable<ReplicaSet>;
-  pods(): Iterable<Pod>;
-  service(name: string): Service | undefined;
-  services(): Iterable<Service>;
-  slices(service: string): Iterable<EndpointSlice>;
+  deployment(name: string): CachedDeployment | undefined;
+  replicaSets(): Iterable<CachedReplicaSet>;
+  pods(): Iterable<CachedPod>;
+  service(name: string): CachedService | undefined;
+  /** Names of Services that select pods with these labels. */
+  selecting(labels: Record<string, string>): string[];
+  slices(service: string): Iterable<CachedSlice>;
   gate(): ConfigMap | undefined;
 }
 
@@ -58,38 +40,38 @@ export function observe(rollout: Rollout, spec: RolloutSpec, from: Sources, extr
   const sets = [...from.replicaSets()].flatMap((set) =>
     replicaSetView(set, name, gone ? undefined : deployment, pods),
   );
-  const root = from.service(spec.service.name);
   const preview = spec.strategy.blueGreen?.preview?.service;
-  const view = (service: Service | undefined) =>
+  const view = (service: CachedService | undefined) =>
     service && serviceView(service, name, readyByHash(from.slices(service.metadata.name), pods));
-  const leaves = [`${spec.service.name}-stable`, `${spec.service.name}-canary`];
+  const leaves = [`${spec.service.name}-stable`, `${spec.service.name}-canary`] as const;
+  const own: (string | undefined)[] = [spec.service.name, preview, ...leaves];
   const gate = from.gate()?.data ?? {};
-  const template = deployment?.spec.template.metadata?.labels;
   return {
     namespace,
     name,
     generation: rollout.metadata.generation ?? 0,
     spec,
-    deployment: gone ? undefined : deploymentView(deployment, name),
+    deployment: gone
+      ? undefined
+      : { ...deployment.view, selectsEverything: matchesLabels(deployment.selector, canaryLabels(name)) },
     replicaSets: sets,
-    root: view(root),
-    stableLeaf: view(from.service(leaves[0]!)),
-    canaryLeaf: view(from.service(leaves[1]!)),
+    root: view(from.service(spec.service.name)),
+    stableLeaf: view(from.service(leaves[0])),
+    canaryLeaf: view(from.service(leaves[1])),
     preview: preview ? view(from.service(preview)) : undefined,
-    others: [...from.services()]
-      .filter(
-        (service) =>
-          ![spec.service.name, preview, ...leaves].includes(service.metadata.name) &&
-          serviceSelects(service.spec.selector, template),
-      )
-      .map(({ metadata }) => metadata.name)
-      .sort(),
+    others: deployment
+      ? from
+          .selecting(deployment.templateLabels)
+          .filter((service) => !own.includes(service))
+          .sort()
+      : [],
     gate: {
       entry: gate[`deployment.${spec.targetRef.name}`],
       pins: Object.fromEntries(
-        Object.entries(gate).flatMap(([key, value]) =>
-          key.startsWith('pin.') ? [[key.slice(4), value]] : [],
-        ),
+        own.flatMap((service) => {
+          const pin = service && gate[`pin.${service}`];
+          return pin ? [[service, pin]] : [];
+        }),
       ),
       probe: extras.probe,
     },
@@ -99,130 +81,26 @@ export function observe(rollout: Rollout, spec: RolloutSpec, from: Sources, extr
   };
 }
 
-export function deploymentView(deployment: Deployment, rollout: string): DeploymentView {
-  const { metadata, spec, status = {} } = deployment;
-  const replicas = spec.replicas ?? 1;
-  return {
-    name: metadata.name,
-    uid: metadata.uid!,
-    resourceVersion: metadata.resourceVersion!,
-    generation: metadata.generation ?? 0,
-    observedGeneration: status.observedGeneration ?? 0,
-    paused: spec.paused === true,
-    pausedBy: pauser(deployment),
-    replicas,
-    surge: surgeOf(spec.strategy?.rollingUpdate?.maxSurge ?? '25%', replicas),
-    digest: templateDigest(spec.template),
-    images: imagesOf(spec.template),
-    strategy: spec.strategy?.type === 'Recreate' ? 'Recreate' : 'RollingUpdate',
-    revisionHistoryLimit: spec.revisionHistoryLimit ?? 10,
-    selectsEverything: matchesLabels(spec.selector, canaryLabels(rollout)),
-    status: {
-      replicas: status.replicas ?? 0,
-      updated: status.updatedReplicas ?? 0,
-      ready: status.readyReplicas ?? 0,
-      available: status.availableReplicas ?? 0,
-    },
-  };
-}
-
-/** Percentages of maxSurge round up, as the Deployment controller does. */
-function surgeOf(value: number | string, replicas: number): number {
-  if (typeof value === 'number') return value;
-  return value.endsWith('%') ? Math.ceil((Number(value.slice(0, -1)) * replicas) / 100) : Number(value) || 0;
-}
-
-function pauser(deployment: Deployment): string | undefined {
-  return (deployment.metadata.managedFields ?? [])
-    .filter(({ fieldsV1, manager }) => {
-      const spec = (fieldsV1 as Record<string, Record<string, unknown>> | undefined)?.['f:spec'];
-      return manager !== undefined && !manager.startsWith('weir') && spec?.['f:paused'] !== undefined;
-    })
-    .sort((a, b) => (a.time ?? '').localeCompare(b.time ?? ''))
-    .at(-1)?.manager;
-}
-
 function replicaSetView(
-  set: ReplicaSet,
+  set: CachedReplicaSet,
   rollout: string,
-  deployment: Deployment | undefined,
-  pods: Pod[],
+  deployment: CachedDeployment | undefined,
+  pods: CachedPod[],
 ): ReplicaSetView[] {
-  const { metadata, spec, status = {} } = set;
-  const owned =
-    deployment !== undefined &&
-    (metadata.ownerReferences ?? []).some(
-      ({ controller, uid }) => controller === true && uid === deployment.metadata.uid,
-    );
+  const { metadata, view } = set;
+  const references = metadata.ownerReferences ?? [];
+  const uid = deployment?.metadata.uid;
+  const referenced = deployment !== undefined && references.some((owner) => owner.uid === uid);
+  const owned = referenced && references.some((owner) => owner.controller === true && owner.uid === uid);
   const ours = metadata.labels?.[labels.rollout] === rollout && metadata.labels[labels.role] === 'canary';
-  const mine = metadata.annotations?.[annotations.digest] !== undefined && ours;
-  const referenced = (metadata.ownerReferences ?? []).some(({ uid }) => uid === deployment?.metadata.uid);
-  if (!owned && !mine && !referenced) return [];
-  const released =
-    owned || (deployment !== undefined && matchesLabels(deployment.spec.selector, metadata.labels));
-  const hash = spec.template.metadata?.labels?.[labels.podTemplateHash] ?? '';
-  const trouble = troubleOf(pods, hash) ?? refusedPods(set);
-  const desired = metadata.annotations?.[DESIRED];
-  return [
-    {
-      name: metadata.name,
-      uid: metadata.uid!,
-      resourceVersion: metadata.resourceVersion!,
-      digest: templateDigest(spec.template),
-      hash,
-      images: imagesOf(spec.template),
-      replicas: spec.replicas ?? 1,
-      current: status.replicas ?? 0,
-      ready: status.readyReplicas ?? 0,
-      available: status.availableReplicas ?? 0,
-      desired: desired === undefined ? undefined : Number(desired),
-      owned,
-      released,
-      canary: mine && !released,
-      deleting: metadata.deletionTimestamp !== undefined,
-      revision: Number(metadata.annotations?.[REVISION] ?? 0),
-      ...(trouble ? { trouble } : {}),
-    },
-  ];
+  const mine = set.made && ours;
+  if (!mine && !referenced) return [];
+  const released = owned || (deployment !== undefined && matchesLabels(deployment.selector, metadata.labels));
+  const trouble = pods.find((pod) => pod.hash === view.hash && pod.trouble)?.trouble ?? set.refused;
+  return [{ ...view, owned, released, canary: mine && !released, ...(trouble ? { trouble } : {}) }];
 }
 
-/** A quota or an admission plug-in that refuses pods: there is no pod to ask. */
-function refusedPods({ status }: ReplicaSet): string | undefined {
-  const failure = status?.conditions?.find(
-    ({ type, status: value }) => type === 'ReplicaFailure' && value === 'True',
-  );
-  return failure && `pods are refused: ${failure.message ?? failure.reason ?? 'ReplicaFailure'}`;
-}
-
-/** What a person would find in `kubectl describe pod`, for the first pod that is in trouble. */
-function troubleOf(pods: Pod[], hash: string): string | undefined {
-  for (const { metadata, status } of pods) {
-    if (metadata.labels?.[labels.podTemplateHash] !== hash || metadata.deletionTimestamp) continue;
-    const unscheduled = status?.conditions?.find(
-      ({ type, status: value }) => type === 'PodScheduled' && value === 'False',
-    );
-    if (unscheduled) return `${metadata.name} is not scheduled: ${unscheduled.message ?? unscheduled.reason}`;
-    for (const container of status?.containerStatuses ?? []) {
-      const waiting = container.state?.waiting;
-      if (!waiting?.reason || ['ContainerCreating', 'PodInitializing'].includes(waiting.reason)) continue;
-      return `${metadata.name}: ${waiting.reason}${waiting.message ? ` (${waiting.message.slice(0, 200)})` : ''}`;
-    }
-  }
-  return undefined;
-}
-
-export const portsKey = (service: Service): string =>
-  canonicalJson(
-    (service.spec.ports ?? []).map(({ name, port, targetPort, protocol, appProtocol }) => ({
-      name,
-      port,
-      targetPort: targetPort ?? port,
-      protocol: protocol ?? 'TCP',
-      appProtocol,
-    })),
-  );
-
-function serviceView(service: Service, rollout: string, ready: Record<string, number>): ServiceView {
+function serviceView(service: CachedService, rollout: string, ready: Record<string, number>): ServiceView {
   const { [labels.podTemplateHash]: hash, ...rest } = service.spec.selector ?? {};
   return {
     name: service.metadata.name,
@@ -230,7 +108,7 @@ function serviceView(service: Service, rollout: string, ready: Record<string, nu
     selector: Object.entries(rest)
       .map(([key, value]) => `${key}=${value}`)
       .sort(),
-    ports: portsKey(service),
+    ports: service.ports,
     ours:
       service.metadata.labels?.[labels.rollout] === rollout &&
       service.metadata.labels[labels.managedBy] === 'weir',
@@ -238,16 +116,13 @@ function serviceView(service: Service, rollout: string, ready: Record<string, nu
   };
 }
 
-function readyByHash(slices: Iterable<EndpointSlice>, pods: Pod[]): Record<string, number> {
-  const hashes = new Map(
-    pods.map(({ metadata }) => [metadata.name, metadata.labels?.[labels.podTemplateHash]]),
-  );
+function readyByHash(slices: Iterable<CachedSlice>, pods: CachedPod[]): Record<string, number> {
+  const hashes = new Map(pods.map(({ metadata, hash }) => [metadata.name, hash]));
   const seen = new Map<string, Set<string>>();
   for (const slice of slices) {
-    for (const { conditions, targetRef } of slice.endpoints ?? []) {
-      const hash = targetRef?.name === undefined ? undefined : hashes.get(targetRef.name);
-      if (conditions?.ready === false || !hash) continue;
-      seen.set(hash, (seen.get(hash) ?? new Set()).add(targetRef!.name!));
+    for (const name of slice.ready) {
+      const hash = hashes.get(name);
+      if (hash) seen.set(hash, (seen.get(hash) ?? new Set()).add(name));
     }
   }
   return Object.fromEntries([...seen].map(([hash, names]) => [hash, names.size]));

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { type Rollout, rolloutSpecSchema } from '../api/rollout.ts';
+import { cachedService } from './cached.ts';
 import type { Service } from './objects.ts';
 import { parseSpec, rivalOf, serviceProblem } from './parse.ts';
 
@@ -58,11 +59,7 @@ describe('two Rollouts on one Deployment', () => {
 test('the root Service has the port and a selector', () => {
   const spec = rolloutSpecSchema.parse(good);
   const problem = (body: Service['spec']) =>
-    serviceProblem(
-      spec,
-      { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' }, spec: body },
-      { namespace: 'shop' },
-    );
+    serviceProblem(spec, cachedService({ metadata: { name: 'web' }, spec: body }), { namespace: 'shop' });
   expect(problem({ selector: { app: 'web' }, ports: [{ port: 80 }] })).toBeUndefined();
   expect(problem({ selector: { app: 'web' }, ports: [{ port: 81 }] })?.message).toContain(
     'has no port 80, only 81',

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { type Rollout, type RolloutSpec, rolloutSpecSchema } from '../api/rollout.ts';
+import type { CachedService } from './cached.ts';
 import type { Observation } from './machine/types.ts';
-import type { Service } from './objects.ts';
 import { windowProblems } from './windows.ts';
 
 export interface Problem {
@@ -72,7 +72,7 @@ export function rivalOf(rollout: Rollout, spec: RolloutSpec, all: Iterable<Rollo
 /** What the root Service must have. Only told here: the machine works with ports as they are. */
 export function serviceProblem(
   spec: RolloutSpec,
-  service: Service | undefined,
+  service: CachedService | undefined,
   observation: Pick<Observation, 'namespace'>,
 ): Problem | undefined {
   if (!service) return undefined;
