@@ -12,6 +12,7 @@ import { Caches } from './caches.ts';
 import { carryOut, type EffectContext } from './effects/index.ts';
 import { finalize, withoutFinalizer } from './finalize.ts';
 import { probeGate } from './gate/probe.ts';
+import { GateWatch } from './gate/watch.ts';
 import { Looks } from './looks.ts';
 import { acts } from './machine/context.ts';
 import type { GateProbe, Observation } from './machine/types.ts';
@@ -43,6 +44,7 @@ export class RolloutController {
   readonly caches: Caches;
   readonly #options: RolloutControllerOptions;
   readonly #clock: Clock;
+  readonly #gate: GateWatch;
   readonly #events: EventRecorder;
   readonly #controller: Controller;
   readonly #looks: Looks;
@@ -59,6 +61,7 @@ export class RolloutController {
     this.#options = options;
     this.#clock = clock;
     this.caches = new Caches(client, log, options.namespace);
+    this.#gate = new GateWatch(client, log);
     this.#events = new EventRecorder({ client, component: FIELD_MANAGER, log, clock });
     const enqueue = (key: string) => this.#controller.enqueue(key);
     this.#looks = new Looks({ judge: options.judge, log, clock, done: enqueue });
@@ -80,7 +83,8 @@ export class RolloutController {
     for (const router of Object.values(this.#options.routers)) {
       router.onChange((key) => (key === '' ? this.#everyone() : tell(key)));
     }
-    await this.caches.start(signal);
+    this.#gate.onChange(() => this.#everyone());
+    await Promise.all([this.caches.start(signal), this.#gate.start(signal)]);
   }
 
   /** Reconciles until aborted: only while leading. */
@@ -198,6 +202,7 @@ export class RolloutController {
     return observe(rollout, spec, this.caches.sources(rollout), {
       route: context.router.observe(context.route),
       probe: this.#probes.get(key),
+      gateVersion: this.#gate.version,
       look: this.#looks.last(key),
     });
   }
@@ -244,8 +249,10 @@ export class RolloutController {
     if (this.#probing.has(key)) return;
     this.#probing.add(key);
     const { client, log } = this.#options;
+    const { version } = this.#gate;
+    const failures = this.#probes.get(key)?.failures ?? 0;
     probeGate(client, namespace, name, () => this.#clock.now(), this.#signal)
-      .then((probe) => this.#probes.set(key, probe))
+      .then((probe) => this.#probes.set(key, { ...probe, version, failures: probe.holds ? 0 : failures + 1 }))
       .catch((error: unknown) => log.warn({ rollout: key, error }, 'the gate could not be tried'))
       .finally(() => {
         this.#probing.delete(key);

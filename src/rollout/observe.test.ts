@@ -95,7 +95,12 @@ const see = (world: World, notes?: Record<string, string>) => {
     gate: () => (world.gate ? { ...meta('ConfigMap', 'weir-gate'), data: world.gate } : undefined),
   };
   const route = { weights: undefined, version: undefined, acknowledged: { done: false, proxies: 0, of: 0 } };
-  return observe(rollout(notes), spec, from, { route, probe: undefined, look: undefined });
+  return observe(rollout(notes), spec, from, {
+    route,
+    probe: undefined,
+    gateVersion: undefined,
+    look: undefined,
+  });
 };
 
 describe('the canary ReplicaSet', () => {

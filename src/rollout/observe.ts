@@ -21,6 +21,8 @@ export interface Sources {
 export interface Extras {
   route: RouteObservation;
   probe: GateProbe | undefined;
+  /** Of the admission objects that make the gate. */
+  gateVersion: string | undefined;
   look: Look | undefined;
 }
 
@@ -74,6 +76,7 @@ export function observe(rollout: Rollout, spec: RolloutSpec, from: Sources, extr
         }),
       ),
       probe: extras.probe,
+      version: extras.gateVersion,
     },
     route: extras.route,
     look: extras.look,

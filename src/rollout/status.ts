@@ -1,7 +1,8 @@
 import type { Condition } from '../api/meta.ts';
 import type { RevisionStatus, RolloutStatus } from '../api/rollout.ts';
 import { canonicalJson } from '../lib/canonical.ts';
-import type { Observation, PhaseState, Result, Run } from './machine/types.ts';
+import { heldMessage } from './gate/probe.ts';
+import type { Observation, PhaseState, Result, Run, State } from './machine/types.ts';
 
 const revisionOf = (run: Run): RevisionStatus => ({
   digest: run.digest,
@@ -76,7 +77,7 @@ function conditionsOf(result: Result, observation: Observation): Draft[] {
   const resting = name === 'Healthy';
   const failed = name === 'Failed';
   const stuck = stalled !== undefined;
-  const probe = observation.gate.probe;
+  const gate = gateSeen(state, observation);
   const last = state.last;
   const promoted = resting || last?.outcome === 'promoted';
   const drafts: Draft[] = [
@@ -107,9 +108,9 @@ function conditionsOf(result: Result, observation: Observation): Draft[] {
     },
     {
       type: 'Gated',
-      status: probe === undefined ? 'Unknown' : probe.holds ? 'True' : 'False',
-      reason: probe === undefined ? 'NotTried' : probe.holds ? 'GateHolds' : 'GateOpen',
-      message: probe?.message ?? 'the gate has not been tried yet',
+      status: gate === undefined ? 'Unknown' : gate.holds ? 'True' : 'False',
+      reason: gate === undefined ? 'NotTried' : gate.holds ? 'GateHolds' : 'GateOpen',
+      message: gate?.message ?? 'the gate has not been tried yet',
     },
   ];
   if (state.gateOpen) {
@@ -135,6 +136,15 @@ function conditionsOf(result: Result, observation: Observation): Draft[] {
     });
   }
   return drafts;
+}
+
+/** The last try, or what an earlier process saw of the very same gate. */
+function gateSeen(
+  state: State,
+  { gate: { probe, version }, spec }: Observation,
+): { holds: boolean; message: string } | undefined {
+  if (probe || version === undefined || state.gate !== version) return probe;
+  return { holds: true, message: heldMessage(spec.targetRef.name) };
 }
 
 function dated(

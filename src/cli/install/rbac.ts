@@ -19,6 +19,15 @@ const rule = (group: string, resources: string[], verbs: string[], resourceNames
   ...(resourceNames ? { resourceNames } : {}),
 });
 
+const GATE_RESOURCES = [
+  'mutatingadmissionpolicies',
+  'mutatingadmissionpolicybindings',
+  'validatingadmissionpolicies',
+  'validatingadmissionpolicybindings',
+  'mutatingwebhookconfigurations',
+  'validatingwebhookconfigurations',
+];
+
 /** What each component may do in the whole cluster, and what only in Weir's own namespace. */
 const grants: Record<'controller' | 'mesh' | 'metrics', { cluster: Rule[]; own: Rule[] }> = {
   controller: {
@@ -39,6 +48,8 @@ const grants: Record<'controller' | 'mesh' | 'metrics', { cluster: Rule[]; own: 
       rule('', ['configmaps'], [...READ, 'create']),
       rule('', ['configmaps'], ['update', 'patch', 'delete'], [GATE_CONFIG_MAP]),
       rule('', ['events'], ['create', 'patch', 'update']),
+      // Whether the gate is still there: read only.
+      rule('admissionregistration.k8s.io', GATE_RESOURCES, READ),
     ],
     own: [rule('coordination.k8s.io', ['leases'], [...READ, ...WRITE])],
   },

@@ -6,6 +6,9 @@ import type { Deployment } from '../objects.ts';
 
 const TRIES = 3;
 
+export const heldMessage = (deployment: string): string =>
+  `a changed template of Deployment ${deployment} is held`;
+
 /**
  * Does the gate hold? Three dry runs in a row that change the template and ask for paused: false must come back paused:
  * for a few milliseconds after the gate's data was written, some API servers do not know it yet.
@@ -16,7 +19,7 @@ export async function probeGate(
   name: string,
   now: () => number,
   signal: AbortSignal,
-): Promise<GateProbe> {
+): Promise<Pick<GateProbe, 'at' | 'holds' | 'message'>> {
   try {
     for (let attempt = 1; attempt <= TRIES; attempt += 1) {
       const annotations = { 'weir.dev/gate-probe': `${now()}-${attempt}` };
@@ -35,7 +38,7 @@ export async function probeGate(
         };
       }
     }
-    return { at: now(), holds: true, message: `a changed template of Deployment ${name} is held` };
+    return { at: now(), holds: true, message: heldMessage(name) };
   } catch (thrown) {
     const { code, message } = toAppError(thrown);
     return { at: now(), holds: false, message: `the gate could not be tried (${code}): ${message}` };

@@ -5,7 +5,9 @@ import { atRest, drainLeftovers, gateEntry, removeStrays } from './goals.ts';
 import { heldBy, refusal, shortImages, startRun, unpause } from './runs.ts';
 import type { DeploymentView, ReplicaSetView, Run } from './types.ts';
 
+/** How often the gate is tried where its objects cannot be watched. */
 const GATE_CHECK = 60_000;
+const RETRY = 1000;
 
 export function revisionOf(set: ReplicaSetView): RevisionStatus {
   return { digest: set.digest, replicaSet: set.name, hash: set.hash, images: set.images };
@@ -43,10 +45,15 @@ export function initializing(turn: Turn) {
   turn.goto({ name: 'Healthy' }, 'Adopted', `${shortImages(stable.images)} is stable`);
 }
 
-/** Asks now and then whether the gate really holds; until it does, again and again. */
+/** Tries whether the gate really holds: when its admission objects have changed, and until it does, again and again. */
 export function watchGate(turn: Turn) {
-  const probe = turn.observation.gate.probe;
-  const due = probe === undefined ? turn.now : probe.at + (probe.holds ? GATE_CHECK : 1000);
+  const { probe, version } = turn.observation.gate;
+  if (probe?.holds && probe.version !== undefined) turn.state.gate = probe.version;
+  else if (probe) delete turn.state.gate;
+  if (version !== undefined && turn.state.gate === version) return;
+  const changed = probe === undefined || probe.version !== version;
+  const again = probe?.holds ? GATE_CHECK : Math.min(GATE_CHECK, RETRY * 2 ** ((probe?.failures ?? 1) - 1));
+  const due = changed ? turn.now : probe.at + again;
   if (turn.now >= due) turn.effects.push({ kind: 'probe-gate' });
   else turn.wake(due);
 }

@@ -75,6 +75,10 @@ export interface GateProbe {
   at: number;
   holds: boolean;
   message: string;
+  /** The gate that was tried, as the watch on its objects names it. */
+  version: string | undefined;
+  /** Tries in a row that found it open. */
+  failures: number;
 }
 
 /** A finished look of the judge. `id` names the step it was taken for. */
@@ -97,7 +101,13 @@ export interface Observation {
   preview: ServiceView | undefined;
   /** Other Services that select the pods and would reach canary pods. */
   others: string[];
-  gate: { entry: string | undefined; pins: Record<string, string>; probe: GateProbe | undefined };
+  gate: {
+    entry: string | undefined;
+    pins: Record<string, string>;
+    probe: GateProbe | undefined;
+    /** Names the admission objects as they are now; undefined when they cannot be watched. */
+    version: string | undefined;
+  };
   route: RouteObservation;
   look: Look | undefined;
   commands: {
@@ -196,6 +206,8 @@ export interface State {
   repause?: { count: number; last: number; generation: number; target: number };
   /** What the last run came to. */
   last?: { outcome: 'promoted' | 'failed' | 'aborted'; at: string; message: string };
+  /** The gate that was last seen to hold this Deployment: after a restart it need not be tried again. */
+  gate?: string;
   /** Changes that went past the gate, told until the next run. */
   gateOpen?: string;
   history: HistoryEntry[];

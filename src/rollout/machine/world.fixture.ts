@@ -212,7 +212,11 @@ export class World {
       canaryLeaf: this.services['web-canary'],
       preview: this.services['web-preview'],
       others: [],
-      gate: { ...this.gate, probe: { at: this.now, holds: true, message: '' } },
+      gate: {
+        ...this.gate,
+        version: 'v1',
+        probe: { at: this.now, holds: true, message: '', version: 'v1', failures: 0 },
+      },
       route: {
         weights: this.weights,
         version: String(this.version),
