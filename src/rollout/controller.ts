@@ -9,6 +9,7 @@ import { type Clock, systemClock } from '../lib/clock.ts';
 import { isCode, toAppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { Caches } from './caches.ts';
+import { GateWriter } from './effects/gate-data.ts';
 import { carryOut, type EffectContext } from './effects/index.ts';
 import { finalize, withoutFinalizer } from './finalize.ts';
 import { probeGate } from './gate/probe.ts';
@@ -21,7 +22,7 @@ import { RolloutMetrics } from './metrics.ts';
 import { observe } from './observe.ts';
 import { type Problem, parseSpec, rivalOf, serviceProblem } from './parse.ts';
 import type { RouteRef, TrafficRouter } from './ports.ts';
-import { brokenStatus, renderStatus, sameStatus } from './status.ts';
+import { brokenStatus, renderStatus, sameMachine, sameStatus } from './status.ts';
 
 export interface RolloutControllerOptions {
   client: KubeClient;
@@ -45,6 +46,7 @@ export class RolloutController {
   readonly #options: RolloutControllerOptions;
   readonly #clock: Clock;
   readonly #gate: GateWatch;
+  readonly #gateWriter: GateWriter;
   readonly #events: EventRecorder;
   readonly #controller: Controller;
   readonly #looks: Looks;
@@ -53,6 +55,7 @@ export class RolloutController {
   /** Own writes that the cache has not caught up with. */
   readonly #written = new Map<string, Stored>();
   readonly #errors = new Map<string, string>();
+  readonly #specs = new Map<string, { of: string; parsed: ReturnType<typeof parseSpec> }>();
   readonly #metrics: RolloutMetrics | undefined;
   #signal: AbortSignal = AbortSignal.abort();
 
@@ -62,6 +65,7 @@ export class RolloutController {
     this.#clock = clock;
     this.caches = new Caches(client, log, options.namespace);
     this.#gate = new GateWatch(client, log);
+    this.#gateWriter = new GateWriter(client);
     this.#events = new EventRecorder({ client, component: FIELD_MANAGER, log, clock });
     const enqueue = (key: string) => this.#controller.enqueue(key);
     this.#looks = new Looks({ judge: options.judge, log, clock, done: enqueue });
@@ -114,7 +118,18 @@ export class RolloutController {
     return cached;
   }
 
+  /** Once per generation. */
+  #parse(key: string, rollout: Stored): ReturnType<typeof parseSpec> {
+    const of = `${rollout.metadata.uid} ${rollout.metadata.generation}`;
+    const known = this.#specs.get(key);
+    if (known?.of === of) return known.parsed;
+    const parsed = parseSpec(rollout);
+    this.#specs.set(key, { of, parsed });
+    return parsed;
+  }
+
   #forget(key: string): void {
+    this.#specs.delete(key);
     this.#looks.forget(key);
     this.#probes.delete(key);
     this.#written.delete(key);
@@ -127,7 +142,7 @@ export class RolloutController {
       this.#forget(key);
       return undefined;
     }
-    const parsed = parseSpec(rollout);
+    const parsed = this.#parse(key, rollout);
     const going = rollout.metadata.deletionTimestamp !== undefined;
     if ('problem' in parsed) {
       // What was never understood was never acted upon, and the schema keeps a bad change of a good one out.
@@ -174,8 +189,10 @@ export class RolloutController {
     if (before !== name) {
       context.log.info({ from: before, to: name, reason: result.message }, 'phase changed');
     }
-    // The state is safe before anything is done about it: a crash from here on repeats effects, and forgets none.
-    await this.#writeStatus(key, rollout, status, signal);
+    // The state is safe before anything is done about it: a crash from here on repeats effects, and forgets none. What
+    // only tells a person about a turn that is over in a moment is left to the next one.
+    const passing = !error && result.effects.some(acts) && sameMachine(rollout.status, status);
+    if (!passing) await this.#writeStatus(key, rollout, status, signal);
     try {
       for (const effect of result.effects) {
         if (acts(effect)) context.log.debug({ effect }, 'carrying out');
@@ -226,6 +243,8 @@ export class RolloutController {
       namespace,
       router: routers[spec.traffic.router],
       route,
+      gate: this.#gateWriter,
+      service: async (name) => this.caches.sources(rollout).service(name),
       event: (object, type, reason, message) => this.#events.event(object, type, reason, message),
       look: (effect) => {
         const preview = spec.strategy.blueGreen?.preview?.service;

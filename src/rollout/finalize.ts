@@ -3,7 +3,7 @@ import type { KubeObject } from '../api/meta.ts';
 import { FINALIZER, GATE_CONFIG_MAP, labels } from '../api/names.ts';
 import type { Rollout, RolloutSpec } from '../api/rollout.ts';
 import { isCode } from '../lib/errors.ts';
-import { writeGate } from './effects/gate-data.ts';
+import type { CachedService } from './cached.ts';
 import { carryOut, type EffectContext } from './effects/index.ts';
 import { pinService } from './effects/pin-service.ts';
 import type { Effect, Observation, State } from './machine/types.ts';
@@ -17,13 +17,18 @@ const PATIENCE = 10_000;
  * and the Deployment let go only if nothing was in flight or the spec says so. True: the finalizer may go.
  */
 export async function finalize(
-  context: EffectContext,
+  given: EffectContext,
   state: State | undefined,
   observation: Observation,
   now: number,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { client, namespace, rollout, spec } = context;
+  const { client, namespace, rollout, spec } = given;
+  // Nobody looks again afterwards, so what is undone here is what is there now.
+  const context: EffectContext = {
+    ...given,
+    service: (name) => client.find<CachedService>(kinds.Service, namespace, name, signal),
+  };
   const { deployment, gate, route, root } = observation;
   const carry = (effect: Effect) => carryOut(effect, context, signal);
   // A Rollout that never had the Deployment cleans up nothing of the one that has it.
@@ -79,12 +84,12 @@ export async function finalize(
 }
 
 async function clearGate(context: EffectContext, spec: RolloutSpec, signal: AbortSignal): Promise<void> {
-  const { client, namespace } = context;
+  const { client, namespace, gate } = context;
   const preview = spec.strategy.blueGreen?.preview?.service;
   for (const service of [spec.service.name, ...(preview ? [preview] : [])]) {
     await pinService(context, { kind: 'pin-service', service, hash: undefined }, signal);
   }
-  await writeGate(client, namespace, { [`deployment.${spec.targetRef.name}`]: null }, signal);
+  await gate.write(namespace, { [`deployment.${spec.targetRef.name}`]: null }, signal);
   const left = await client.find<ConfigMap>(kinds.ConfigMap, namespace, GATE_CONFIG_MAP, signal);
   if (!left || Object.keys(left.data ?? {}).length > 0) return;
   try {

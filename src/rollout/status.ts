@@ -1,6 +1,6 @@
 import type { Condition } from '../api/meta.ts';
 import type { RevisionStatus, RolloutStatus } from '../api/rollout.ts';
-import { canonicalJson } from '../lib/canonical.ts';
+import { sameJson } from '../lib/same-json.ts';
 import { heldMessage } from './gate/probe.ts';
 import type { Observation, PhaseState, Result, Run, State } from './machine/types.ts';
 
@@ -185,5 +185,14 @@ export function brokenStatus(
   };
 }
 
+/** What the controller needs after a restart is the same, and so is what programs wait for. */
+export const sameMachine = (a: RolloutStatus | undefined, b: RolloutStatus): boolean =>
+  a !== undefined &&
+  a.observedGeneration === b.observedGeneration &&
+  sameJson(a.machine, b.machine) &&
+  b.conditions.every(
+    ({ type, status }) => a.conditions.find((condition) => condition.type === type)?.status === status,
+  );
+
 export const sameStatus = (a: RolloutStatus | undefined, b: RolloutStatus): boolean =>
-  a !== undefined && canonicalJson(a) === canonicalJson(b);
+  a !== undefined && sameJson(a, b);

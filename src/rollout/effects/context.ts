@@ -2,8 +2,10 @@ import type { KubeObject } from '../../api/meta.ts';
 import type { Rollout, RolloutSpec } from '../../api/rollout.ts';
 import type { KubeClient } from '../../kube/types.ts';
 import type { Logger } from '../../lib/log.ts';
+import type { CachedService } from '../cached.ts';
 import type { Effect } from '../machine/types.ts';
 import type { RouteRef, TrafficRouter } from '../ports.ts';
+import type { GateWriter } from './gate-data.ts';
 
 /** What effects need of the shell. */
 export interface EffectContext {
@@ -13,6 +15,12 @@ export interface EffectContext {
   namespace: string;
   router: TrafficRouter;
   route: RouteRef;
+  gate: GateWriter;
+  /**
+   * A Service as the observation saw it. Writes carry its resourceVersion, so one that has changed since is a Conflict
+   * and is observed again.
+   */
+  service(name: string, signal: AbortSignal): Promise<CachedService | undefined>;
   /** Records an Event about the Rollout; never throws. */
   event(object: KubeObject, type: 'Normal' | 'Warning', reason: string, message: string): void;
   /** Start something in the background whose outcome comes back in a later observation. */

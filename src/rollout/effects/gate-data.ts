@@ -4,11 +4,60 @@ import type { KubeClient } from '../../kube/types.ts';
 import { isCode } from '../../lib/errors.ts';
 import type { EffectContext } from './context.ts';
 
-/** Writes keys of the namespace's gate; null removes one. Rollouts of a namespace share the ConfigMap: keys only. */
-export async function writeGate(
+type Data = Record<string, string | null>;
+
+interface Batch {
+  data: Data;
+  written: Promise<void>;
+}
+
+/**
+ * Writes keys of the gate of a namespace; null removes one. All Rollouts of a namespace share one ConfigMap, so what comes
+ * while a write is under way goes out together in the next one: a wave of a hundred costs a few writes, not hundreds.
+ */
+export class GateWriter {
+  readonly #client: KubeClient;
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #next = new Map<string, Batch>();
+
+  constructor(client: KubeClient) {
+    this.#client = client;
+  }
+
+  /** Resolves when the keys are written. A caller that gives up takes nothing back: the keys may still be written. */
+  write(namespace: string, data: Data, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const waiting = this.#next.get(namespace);
+    if (waiting) {
+      Object.assign(waiting.data, data);
+      return waiting.written;
+    }
+    const running = this.#running.get(namespace);
+    if (!running) return this.#start(namespace, { ...data }, signal);
+    const batch: Batch = { data: { ...data }, written: Promise.resolve() };
+    batch.written = running.then(() => {
+      this.#next.delete(namespace);
+      return this.#start(namespace, batch.data, signal);
+    });
+    this.#next.set(namespace, batch);
+    return batch.written;
+  }
+
+  #start(namespace: string, data: Data, signal: AbortSignal): Promise<void> {
+    const written = writeGate(this.#client, namespace, data, signal);
+    const settled = written.catch(() => {});
+    const running = settled.finally(() => {
+      if (this.#running.get(namespace) === running) this.#running.delete(namespace);
+    });
+    this.#running.set(namespace, running);
+    return written;
+  }
+}
+
+async function writeGate(
   client: KubeClient,
   namespace: string,
-  data: Record<string, string | null>,
+  data: Data,
   signal: AbortSignal,
 ): Promise<void> {
   const options = { fieldManager: FIELD_MANAGER, signal };
@@ -51,10 +100,5 @@ export async function writeGate(
   }
 }
 
-export const ensureGateEntry = (context: EffectContext, signal: AbortSignal) =>
-  writeGate(
-    context.client,
-    context.namespace,
-    { [`deployment.${context.spec.targetRef.name}`]: context.rollout.metadata.name },
-    signal,
-  );
+export const ensureGateEntry = ({ gate, namespace, rollout, spec }: EffectContext, signal: AbortSignal) =>
+  gate.write(namespace, { [`deployment.${spec.targetRef.name}`]: rollout.metadata.name }, signal);

@@ -1,19 +1,17 @@
 import { kinds } from '../../api/kinds.ts';
 import { FIELD_MANAGER, labels } from '../../api/names.ts';
-import type { Service } from '../objects.ts';
 import type { EffectContext, EffectOf } from './context.ts';
-import { writeGate } from './gate-data.ts';
 
 /**
  * The selector key and the gate's record of it. When pinning the record comes first, so that no write by others slips
  * between; when unpinning it goes first, so that admission does not put the key back.
  */
 export async function pinService(
-  { client, namespace }: EffectContext,
+  { client, namespace, gate, service: seen }: EffectContext,
   { service: name, hash }: EffectOf<'pin-service'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const service = await client.find<Service>(kinds.Service, namespace, name, signal);
+  const service = await seen(name, signal);
   if (!service && hash !== undefined) return;
   const { [labels.podTemplateHash]: present, ...selector } = service?.spec.selector ?? {};
   const record = [
@@ -22,7 +20,7 @@ export async function pinService(
       .map(([key, value]) => `${key}=${value}`)
       .sort(),
   ].join('|');
-  await writeGate(client, namespace, { [`pin.${name}`]: hash === undefined ? null : record }, signal);
+  await gate.write(namespace, { [`pin.${name}`]: hash === undefined ? null : record }, signal);
   if (!service || present === hash) return;
   await client.patch(
     kinds.Service,

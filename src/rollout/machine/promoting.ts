@@ -138,6 +138,7 @@ function releaseIt(turn: Turn, phase: Promoting, deployment: DeploymentView, set
     name: set.name,
     resourceVersion: set.resourceVersion,
     digest: phase.run.digest,
+    hash: phase.run.hash,
     deploymentVersion: deployment.resourceVersion,
   });
 }

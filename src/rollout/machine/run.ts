@@ -127,11 +127,12 @@ export function preparing(turn: Turn, phase: { name: 'Preparing'; run: Run; wait
     turn.message = 'draining ReplicaSets of older revisions';
     return;
   }
+  // First, because it is what takes longest, and has no pods that anything could reach before the pins are in place.
+  const set = comparedCanary(turn, run, deployment);
   if (!fenced(turn, run)) {
-    turn.message = 'pinning Services to the stable pods';
+    if (!turn.stalled) turn.message = 'pinning Services to the stable pods';
     return;
   }
-  const set = comparedCanary(turn, run, deployment);
   if (!set) return;
   run.peak = Math.max(run.peak, need);
   const grown = set.replicas >= run.peak;

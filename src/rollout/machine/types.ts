@@ -225,7 +225,14 @@ export type Effect =
   | { kind: 'scale-replica-set'; name: string; replicas: number; desired: number; max: number }
   | { kind: 'delete-replica-set'; name: string; uid: string; resourceVersion: string }
   | { kind: 'raise-scale'; replicas: number }
-  | { kind: 'release'; name: string; resourceVersion: string; digest: string; deploymentVersion: string }
+  | {
+      kind: 'release';
+      name: string;
+      resourceVersion: string;
+      digest: string;
+      hash: string;
+      deploymentVersion: string;
+    }
   | { kind: 'set-paused'; paused: boolean; resourceVersion: string; digest: string }
   | {
       kind: 'look';
