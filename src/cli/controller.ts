@@ -73,8 +73,15 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
   }
   const namespace = flags.namespace[0];
   const scope = namespace ? { namespace } : {};
-  const client = await connect(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {});
   const metrics = new MetricsRegistry();
+  const requests = metrics.counter(
+    'weir_kubernetes_requests_total',
+    'Requests sent to the API server; a watch counts once for each time it is opened.',
+  );
+  const client = await connect({
+    ...(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {}),
+    onRequest: (method) => requests.add(1, { method }),
+  });
   const splits = new Informer<TrafficSplit & KubeObject>({ client, log, kind: kinds.TrafficSplit, ...scope });
   const templates = new Informer<MetricTemplate & KubeObject>({
     client,

@@ -21,6 +21,8 @@ export interface ConnectOptions {
   callTimeoutMs?: number;
   /** Milliseconds without an event or bookmark after which a watch counts as dead. */
   watchIdleMs?: number;
+  /** Told of every request that is sent, watches included. */
+  onRequest?: (method: string) => void;
 }
 
 const CONTENT_TYPE: Record<Patch['type'], string> = {
@@ -64,6 +66,7 @@ export class Client implements KubeClient {
   readonly #transport: Transport;
   readonly #callTimeoutMs: number;
   readonly #watchIdleMs: number;
+  readonly #onRequest: (method: string) => void;
 
   constructor(options: ConnectOptions = {}) {
     this.#access = new ClusterAccess(options.kubeconfig);
@@ -71,6 +74,7 @@ export class Client implements KubeClient {
     this.#transport = new Transport(this.server, () => this.#access.credentials());
     this.#callTimeoutMs = options.callTimeoutMs ?? 30_000;
     this.#watchIdleMs = options.watchIdleMs ?? 90_000;
+    this.#onRequest = options.onRequest ?? (() => {});
   }
 
   async request(
@@ -105,6 +109,7 @@ export class Client implements KubeClient {
     contentType?: string,
     signal?: AbortSignal,
   ): Promise<unknown> {
+    this.#onRequest(method);
     const response = await this.#transport.open({
       method,
       path,
@@ -238,6 +243,7 @@ export class Client implements KubeClient {
   ): AsyncGenerator<WatchEvent<T>> {
     const path = pathOf(kind, namespace) + queryOf({ ...options, watch: true });
     try {
+      this.#onRequest('WATCH');
       const response = await this.#transport.open(
         { method: 'GET', path, signal, idleMs: this.#watchIdleMs },
         true,

@@ -1,4 +1,4 @@
-import { PHASES, type Rollout } from '../api/rollout.ts';
+import type { Rollout } from '../api/rollout.ts';
 import type { Counter, Gauge, Histogram, MetricsRegistry } from '../controller/index.ts';
 import type { Clock } from '../lib/clock.ts';
 
@@ -16,7 +16,7 @@ export class RolloutMetrics {
     this.#errors = registry.counter('weir_reconcile_errors_total', 'Reconciles that failed and come again.');
     this.#errors.add(0);
     const gauge = (name: string, help: string): Gauge => registry.gauge(name, help);
-    const phase = gauge('weir_rollout_phase', 'One for the phase a Rollout is in, else zero.');
+    const phase = gauge('weir_rollout_phase', 'One for the phase a Rollout is in.');
     const stuck = gauge('weir_rollout_stuck', 'One while a Rollout is Stalled: it needs a person.');
     const age = gauge('weir_rollout_phase_seconds', 'Time since the Rollout entered its phase.');
     const weight = gauge('weir_rollout_canary_weight', 'Percentage of requests that go to the canary.');
@@ -29,7 +29,7 @@ export class RolloutMetrics {
       for (const each of [phase, stuck, age, weight, gated, unmeshed]) each.clear();
       for (const { metadata, status } of rollouts.list()) {
         const labels = { namespace: metadata.namespace ?? '', rollout: metadata.name };
-        for (const name of PHASES) phase.set(status?.phase === name ? 1 : 0, { ...labels, phase: name });
+        if (status?.phase) phase.set(1, { ...labels, phase: status.phase });
         const is = (type: string) =>
           status?.conditions.find((condition) => condition.type === type)?.status === 'True' ? 1 : 0;
         stuck.set(is('Stalled'), labels);

@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { kinds } from '../../src/api/kinds.ts';
 import type { KubeObject } from '../../src/api/meta.ts';
+import { installationChecks, rolloutChecks } from '../../src/cli/check/installation.ts';
+import { runChecks } from '../../src/cli/check/run.ts';
+import { installWeir } from '../../src/cli/install/apply.ts';
 import { App } from './support/app.ts';
 import { eventually, kill } from './support/cluster.ts';
 import { type RunningCluster, startWithWeir } from './support/start.ts';
@@ -17,6 +20,42 @@ beforeAll(async () => {
 }, 60_000);
 afterEach(() => app?.remove());
 afterAll(() => cluster?.stop(), 30_000);
+
+describe('the gate removed by a person', () => {
+  test('a condition and weir check say so at once, and when it is back', async () => {
+    app = await App.create(cluster, 'gate-removed', { rps: 0 });
+    const gated = (status: string) =>
+      app.until(
+        `Gated=${status}`,
+        (rollout) => rollout.status?.conditions.find(({ type }) => type === 'Gated')?.status === status,
+        15_000,
+      );
+    const check = async () =>
+      (
+        await runChecks([installationChecks, rolloutChecks], {
+          client: cluster.client,
+          namespace: 'weir',
+          signal: AbortSignal.timeout(10_000),
+        })
+      ).filter(({ status }) => status === 'failed');
+    expect(await check()).toEqual([]);
+    try {
+      for (const kind of [kinds.MutatingAdmissionPolicyBinding, kinds.MutatingWebhookConfiguration]) {
+        await cluster.client.delete(kind, undefined, 'gate.weir.dev').catch(() => {});
+      }
+      await gated('False');
+      const told = await check();
+      expect(told.map(({ check: name }) => name)).toEqual(['admission', 'gate']);
+      // The backstop is still there: nothing goes live, GitOps tries again until the gate is back.
+      expect(told[1]?.message).toContain('gate-removed/web is refused, not held');
+      await expect(app.deploy('v2')).rejects.toThrow('guards this Deployment');
+    } finally {
+      await installWeir(cluster.client, { profile: 'local' });
+    }
+    await gated('True');
+    expect(await check()).toEqual([]);
+  });
+});
 
 describe('kills', () => {
   test.each([

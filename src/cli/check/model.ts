@@ -4,6 +4,9 @@ export type Answer =
   | { status: 'ok'; message: string }
   | { status: 'warning' | 'failed'; message: string; hint: string };
 
+/** The remedy for whatever an installation lacks. */
+export const INSTALL = 'Run `weir install | kubectl apply --server-side -f -`.';
+
 export interface CheckContext {
   client: KubeClient;
   namespace: string;

@@ -41,6 +41,10 @@ export async function probeGate(
     return { at: now(), holds: true, message: heldMessage(name) };
   } catch (thrown) {
     const { code, message } = toAppError(thrown);
-    return { at: now(), holds: false, message: `the gate could not be tried (${code}): ${message}` };
+    return {
+      at: now(),
+      holds: false,
+      message: `the gate could not be tried, run \`weir check\` (${code}): ${message}`,
+    };
   }
 }
