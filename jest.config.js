@@ -30,5 +30,13 @@ export default {
       globalSetup: '<rootDir>/test/e2e/support/global-setup.ts',
       globalTeardown: '<rootDir>/test/e2e/support/global-teardown.ts',
     },
+    {
+      // The same scenarios, and more, on a real API server: `npm run test:kubernetes` starts it.
+      ...common,
+      displayName: 'kubernetes',
+      testMatch: ['<rootDir>/test/e2e/**/*.test.ts', '<rootDir>/test/kubernetes/**/*.test.ts'],
+      globalSetup: '<rootDir>/test/e2e/support/global-setup.ts',
+      globalTeardown: '<rootDir>/test/e2e/support/global-teardown.ts',
+    },
   ],
 };

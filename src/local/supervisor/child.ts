@@ -5,6 +5,8 @@ import type { Logger } from '../../lib/log.ts';
 
 export interface ChildOptions {
   name: string;
+  /** Default: this process's own Node. */
+  command?: string;
   argv: string[];
   env: NodeJS.ProcessEnv;
   logFile: string;
@@ -41,12 +43,12 @@ export class SupervisedChild {
 
   start(): void {
     if (this.#stopped) return;
-    const { argv, env, logFile, log, name, onStart } = this.#options;
+    const { command = process.execPath, argv, env, logFile, log, name, onStart } = this.#options;
     const output = openSync(logFile, 'a');
     const startedAt = performance.now();
     // The pipe on stdin stays open as long as this process lives: its end tells the child that nobody watches it any more.
     // A group of its own: Ctrl-C in a terminal is for the supervisor, which then stops everything in order.
-    const child = spawn(process.execPath, argv, { env, detached: true, stdio: ['pipe', output, output] });
+    const child = spawn(command, argv, { env, detached: true, stdio: ['pipe', output, output] });
     closeSync(output);
     child.stdin?.on('error', () => {});
     this.#process = child;

@@ -8,8 +8,20 @@ export interface RunningCluster extends TestCluster {
   stop(): Promise<void>;
 }
 
-/** A local cluster in `dir` with Weir installed, by the same code as `weir local up`. */
+/**
+ * A cluster in `dir` with Weir installed: the local one, or, for the same scenarios on a real API server
+ * (`npm run test:kubernetes`), a real control plane with Weir's node component.
+ */
 export async function startWithWeir(dir: string): Promise<RunningCluster> {
+  if (process.env.WEIR_E2E_CLUSTER !== 'kubernetes') return startLocal(dir);
+  const { startKubernetes } = await import('../../kubernetes/support/cluster.ts');
+  // Beside the shared cluster, each test file that has one of its own; RFC 6598 addresses, in a namespace of their own.
+  const worker = process.env.JEST_WORKER_ID;
+  return startKubernetes({ dir, ...(worker ? { prefix: `100.${64 + Number(worker)}` } : {}) });
+}
+
+/** A local cluster in `dir` with Weir installed, by the same code as `weir local up`. */
+async function startLocal(dir: string): Promise<RunningCluster> {
   const local = await startLocalCluster({ dir });
   const client = await connect({ kubeconfig: local.kubeconfig });
   await installWeir(client, { profile: 'local' });

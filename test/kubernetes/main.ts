@@ -1,0 +1,79 @@
+// Weir on a real control plane: `test` runs the scenarios, `up` leaves a cluster running for a person to play with.
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { startKubernetes } from './support/cluster.ts';
+import { createNamespace, deleteNamespace, runInside } from './support/netns.ts';
+import { buildTools, whyNot } from './support/tools.ts';
+
+const JEST = [
+  '--experimental-vm-modules',
+  '--disable-warning=ExperimentalWarning',
+  'node_modules/jest/bin/jest.js',
+  '--selectProjects',
+  'kubernetes',
+];
+
+/** Runs this file again, or jest, in a network namespace that goes when it ends. */
+async function inside(args: string[], env: NodeJS.ProcessEnv = {}): Promise<number> {
+  const namespace = `weir-${process.pid}`;
+  createNamespace(namespace);
+  try {
+    return await runInside(namespace, process.execPath, args, {
+      ...process.env,
+      ...env,
+      WEIR_NETNS: namespace,
+    });
+  } finally {
+    deleteNamespace(namespace);
+  }
+}
+
+async function up(): Promise<void> {
+  const dir = join(realpathSync('.'), '.kubernetes');
+  mkdirSync(dir, { recursive: true });
+  const started = Date.now();
+  const cluster = await startKubernetes({ dir });
+  const enter = `ip netns exec ${process.env.WEIR_NETNS}`;
+  process.stdout.write(
+    `A real API server with Weir in it is up after ${((Date.now() - started) / 1000).toFixed(1)} s. Ctrl-C stops it.\n\n` +
+      `  export KUBECONFIG=${cluster.kubeconfig}\n` +
+      `  ${enter} kubectl get pods -A\n  ${enter} kubectl apply -f examples/shop\n` +
+      `  ${enter} npx weir rollouts watch web -n shop\n`,
+  );
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  await once(stop.signal, 'abort');
+  await cluster.stop();
+}
+
+async function main([command = 'test', ...rest]: string[]): Promise<number> {
+  const why = whyNot();
+  if (why) {
+    process.stderr.write(`the tests on a real Kubernetes API server cannot run here: ${why}\n`);
+    return 1;
+  }
+  switch (command) {
+    case 'build':
+      await buildTools();
+      return 0;
+    case 'test':
+      await buildTools();
+      return inside([...JEST, ...rest], { WEIR_E2E_CLUSTER: 'kubernetes' });
+    case 'up':
+      if (process.env.WEIR_NETNS) {
+        await up();
+        return 0;
+      }
+      await buildTools();
+      if (spawnSync('npm', ['run', 'build'], { stdio: ['ignore', 'ignore', 'inherit'] }).status !== 0)
+        return 1;
+      return inside([import.meta.filename, 'up']);
+    default:
+      process.stderr.write('usage: node test/kubernetes/main.ts build | test [jest options] | up\n');
+      return 2;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

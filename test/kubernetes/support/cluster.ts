@@ -1,0 +1,67 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { installWeir } from '../../../src/cli/install/apply.ts';
+import { connect } from '../../../src/kube/index.ts';
+import { silentLogger } from '../../../src/lib/log.ts';
+import { findEntries } from '../../../src/local/node/index.ts';
+import { SupervisedChild } from '../../../src/local/supervisor/child.ts';
+import { isReady } from '../../../src/local/supervisor/readiness.ts';
+import type { RunningCluster } from '../../e2e/support/start.ts';
+import { type ControlPlane, startControlPlane, until } from './control-plane.ts';
+
+export interface KubernetesOptions {
+  dir?: string;
+  prefix?: string;
+  /** How the gate is enforced. */
+  admission?: 'policies' | 'webhooks';
+  /** false: a bare cluster. */
+  weir?: boolean;
+  /** false: no node component; pods stay Pending unless somebody plays kubelet. */
+  node?: boolean;
+  apiserverFlags?: string[];
+  controllerManagerFlags?: string[];
+}
+
+export interface KubernetesCluster extends RunningCluster {
+  plane: ControlPlane;
+}
+
+/** A real control plane, Weir's node component running its pods as processes, and Weir installed by its own installer. */
+export async function startKubernetes(options: KubernetesOptions = {}): Promise<KubernetesCluster> {
+  const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'weir-kubernetes-'));
+  mkdirSync(join(dir, 'logs'), { recursive: true });
+  const { prefix = '198.18', admission = 'policies', weir = true } = options;
+  const plane = await startControlPlane({ ...options, dir, prefix });
+  const node = new SupervisedChild({
+    name: 'node',
+    // Finds its kubeconfig in the cluster's directory.
+    argv: [findEntries().main, 'local', 'node', '--dir', dir, '--prefix', prefix],
+    env: { ...process.env, WEIR_LOCAL_DIR: dir },
+    logFile: join(dir, 'logs', 'node.log'),
+    log: silentLogger,
+  });
+  const stop = async () => {
+    await node.stop(6000);
+    await plane.stop();
+    if (!process.env.WEIR_KEEP) rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    if (options.node !== false) {
+      node.start();
+      await until('the API server and its node become ready', 60_000, () => isReady(plane.kubeconfig));
+    }
+    const client = await connect({ kubeconfig: plane.kubeconfig });
+    await until('the API server answers', 60_000, () =>
+      client.request('GET', '/readyz').then(
+        () => true,
+        () => false,
+      ),
+    );
+    if (weir) await installWeir(client, { profile: 'local', admission });
+    return { kubeconfig: plane.kubeconfig, dir, client, plane, stop };
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+}
