@@ -26,8 +26,8 @@ interface Flags {
 }
 
 interface Slice extends KubeObject {
-  endpoints?: { addresses: string[]; conditions?: { ready?: boolean } }[];
-  ports?: { name?: string; port?: number }[];
+  endpoints?: { addresses: string[]; conditions?: { ready?: boolean } }[] | null;
+  ports?: { name?: string; port?: number }[] | null;
 }
 
 export function command(): Command {
@@ -179,9 +179,9 @@ function identityOf(flags: Flags, log: Logger): IdentityClient {
 }
 
 function replicasOf(slices: Slice[]): string[] {
-  const addresses = slices.flatMap(({ endpoints = [], ports: named = [] }) => {
-    const port = named.find(({ name }) => name === 'discovery')?.port ?? ports.discovery;
-    return endpoints
+  const addresses = slices.flatMap(({ endpoints, ports: named }) => {
+    const port = named?.find(({ name }) => name === 'discovery')?.port ?? ports.discovery;
+    return (endpoints ?? [])
       .filter(({ conditions }) => conditions?.ready !== false)
       .flatMap((endpoint) => endpoint.addresses.map((address) => `${address}:${port}`));
   });

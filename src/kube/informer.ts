@@ -91,8 +91,13 @@ export class Informer<T extends KubeObject> {
         if (signal.aborted) return;
         const error = toAppError(thrown);
         relist = relist || error.code === 'Gone';
+        // Nothing changed for so long that the peer might be dead: everyday life where little happens.
+        const quiet = error.code === 'Timeout';
         if (error.code !== 'Gone')
-          log.warn({ kind: kind.kind, code: error.code, reason: error.message }, 'watch interrupted');
+          log[quiet ? 'debug' : 'warn'](
+            { kind: kind.kind, code: error.code, reason: error.message },
+            'watch interrupted',
+          );
         // The first 410 is everyday life; a server that says nothing else must not be listed in a tight loop.
         const wait = Math.max(
           error.code === 'Gone' && !gone ? 0 : backoff.next(),
@@ -121,7 +126,10 @@ export class Informer<T extends KubeObject> {
         { ...this.#selection(), limit: pageSize, ...(next ? { continue: next } : {}) },
         signal,
       );
-      for (const object of page.items) found.set(keyOf(object), this.#project(object));
+      for (const object of page.items) {
+        const kept = this.#project(object);
+        if (kept) found.set(keyOf(object), kept);
+      }
       next = page.metadata.continue || undefined;
       version = page.metadata.resourceVersion;
     } while (next);
@@ -164,12 +172,13 @@ export class Informer<T extends KubeObject> {
         case 'ADDED':
         case 'MODIFIED':
           this.#version = event.object.metadata.resourceVersion ?? this.#version;
-          this.#put(this.#project(event.object));
+          this.#see(event.object);
           break;
         case 'DELETED': {
           this.#version = event.object.metadata.resourceVersion ?? this.#version;
           const previous = this.store.delete(keyOf(event.object));
-          if (previous) this.#emit({ type: 'deleted', object: this.#project(event.object), previous });
+          if (previous)
+            this.#emit({ type: 'deleted', object: this.#project(event.object) ?? previous, previous });
           break;
         }
         case 'BOOKMARK':
@@ -187,9 +196,21 @@ export class Informer<T extends KubeObject> {
     return events;
   }
 
-  #project(object: KubeObject): T {
-    const { project } = this.#options;
-    return project ? project(object) : (withoutManagedFields(object) as T);
+  /** One object that cannot be understood must not stop the others: it is told, and left out. */
+  #project(object: KubeObject): T | undefined {
+    const { project, log, kind } = this.#options;
+    if (!project) return withoutManagedFields(object) as T;
+    try {
+      return project(object);
+    } catch (error) {
+      log.error({ error, kind: kind.kind, object: keyOf(object) }, 'object not understood');
+      return undefined;
+    }
+  }
+
+  #see(object: KubeObject): void {
+    const kept = this.#project(object);
+    if (kept) this.#put(kept);
   }
 
   #put(object: T): void {

@@ -76,17 +76,20 @@ export class Transport {
       ...(secure ? tls : {}),
     };
     return new Promise((resolve, reject) => {
+      let incoming: IncomingMessage | undefined;
       const request = (secure ? httpsRequest : httpRequest)(options, (response) => {
+        incoming = response;
         resolve(response);
       });
       // Covers connecting, waiting for the head and every gap in the body: a dead peer never closes by itself.
       request.setTimeout(call.idleMs, () => {
-        request.destroy(
-          new AppError(
-            'Timeout',
-            `${call.method} ${this.#server.host}${call.path}: no answer for ${call.idleMs} ms`,
-          ),
+        const silent = new AppError(
+          'Timeout',
+          `${call.method} ${this.#server.host}${call.path}: no answer for ${call.idleMs} ms`,
         );
+        // Whoever reads the body hears the reason, and not only that it was cut off.
+        incoming?.destroy(silent);
+        request.destroy(silent);
       });
       request.on('error', (error) => {
         if (call.signal?.aborted) return reject(toAppError(call.signal.reason, 'Aborted'));

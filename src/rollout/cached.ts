@@ -188,11 +188,12 @@ const portsKey = (ports: Service['spec']['ports'] = []): string =>
   );
 
 export function cachedSlice(object: KubeObject): CachedSlice {
-  const { metadata, endpoints = [] } = object as EndpointSlice;
+  const { metadata, endpoints } = object as EndpointSlice;
   return {
     metadata: identityOf(object),
     service: metadata.labels?.['kubernetes.io/service-name'] ?? '',
-    ready: endpoints.flatMap(({ conditions, targetRef }) =>
+    // A real API server writes an empty list of Go's as null.
+    ready: (endpoints ?? []).flatMap(({ conditions, targetRef }) =>
       conditions?.ready === false || !targetRef?.name ? [] : [targetRef.name],
     ),
   };

@@ -60,10 +60,12 @@ export interface Pod extends KubeObject {
 }
 
 export interface EndpointSlice extends KubeObject {
-  endpoints?: {
-    conditions?: { ready?: boolean; terminating?: boolean };
-    targetRef?: { kind?: string; name?: string };
-  }[];
+  endpoints?:
+    | {
+        conditions?: { ready?: boolean; terminating?: boolean };
+        targetRef?: { kind?: string; name?: string };
+      }[]
+    | null;
 }
 
 export interface ConfigMap extends KubeObject {

@@ -60,7 +60,6 @@ export function statusOf(facts: PodFacts): Record<string, unknown> {
     podIP,
     podIPs: [{ ip: podIP }],
     startTime,
-    qosClass: 'BestEffort',
     conditions: [
       condition('PodScheduled', true),
       condition('Initialized', initialized, 'ContainersNotInitialized'),

@@ -128,7 +128,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   };
   const manager = await child('kube-controller-manager', [
     `--kubeconfig=${kubeconfigFor('controller-manager')}`,
-    '--bind-address=127.0.0.1',
+    `--bind-address=${host}`,
     '--leader-elect=false',
     '--use-service-account-credentials=true',
     `--service-account-private-key-file=${join(pki, 'sa.key')}`,
