@@ -80,7 +80,7 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
   );
   const client = await connect({
     ...(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {}),
-    onRequest: (method) => requests.add(1, { method }),
+    onRequest: (method, resource) => requests.add(1, { method, resource }),
   });
   const splits = new Informer<TrafficSplit & KubeObject>({ client, log, kind: kinds.TrafficSplit, ...scope });
   const templates = new Informer<MetricTemplate & KubeObject>({

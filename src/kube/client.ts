@@ -21,8 +21,8 @@ export interface ConnectOptions {
   callTimeoutMs?: number;
   /** Milliseconds without an event or bookmark after which a watch counts as dead. */
   watchIdleMs?: number;
-  /** Told of every request that is sent, watches included. */
-  onRequest?: (method: string) => void;
+  /** Told of every request that is sent, watches included, and of which resource (`deployments/scale`) it is about. */
+  onRequest?: (method: string, resource: string) => void;
 }
 
 const CONTENT_TYPE: Record<Patch['type'], string> = {
@@ -49,6 +49,16 @@ function pathOf(
   return `${base}${scope}/${kind.plural}${tail.join('')}`;
 }
 
+/** `deployments`, `deployments/scale`, or the path itself where it is about no resource. */
+function resourceOf(path: string): string {
+  const [, plural, subresource] =
+    /^\/apis?\/(?:[^/]+\/)?v[^/]+\/(?:namespaces\/[^/]+\/)?([^/?]+)(?:\/[^/?]+(?:\/([^?]+))?)?(?:\?|$)/.exec(
+      path,
+    ) ?? [];
+  if (!plural) return path.split('?')[0]!;
+  return subresource ? `${plural}/${subresource}` : plural;
+}
+
 function queryOf(values: Record<string, string | number | boolean | undefined>): string {
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(values))
@@ -66,7 +76,7 @@ export class Client implements KubeClient {
   readonly #transport: Transport;
   readonly #callTimeoutMs: number;
   readonly #watchIdleMs: number;
-  readonly #onRequest: (method: string) => void;
+  readonly #onRequest: (method: string, resource: string) => void;
 
   constructor(options: ConnectOptions = {}) {
     this.#access = new ClusterAccess(options.kubeconfig);
@@ -109,7 +119,7 @@ export class Client implements KubeClient {
     contentType?: string,
     signal?: AbortSignal,
   ): Promise<unknown> {
-    this.#onRequest(method);
+    this.#onRequest(method, resourceOf(path));
     const response = await this.#transport.open({
       method,
       path,
@@ -243,7 +253,7 @@ export class Client implements KubeClient {
   ): AsyncGenerator<WatchEvent<T>> {
     const path = pathOf(kind, namespace) + queryOf({ ...options, watch: true });
     try {
-      this.#onRequest('WATCH');
+      this.#onRequest('WATCH', kind.plural);
       const response = await this.#transport.open(
         { method: 'GET', path, signal, idleMs: this.#watchIdleMs },
         true,

@@ -6,6 +6,7 @@ const benches: Record<string, () => Promise<{ bench: Bench }>> = {
   rollback: () => import('./rollback.ts'),
   'zero-loss': () => import('./zero-loss.ts'),
   proxy: () => import('./proxy.ts'),
+  controller: () => import('./controller.ts'),
   'metrics-store': () => import('./metrics-store.ts'),
   test: () => import('./test.ts'),
 };

@@ -9,7 +9,7 @@ import { runChecks } from '../../src/cli/check/run.ts';
 import { installWeir } from '../../src/cli/install/apply.ts';
 import { App } from './support/app.ts';
 import { eventually, kill } from './support/cluster.ts';
-import { type RunningCluster, startWithWeir } from './support/start.ts';
+import { onKubernetes, type RunningCluster, startWithWeir } from './support/start.ts';
 
 /** A cluster of its own: these scenarios kill what the others rely on. */
 let cluster: RunningCluster;
@@ -59,13 +59,21 @@ describe('the gate removed by a person', () => {
 
 describe('kills', () => {
   test.each([
-    ['API server', 'local apiserver'],
-    ['workload controllers', 'local workloads'],
+    ...(onKubernetes
+      ? [
+          ['API server', '/kube-apiserver-'],
+          ['etcd', '/etcd-', '--listen-client-urls'],
+          ['workload controllers', '/kube-controller-manager-'],
+        ]
+      : [
+          ['API server', 'local apiserver'],
+          ['workload controllers', 'local workloads'],
+        ]),
     ['node', 'local node'],
     ['mesh control plane', 'main.js mesh'],
     ['metrics store', 'main.js metrics'],
     ["caller's sidecar", 'WEIR_INBOUND=', 'POD_NAME=load-'],
-  ])('SIGKILL of the %s mid-rollout loses nothing', async (name, ...words) => {
+  ])('SIGKILL of the %s mid-rollout loses nothing', async (name = '', ...words) => {
     app = await App.create(cluster, `kill-${name.toLowerCase().replaceAll(/\W/g, '-')}`, {
       strategy: { canary: { weights: [20, 50], dwell: '1s' } },
     });

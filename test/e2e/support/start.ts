@@ -8,12 +8,15 @@ export interface RunningCluster extends TestCluster {
   stop(): Promise<void>;
 }
 
+/** Whether these scenarios run on a real API server. */
+export const onKubernetes = process.env.WEIR_E2E_CLUSTER === 'kubernetes';
+
 /**
  * A cluster in `dir` with Weir installed: the local one, or, for the same scenarios on a real API server
  * (`npm run test:kubernetes`), a real control plane with Weir's node component.
  */
 export async function startWithWeir(dir: string): Promise<RunningCluster> {
-  if (process.env.WEIR_E2E_CLUSTER !== 'kubernetes') return startLocal(dir);
+  if (!onKubernetes) return startLocal(dir);
   const { startKubernetes } = await import('../../kubernetes/support/cluster.ts');
   // Beside the shared cluster, each test file that has one of its own; RFC 6598 addresses, in a namespace of their own.
   const worker = process.env.JEST_WORKER_ID;

@@ -134,6 +134,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     `--service-account-private-key-file=${join(pki, 'sa.key')}`,
     `--root-ca-file=${certificate}`,
     `--controllers=${CONTROLLERS.join(',')}`,
+    // The default of 20 requests a second is for machines with less to do at once than these tests.
+    '--kube-api-qps=300',
+    '--kube-api-burst=600',
     ...controllerManagerFlags,
   ]);
   kubeconfigFor('node');

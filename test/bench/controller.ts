@@ -1,0 +1,275 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { kinds } from '../../src/api/kinds.ts';
+import type { KubeObject } from '../../src/api/meta.ts';
+import type { TrafficSplit } from '../../src/api/traffic-split.ts';
+import { eventually, processes } from '../e2e/support/cluster.ts';
+import { type KubernetesCluster, startKubernetes } from '../kubernetes/support/cluster.ts';
+import { createNamespace, deleteNamespace } from '../kubernetes/support/netns.ts';
+import { buildTools, whyNot } from '../kubernetes/support/tools.ts';
+import { loadRow } from './cluster.ts';
+import { Fleet } from './controller/fleet.ts';
+import { Kubelet } from './controller/kubelet.ts';
+import { cpuSeconds, difference, requestsOf, rssMiB, total } from './controller/process.ts';
+import { type Bench, median, type Row } from './row.ts';
+
+const SIZE = Number(process.env.WEIR_BENCH_ROLLOUTS ?? 1000);
+const WAVE = Math.min(100, SIZE);
+const SINGLES = 10;
+const IDLE_SECONDS = 60;
+/** There is no traffic to these pods: the judge asks the metrics store and passes on its empty answer. */
+const ANALYSIS = {
+  interval: '1s',
+  noData: 'pass',
+  minRequests: 0,
+  metrics: [{ name: 'success-rate', threshold: { min: '99%' } }],
+};
+const CANARY = { weights: [10, 50], dwell: '1s' };
+
+const percentile = (values: number[], share: number): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? 0;
+};
+const round = (value: number, digits = 0): number => Math.round(value * 10 ** digits) / 10 ** digits;
+
+export const bench: Bench = {
+  summary: 'the controller at scale, on a real API server: latency, requests, CPU, memory',
+  async run({ log }) {
+    const why = whyNot();
+    if (why) return [{ name: 'real API server', value: `absent: ${why}`, unit: '' }];
+    await buildTools();
+    if (!process.env.WEIR_NETNS) return inNamespace();
+    const cluster = await startKubernetes({
+      dir: mkdtempSync(join(tmpdir(), 'weir-bench-')),
+      // Otherwise its 20 requests a second are what is measured.
+      controllerManagerFlags: [
+        '--kube-api-qps=1000',
+        '--kube-api-burst=2000',
+        '--concurrent-deployment-syncs=20',
+        '--concurrent-replicaset-syncs=20',
+        '--concurrent-service-endpoint-syncs=20',
+      ],
+      apiserverFlags: ['--max-requests-inflight=2000', '--max-mutating-requests-inflight=1000'],
+    });
+    try {
+      return await measure(cluster, log);
+    } finally {
+      await cluster.stop();
+    }
+  },
+};
+
+/** The same bench once more in a network namespace of its own; its rows come back on stdout. */
+function inNamespace(): Row[] {
+  const namespace = `weir-${process.pid}`;
+  createNamespace(namespace);
+  try {
+    const args = ['netns', 'exec', namespace, process.execPath, 'test/bench/main.ts', 'controller', '--json'];
+    const { stdout } = spawnSync('ip', args, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, WEIR_NETNS: namespace },
+      maxBuffer: 1 << 24,
+    });
+    return (JSON.parse(stdout) as { rows: Row[] }).rows;
+  } finally {
+    deleteNamespace(namespace);
+  }
+}
+
+async function measure(cluster: KubernetesCluster, log: (line: string) => void): Promise<Row[]> {
+  const { client } = cluster;
+  const kubelet = new Kubelet(client);
+  await kubelet.start();
+  const fleet = new Fleet(client, 'bench', SIZE);
+  const [pid] = processes(cluster.dir, 'main.js controller');
+  const [pod] = (
+    await client.list<KubeObject>(kinds.Pod, 'weir', {
+      labelSelector: 'app.kubernetes.io/component=controller',
+    })
+  ).items;
+  const metrics = `http://${(pod!.status as { podIP: string }).podIP}:9090/metrics`;
+  const rows: Row[] = [];
+  const row = (name: string, value: number, unit: string, most?: number) =>
+    rows.push({
+      name,
+      value,
+      unit,
+      ...(most === undefined ? {} : { bar: `<= ${most}`, ok: value <= most }),
+    });
+
+  await fleet.createApplications();
+  await eventually('all pods run', async () => kubelet.latency.size >= SIZE, { timeoutMs: 300_000 });
+  log(`${SIZE} applications run`);
+
+  const started = performance.now();
+  await fleet.createRollouts(ANALYSIS, CANARY);
+  await eventually(
+    'all Rollouts are Healthy and gated',
+    async () => (await fleet.rollouts()).every(healthy),
+    { timeoutMs: 600_000, everyMs: 500 },
+  );
+  row(
+    `${SIZE} Rollouts created -> all Healthy and gated`,
+    round((performance.now() - started) / 1000, 1),
+    's',
+    30,
+  );
+  const first = difference(new Map(), await requestsOf(metrics));
+  row('API requests to initialise one Rollout', round(total(first) / SIZE, 1), 'requests');
+  log(first.map(([key, count]) => `${key} ${count}`).join(', '));
+
+  await settle();
+  const idleRequests = await requestsOf(metrics);
+  const idleCpu = cpuSeconds(pid!);
+  await new Promise((resolve) => setTimeout(resolve, IDLE_SECONDS * 1000));
+  const idle = difference(idleRequests, await requestsOf(metrics));
+  row(
+    'idle: API requests a minute, leases and watches aside',
+    round((total(idle) * 60) / IDLE_SECONDS),
+    'requests',
+    0,
+  );
+  row('idle: CPU seconds a minute', round(((cpuSeconds(pid!) - idleCpu) * 60) / IDLE_SECONDS, 2), 's', 0.1);
+  row('idle: RSS', round(rssMiB(pid!)), 'MiB', 200);
+
+  const singles: number[] = [];
+  for (let index = 0; index < Math.min(SINGLES, SIZE); index += 1) {
+    singles.push(await canaryCreated(cluster, fleet, index));
+  }
+  row('template applied -> canary ReplicaSet created, p50', round(median(singles)), 'ms', 20);
+  row(`the same, max of ${singles.length}`, round(Math.max(...singles)), 'ms', 100);
+  await promoted(fleet, 0, SINGLES, 'v2');
+
+  await settle();
+  rows.push(...(await wave(cluster, fleet, kubelet, pid!, metrics, log)));
+  row('RSS after the wave', round(rssMiB(pid!)), 'MiB');
+  rows.push(loadRow());
+  kubelet.stop();
+  return rows;
+}
+
+const healthy = ({
+  status,
+}: {
+  status?: { phase?: string; conditions: { type: string; status: string }[] };
+}) =>
+  status?.phase === 'Healthy' &&
+  status.conditions.some((condition) => condition.type === 'Gated' && condition.status === 'True');
+
+/** Leaves the processes a moment to finish what they were at: garbage, caches, late events. */
+const settle = () => new Promise((resolve) => setTimeout(resolve, 5000));
+
+async function promoted(fleet: Fleet, from: number, to: number, version: string): Promise<void> {
+  await eventually(
+    `${to - from} Rollouts promoted to ${version}`,
+    async () =>
+      (await fleet.rollouts()).filter(
+        (rollout) => healthy(rollout) && rollout.status?.stable?.images.includes(`app:${version}`),
+      ).length >=
+      to - from,
+    { timeoutMs: 300_000, everyMs: 500 },
+  );
+}
+
+/** Milliseconds from the answer to the write until a watch shows the canary's ReplicaSet. */
+async function canaryCreated({ client }: KubernetesCluster, fleet: Fleet, index: number): Promise<number> {
+  const stop = new AbortController();
+  const list = await client.list<KubeObject>(kinds.ReplicaSet, fleet.namespace, { limit: 1 });
+  const selection = {
+    labelSelector: `weir.dev/rollout=${fleet.name(index)}`,
+    resourceVersion: list.metadata.resourceVersion,
+  };
+  const seen = (async () => {
+    for await (const { type } of client.watch(kinds.ReplicaSet, fleet.namespace, selection, stop.signal)) {
+      if (type === 'ADDED') return performance.now();
+    }
+    throw new Error('the watch ended');
+  })();
+  // The watch is open before the clock starts.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await fleet.apply(index, 'v2');
+  const applied = performance.now();
+  const at = await seen;
+  stop.abort();
+  return Math.max(0, at - applied);
+}
+
+async function wave(
+  cluster: KubernetesCluster,
+  fleet: Fleet,
+  kubelet: Kubelet,
+  pid: number,
+  metrics: string,
+  log: (line: string) => void,
+): Promise<Row[]> {
+  const { client } = cluster;
+  const stop = new AbortController();
+  const list = await client.list(kinds.TrafficSplit, fleet.namespace);
+  const weighted = new Map<string, number>();
+  const watching = (async () => {
+    const options = { resourceVersion: list.metadata.resourceVersion };
+    for await (const event of client.watch<TrafficSplit & KubeObject>(
+      kinds.TrafficSplit,
+      fleet.namespace,
+      options,
+      stop.signal,
+    )) {
+      if (event.type !== 'MODIFIED') continue;
+      const { metadata, spec } = event.object;
+      const canary = spec.backends.find(({ service }) => service.endsWith('-canary'));
+      if ((canary?.weight ?? 0) > 0 && !weighted.has(metadata.name)) {
+        weighted.set(metadata.name, performance.now());
+      }
+    }
+  })();
+  const before = await requestsOf(metrics);
+  const cpu = cpuSeconds(pid);
+  const from = SIZE - WAVE;
+  const applied = new Map<string, number>();
+  const began = performance.now();
+  await fleet.each(
+    from,
+    SIZE,
+    async (index) => {
+      await fleet.apply(index, 'v3');
+      applied.set(fleet.name(index), performance.now());
+    },
+    WAVE,
+  );
+  await promoted(fleet, from, SIZE, 'v3');
+  const took = (performance.now() - began) / 1000;
+  const spent = cpuSeconds(pid) - cpu;
+  const requests = difference(before, await requestsOf(metrics));
+  stop.abort();
+  await watching;
+  // What the stand-in for kubelets needed is not the controller's.
+  const readiness = new Map(
+    [...kubelet.latency].map(([key, ms]) => [key.slice(key.indexOf('/') + 1).replace(/-[a-z0-9]+$/, ''), ms]),
+  );
+  const beyond = [...applied].map(([name, at]) =>
+    Math.max(0, (weighted.get(name) ?? Number.POSITIVE_INFINITY) - at - (readiness.get(name) ?? 0)),
+  );
+  log(`wave of ${WAVE}: ${requests.map(([key, count]) => `${key} ${count / WAVE}`).join(', ')}`);
+  const bar = (name: string, value: number, unit: string, most: number): Row => ({
+    name,
+    value,
+    unit,
+    bar: `<= ${most}`,
+    ok: value <= most,
+  });
+  return [
+    bar(
+      `${WAVE} of ${SIZE} changed at once: first weight beyond readiness, p50`,
+      round(median(beyond) / 1000, 2),
+      's',
+      3,
+    ),
+    bar('the same, p99', round(percentile(beyond, 0.99) / 1000, 2), 's', 5),
+    { name: 'the same, all promoted after', value: round(took, 1), unit: 's' },
+    bar('the same, API requests a rollout', round(total(requests) / WAVE, 1), 'requests', 30),
+    bar('the same, CPU seconds a rollout', round(spent / WAVE, 3), 's', 0.1),
+  ];
+}

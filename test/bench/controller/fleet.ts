@@ -1,0 +1,96 @@
+import { kinds } from '../../../src/api/kinds.ts';
+import type { KubeObject } from '../../../src/api/meta.ts';
+import type { Rollout } from '../../../src/api/rollout.ts';
+import type { KubeClient } from '../../../src/kube/types.ts';
+
+export const NODE = 'bench';
+
+/** A fleet of small applications in one namespace: Deployment, Service, Rollout `app-0` … */
+export class Fleet {
+  readonly #client: KubeClient;
+  readonly namespace: string;
+  readonly size: number;
+
+  constructor(client: KubeClient, namespace: string, size: number) {
+    this.#client = client;
+    this.namespace = namespace;
+    this.size = size;
+  }
+
+  name = (index: number): string => `app-${index}`;
+
+  /** Some at the same time, so that the API server and not this loop decides how long it takes. */
+  async each(
+    from: number,
+    to: number,
+    work: (index: number) => Promise<unknown>,
+    atOnce = 16,
+  ): Promise<void> {
+    let next = from;
+    await Promise.all(
+      Array.from({ length: atOnce }, async () => {
+        while (next < to) {
+          const index = next;
+          next += 1;
+          await work(index);
+        }
+      }),
+    );
+  }
+
+  async createApplications(): Promise<void> {
+    const { namespace } = this;
+    await this.#client.apply(kinds.Namespace, { metadata: { name: namespace } }, { fieldManager: 'bench' });
+    await this.each(0, this.size, async (index) => {
+      const name = this.name(index);
+      await this.#client.create(kinds.Service, {
+        metadata: { name, namespace },
+        spec: { selector: { app: name }, ports: [{ name: 'http', port: 80, targetPort: 8080 }] },
+      });
+      await this.apply(index, 'v1');
+    });
+  }
+
+  /** What Argo CD and Flux do on a commit. */
+  apply(index: number, version: string): Promise<KubeObject> {
+    const name = this.name(index);
+    return this.#client.apply(
+      kinds.Deployment,
+      {
+        metadata: { name, namespace: this.namespace },
+        spec: {
+          replicas: 1,
+          selector: { matchLabels: { app: name } },
+          template: {
+            metadata: { labels: { app: name } },
+            spec: {
+              // Whoever plays the kubelet runs it: the scheduler is not what is measured.
+              nodeName: NODE,
+              terminationGracePeriodSeconds: 0,
+              containers: [{ name: 'app', image: `app:${version}`, ports: [{ containerPort: 8080 }] }],
+            },
+          },
+        },
+      },
+      { fieldManager: 'gitops', force: true },
+    );
+  }
+
+  async createRollouts(analysis: object, canary: object): Promise<void> {
+    await this.each(0, this.size, (index) =>
+      this.#client.create(kinds.Rollout, {
+        metadata: { name: this.name(index), namespace: this.namespace },
+        spec: {
+          targetRef: { name: this.name(index) },
+          service: { name: this.name(index), port: 80 },
+          strategy: { canary },
+          analysis,
+        },
+      }),
+    );
+  }
+
+  rollouts(): Promise<Rollout[]> {
+    return this.#client.list<Rollout & KubeObject>(kinds.Rollout, this.namespace).then(({ items }) => items);
+  }
+}

@@ -1,0 +1,39 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+const TICKS = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
+
+/** CPU seconds that a process has used, user and system. */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+/** Resident set size in MiB. */
+export function rssMiB(pid: number): number {
+  const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(line?.[1] ?? 0) / 1024;
+}
+
+/** Requests that Weir's controller has sent, by `METHOD resource`, from its own /metrics. */
+export async function requestsOf(url: string): Promise<Map<string, number>> {
+  const text = await (await fetch(url)).text();
+  const found = new Map<string, number>();
+  for (const [, labels = '', value] of text.matchAll(/^weir_kubernetes_requests_total\{([^}]*)\} (\S+)$/gm)) {
+    const label = (name: string) => new RegExp(`${name}="([^"]*)"`).exec(labels)?.[1] ?? '';
+    found.set(`${label('method')} ${label('resource')}`, Number(value));
+  }
+  return found;
+}
+
+/** What was sent between two readings, leases and watches aside, largest first. */
+export function difference(before: Map<string, number>, after: Map<string, number>): [string, number][] {
+  return [...after]
+    .map(([key, value]): [string, number] => [key, value - (before.get(key) ?? 0)])
+    .filter(([key, value]) => value > 0 && !key.startsWith('WATCH ') && !key.endsWith(' leases'))
+    .sort(([, a], [, b]) => b - a);
+}
+
+export const total = (counts: [string, number][]): number =>
+  counts.reduce((sum, [, count]) => sum + count, 0);
