@@ -39,6 +39,14 @@ const TOOLS = {
     ldflags: kubernetes('v1.36.3'),
   },
   etcd: { module: 'etcd', package: 'go.etcd.io/etcd/server/v3' },
+  /** Argo CD's engine, as the small agent that its authors ship with it. */
+  'gitops-engine': { module: 'gitops-engine', package: 'github.com/argoproj/gitops-engine/agent' },
+  'kustomize-controller': {
+    module: 'kustomize-controller',
+    package: 'github.com/fluxcd/kustomize-controller',
+  },
+  /** The interpreter that Argo CD runs health checks with. */
+  glua: { module: 'lua', package: 'github.com/yuin/gopher-lua/cmd/glua' },
 } satisfies Record<string, Tool>;
 
 export type ToolName = keyof typeof TOOLS;
@@ -86,6 +94,16 @@ export async function tool(name: ToolName): Promise<string> {
   renameSync(fresh, binary);
   process.stderr.write(`built ${name} in ${Math.round((Date.now() - started) / 1000)} s\n`);
   return binary;
+}
+
+/** Folder of a Go module that a tool was built from: some ship manifests beside their code. */
+export function sourceOf(name: ToolName, module: string): string {
+  const { status, stdout, stderr } = spawnSync('go', ['list', '-m', '-f', '{{.Dir}}', module], {
+    cwd: join(MODULES, TOOLS[name].module),
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`go list -m ${module}: ${stderr}`);
+  return stdout.trim();
 }
 
 /** All of them, one after the other: each build uses every core. */
