@@ -121,8 +121,7 @@ export function gateScenarios(how: string, clusterOf: () => TestCluster): void {
         ['resume', () => kubectl(['rollout', 'resume', 'deployment/web'])],
         [
           'paused: false',
-          () =>
-            kubectl(['patch', 'deployment', 'web', '--type=merge', '-p', '{"spec":{"paused":false}}']),
+          () => kubectl(['patch', 'deployment', 'web', '--type=merge', '-p', '{"spec":{"paused":false}}']),
         ],
         [
           'removing paused',
@@ -144,7 +143,11 @@ export function gateScenarios(how: string, clusterOf: () => TestCluster): void {
         });
       }
       const { metadata, spec } = await app.deployment();
-      expect([metadata.labels?.team, metadata.annotations?.note, spec.replicas]).toEqual(['shop', 'hello', 3]);
+      expect([metadata.labels?.team, metadata.annotations?.note, spec.replicas]).toEqual([
+        'shop',
+        'hello',
+        3,
+      ]);
       await eventually('three stable pods', async () => (await app.podsOf('v1')).length === 3);
     });
 
