@@ -1,5 +1,7 @@
 // Product code and tests are ESM TypeScript; swc only strips types.
 const common = {
+  // Not what a cluster leaves in the repository's folder.
+  roots: ['<rootDir>/src', '<rootDir>/test', '<rootDir>/examples'],
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   transform: {

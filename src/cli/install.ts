@@ -3,7 +3,8 @@ import { stringify } from 'yaml';
 import type { KubeObject } from '../api/meta.ts';
 import { SYSTEM_NAMESPACE } from '../api/names.ts';
 import { connect } from '../kube/index.ts';
-import { isCode, toAppError } from '../lib/errors.ts';
+import { toAppError } from '../lib/errors.ts';
+import { admissionOf } from './install/discover.ts';
 import { crdManifests, generateManifests } from './install/manifests.ts';
 import { installOptions } from './install/options.ts';
 
@@ -70,17 +71,8 @@ async function chooseAdmission({ admission, kubeconfig }: Flags): Promise<{
 }> {
   if (admission !== 'auto') return { admission, why: '' };
   try {
-    const client = await connect(kubeconfig ? { kubeconfig } : {});
-    const { resources = [] } = (await client.request('GET', '/apis/admissionregistration.k8s.io/v1', {
-      signal: AbortSignal.timeout(5000),
-    })) as { resources?: { kind: string }[] };
-    return resources.some(({ kind }) => kind === 'MutatingAdmissionPolicy')
-      ? { admission: 'policies', why: 'the cluster serves MutatingAdmissionPolicy v1' }
-      : { admission: 'webhooks', why: 'the cluster does not serve MutatingAdmissionPolicy v1' };
+    return await admissionOf(await connect(kubeconfig ? { kubeconfig } : {}));
   } catch (thrown) {
-    if (isCode(thrown, 'NotFound')) {
-      return { admission: 'webhooks', why: 'the cluster does not serve admissionregistration.k8s.io/v1' };
-    }
     const reason = toAppError(thrown).message.replaceAll(/\s+/g, ' ');
     return {
       admission: 'webhooks',

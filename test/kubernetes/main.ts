@@ -11,9 +11,9 @@ const JEST = [
   '--experimental-vm-modules',
   '--disable-warning=ExperimentalWarning',
   'node_modules/jest/bin/jest.js',
-  '--selectProjects',
-  'kubernetes',
 ];
+/** Last, because it takes every word that follows for a project. */
+const PROJECT = ['--selectProjects', 'kubernetes'];
 
 /** Runs this file again, or jest, in a network namespace that goes when it ends. */
 async function inside(args: string[], env: NodeJS.ProcessEnv = {}): Promise<number> {
@@ -40,7 +40,9 @@ async function up(): Promise<void> {
     `A real API server with Weir in it is up after ${((Date.now() - started) / 1000).toFixed(1)} s. Ctrl-C stops it.\n\n` +
       `  export KUBECONFIG=${cluster.kubeconfig}\n` +
       `  ${enter} kubectl get pods -A\n  ${enter} kubectl apply -f examples/shop\n` +
-      `  ${enter} npx weir rollouts watch web -n shop\n`,
+      `  ${enter} npx weir rollouts watch web -n shop\n\nA test file on it:\n\n` +
+      `  export WEIR_E2E_CLUSTER=kubernetes WEIR_E2E_DIR=${cluster.dir} WEIR_E2E_KUBECONFIG=${cluster.kubeconfig}\n` +
+      `  ${enter} npm run jest -- test/e2e/gate.test.ts --selectProjects kubernetes\n`,
   );
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
@@ -60,7 +62,7 @@ async function main([command = 'test', ...rest]: string[]): Promise<number> {
       return 0;
     case 'test':
       await buildTools();
-      return inside([...JEST, ...rest], { WEIR_E2E_CLUSTER: 'kubernetes' });
+      return inside([...JEST, ...rest, ...PROJECT], { WEIR_E2E_CLUSTER: 'kubernetes' });
     case 'up':
       if (process.env.WEIR_NETNS) {
         await up();

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
+import { toAppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import { attempt, type ProbeTarget, runProbe } from './probes.ts';
 import { type Exit, ManagedProcess, type ProcessIdentity } from './process.ts';
@@ -38,6 +39,13 @@ interface Saved {
 const MAX_BACKOFF_MS = 30_000;
 const STABLE_MS = 600_000;
 const RETRY_LAUNCH_MS = 200;
+
+/** As a kubelet words it: an image that cannot be had is tried once, and from then on backed off. */
+function reasonOf(error: unknown, before: string | undefined): string {
+  const reason = toAppError(error).details.reason;
+  if (reason !== 'ErrImagePull') return 'CreateContainerConfigError';
+  return before === 'ErrImagePull' || before === 'ImagePullBackOff' ? 'ImagePullBackOff' : 'ErrImagePull';
+}
 
 const timestamp = (): string => `${new Date().toISOString().slice(0, 19)}Z`;
 
@@ -183,9 +191,11 @@ export class ContainerRunner {
         return started;
       } catch (error) {
         const message = (error as Error).message;
-        if (this.#state.waiting?.message !== message) {
+        const { waiting } = this.#state;
+        const reason = reasonOf(error, waiting?.reason);
+        if (waiting?.message !== message || waiting.reason !== reason) {
           log.warn({ container: this.name, error }, 'cannot start the container yet');
-          this.#state = { waiting: { reason: 'CreateContainerConfigError', message } };
+          this.#state = { waiting: { reason, message } };
           onChange();
         }
         await systemClock.sleep(RETRY_LAUNCH_MS, signal).catch(() => {});

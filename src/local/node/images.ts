@@ -31,6 +31,7 @@ export function commandOf(
     throw new AppError(
       'Invalid',
       `container ${container.name}: the local cluster pulls no images and ${container.image ?? 'none'} is not one of its own (weir, weir-sample): give the container a command that this machine has`,
+      { details: { reason: 'ErrImagePull' } },
     );
   }
   const known = { node: process.execPath }[program];

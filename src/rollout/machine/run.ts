@@ -111,6 +111,12 @@ export function comparedCanary(turn: Turn, run: Run, deployment: DeploymentView)
   return set;
 }
 
+/** What kept its pods, when the time is over: said by a pod or a controller, else told by the numbers. */
+function why({ trouble, current, ready }: ReplicaSetView): string {
+  if (trouble) return `: ${trouble}`;
+  return current > ready ? `: ${current - ready} running but not ready, look at the readiness probe` : '';
+}
+
 export function preparing(turn: Turn, phase: { name: 'Preparing'; run: Run; wait?: Wait }, need: number) {
   const { observation, state } = turn;
   const deployment = observation.deployment!;
@@ -168,7 +174,7 @@ export function preparing(turn: Turn, phase: { name: 'Preparing'; run: Run; wait
       run,
       'failed',
       'ProgressDeadline',
-      `canary pods were not available within ${turn.deadlineText()}: ${set.available} of ${run.peak}${set.trouble ? `: ${set.trouble}` : ''}`,
+      `canary pods were not available within ${turn.deadlineText()}: ${set.available} of ${run.peak}${why(set)}`,
     );
   }
 }

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { installWeir } from '../../../src/cli/install/apply.ts';
+import { admissionOf } from '../../../src/cli/install/discover.ts';
 import { connect } from '../../../src/kube/index.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
 import { findEntries } from '../../../src/local/node/index.ts';
@@ -13,7 +14,7 @@ import { type ControlPlane, startControlPlane, until } from './control-plane.ts'
 export interface KubernetesOptions {
   dir?: string;
   prefix?: string;
-  /** How the gate is enforced. */
+  /** How the gate is enforced; default: as the cluster allows. */
   admission?: 'policies' | 'webhooks';
   /** false: a bare cluster. */
   weir?: boolean;
@@ -31,7 +32,7 @@ export interface KubernetesCluster extends RunningCluster {
 export async function startKubernetes(options: KubernetesOptions = {}): Promise<KubernetesCluster> {
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'weir-kubernetes-'));
   mkdirSync(join(dir, 'logs'), { recursive: true });
-  const { prefix = '198.18', admission = 'policies', weir = true } = options;
+  const { prefix = '198.18', weir = true } = options;
   const plane = await startControlPlane({ ...options, dir, prefix });
   const node = new SupervisedChild({
     name: 'node',
@@ -58,7 +59,10 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
         () => false,
       ),
     );
-    if (weir) await installWeir(client, { profile: 'local', admission });
+    if (weir) {
+      const admission = options.admission ?? (await admissionOf(client)).admission;
+      await installWeir(client, { profile: 'local', admission });
+    }
     return { kubeconfig: plane.kubeconfig, dir, client, plane, stop };
   } catch (thrown) {
     await stop();
