@@ -202,7 +202,10 @@ class Stream {
         clearTimeout(greeting);
         this.#lost(outgoing);
       });
-      createInterface({ input: response }).on('line', (line) => this.#line(line));
+      // A peer that dies mid-stream is an error of the lines too, and one that nobody hears ends the process.
+      createInterface({ input: response })
+        .on('line', (line) => this.#line(line))
+        .on('error', () => this.#lost(outgoing));
     });
     outgoing.on('error', (error) => {
       this.#options.log.debug({ address: this.#address, error }, 'acknowledgement stream broke');
