@@ -9,7 +9,7 @@ import { silentLogger } from '../lib/log.ts';
 import { startControlPlane } from '../mesh/control-plane.ts';
 import { FakeApi } from '../mesh/fake-api.ts';
 import { IdentityClient } from '../mesh/identity/client.ts';
-import { followMesh } from './mesh-replicas.ts';
+import { followMesh, replicasOf } from './mesh-replicas.ts';
 
 const SLICES = '/apis/discovery.k8s.io/v1/endpointslices';
 
@@ -120,4 +120,36 @@ describe('the acknowledgement stream is opened', () => {
     await until(() => acknowledgements.of('shop/web', '1').why?.includes('does not answer'));
     expect(acknowledgements.of('shop/web', '1').done).toBe(false);
   });
+});
+
+test('every replica that may hold a proxy is asked, ready or not', () => {
+  const asked = (conditions: object | undefined) =>
+    replicasOf([slice(8443, conditions) as Parameters<typeof replicasOf>[0][number]]).length === 1;
+  expect(asked({})).toBe(true);
+  expect(asked({ ready: null, serving: null, terminating: null })).toBe(true);
+  expect(asked({ ready: true, serving: true, terminating: false })).toBe(true);
+  expect(asked({ ready: false, serving: false, terminating: false })).toBe(true);
+  expect(asked({ ready: false, serving: true, terminating: true })).toBe(true);
+  expect(asked({ ready: false, serving: false, terminating: true })).toBe(false);
+});
+
+test('a replica that turns unready is asked on, over the same stream; silent, it holds', async () => {
+  const { plane, identity, slices, acknowledgements, signal } = await given();
+  api.set(SLICES, slice(plane.port));
+  slices.start(signal);
+  await identity.start();
+  const says = (text: string) => until(() => acknowledgements.of('shop/web', '1').why?.includes(text));
+  await says('has not seen TrafficSplit');
+  let told = 0;
+  acknowledgements.onChange(() => {
+    told += 1;
+  });
+  api.set(SLICES, slice(plane.port, { ready: false, serving: false, terminating: false }));
+  await until(() => slices.store.list()[0]?.endpoints?.[0]?.conditions?.ready === false);
+  expect(told).toBe(0);
+  expect(acknowledgements.of('shop/web', '1').why).toContain('has not seen TrafficSplit');
+  await plane.stop();
+  await says('does not answer');
+  api.set(SLICES, slice(plane.port, { ready: false, serving: false, terminating: true }));
+  await says('no replica of weir mesh');
 });

@@ -6,9 +6,16 @@ import type { Logger } from '../lib/log.ts';
 import type { IdentityClient } from '../mesh/identity/client.ts';
 import { Acknowledgements } from '../traffic/index.ts';
 
+/** Null and absent mean unknown, which EndpointSlice readers take for ready, serving and not terminating. */
+interface Conditions {
+  ready?: boolean | null;
+  serving?: boolean | null;
+  terminating?: boolean | null;
+}
+
 /** What is read of an EndpointSlice of `weir mesh`. */
 export interface MeshSlice extends KubeObject {
-  endpoints?: { addresses: string[]; conditions?: { ready?: boolean } }[] | null;
+  endpoints?: { addresses: string[]; conditions?: Conditions }[] | null;
   ports?: { name?: string; port?: number }[] | null;
 }
 
@@ -46,12 +53,16 @@ export function followMesh(options: {
   return { slices, acknowledgements };
 }
 
-/** `host:port` of the replicas to ask, sorted. */
+/**
+ * `host:port` of the replicas to ask, sorted: all that may have a proxy connected. One that is merely unready, or that
+ * terminates but still serves, keeps its streams; what terminates and serves no more is closing them, may hang on a dead
+ * node for ever, and its proxies are waited for like those of a replica that has gone.
+ */
 export function replicasOf(slices: MeshSlice[]): string[] {
   const addresses = slices.flatMap(({ endpoints, ports: named }) => {
     const port = named?.find(({ name }) => name === 'discovery')?.port ?? ports.discovery;
     return (endpoints ?? [])
-      .filter(({ conditions }) => conditions?.ready !== false)
+      .filter(({ conditions }) => conditions?.terminating !== true || conditions.serving !== false)
       .flatMap((endpoint) => endpoint.addresses.map((address) => `${address}:${port}`));
   });
   return [...new Set(addresses)].sort();

@@ -14,7 +14,7 @@ export interface TlsMaterial {
 }
 
 export interface AcknowledgementsOptions {
-  /** `host:port` of every ready replica of `weir mesh`; undefined while that is not known yet. */
+  /** `host:port` of every replica of `weir mesh` that proxies may be connected to, ready or not; undefined while that is not known yet. */
   replicas: () => string[] | undefined;
   /** Name in the replicas' certificate. */
   servername: string;
