@@ -18,6 +18,8 @@ export const annotations = {
   promote: 'weir.dev/promote',
   abort: 'weir.dev/abort',
   retry: 'weir.dev/retry',
+  /** Beside the removal of `paused`: says who went on. */
+  resume: 'weir.dev/resume',
   /** Present while a person holds the running rollout (`weir rollouts pause`). */
   paused: 'weir.dev/paused',
   /** Digest of the pod template that a canary ReplicaSet of Weir's runs. */

@@ -13,7 +13,8 @@ import { AppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { IdentityClient } from '../mesh/identity/client.ts';
 import { RolloutController } from '../rollout/index.ts';
-import { Acknowledgements, routers } from '../traffic/index.ts';
+import { routers } from '../traffic/index.ts';
+import { followMesh } from './mesh-replicas.ts';
 
 interface Flags {
   kubeconfig?: string;
@@ -23,11 +24,6 @@ interface Flags {
   namespace: string[];
   systemNamespace: string;
   concurrency: string;
-}
-
-interface Slice extends KubeObject {
-  endpoints?: { addresses: string[]; conditions?: { ready?: boolean } }[] | null;
-  ports?: { name?: string; port?: number }[] | null;
 }
 
 export function command(): Command {
@@ -89,24 +85,9 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
     kind: kinds.MetricTemplate,
     ...scope,
   });
-  const meshSlices = new Informer<Slice>({
-    client,
-    log,
-    kind: kinds.EndpointSlice,
-    namespace: flags.systemNamespace,
-    labelSelector: `kubernetes.io/service-name=${MESH_SERVICE}`,
-  });
   const identity = identityOf(flags, log);
-  const acknowledgements = new Acknowledgements({
-    replicas: () => (meshSlices.hasSynced ? replicasOf(meshSlices.store.list()) : undefined),
-    servername: `${MESH_SERVICE}.${flags.systemNamespace}.svc`,
-    tls: () => identity.current(),
-    log,
-  });
-  meshSlices.onChange(() => acknowledgements.refresh());
-  // The first list is reported before it counts as synced, and nothing may change for hours after it.
-  void meshSlices.synced.then(() => acknowledgements.refresh());
-  identity.onRotate(() => acknowledgements.refresh());
+  const mesh = followMesh({ client, identity, namespace: flags.systemNamespace, log });
+  const { acknowledgements } = mesh;
 
   const controller = new RolloutController({
     client,
@@ -147,9 +128,9 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
   });
   try {
     void identity.start();
-    for (const informer of [splits, templates, meshSlices]) informer.start(signal);
+    for (const informer of [splits, templates, mesh.slices]) informer.start(signal);
     await Promise.race([
-      Promise.all([controller.start(signal), splits.synced, templates.synced, meshSlices.synced]),
+      Promise.all([controller.start(signal), splits.synced, templates.synced, mesh.slices.synced]),
       aborted(signal),
     ]);
     await leader.run(signal, (lead) => controller.run(lead));
@@ -176,14 +157,4 @@ function identityOf(flags: Flags, log: Logger): IdentityClient {
     trustDomain: process.env.WEIR_TRUST_DOMAIN ?? TRUST_DOMAIN,
     log,
   });
-}
-
-function replicasOf(slices: Slice[]): string[] {
-  const addresses = slices.flatMap(({ endpoints, ports: named }) => {
-    const port = named?.find(({ name }) => name === 'discovery')?.port ?? ports.discovery;
-    return (endpoints ?? [])
-      .filter(({ conditions }) => conditions?.ready !== false)
-      .flatMap((endpoint) => endpoint.addresses.map((address) => `${address}:${port}`));
-  });
-  return [...new Set(addresses)].sort();
 }

@@ -55,6 +55,11 @@ const list =
   (resourceVersion: string, items: KubeObject[], next?: string): Answer =>
   (response) =>
     json(response, 200, { items, metadata: { resourceVersion, ...(next ? { continue: next } : {}) } });
+/** By the token that was asked for, so that a page asked for again is the same one. */
+const twoPages: Answer = (response, query) =>
+  (query.get('continue') === 'next'
+    ? list('7', [pod('c', '5')])
+    : list('7', [pod('a', '3'), pod('b', '4')], 'next'))(response, query);
 const failure =
   (code: number, headers = {}): Answer =>
   (response) =>
@@ -111,13 +116,34 @@ afterEach(() => {
 describe('informer', () => {
   test('reads every page, then follows the watch from the version of the list', async () => {
     const { informer: pods } = await informer(
-      [list('7', [pod('a', '3'), pod('b', '4')], 'next'), list('7', [pod('c', '5')])],
+      [twoPages],
       [stream([{ type: 'ADDED', object: pod('d', '8') }], 'hang')],
     );
     await pods.synced;
     await until(() => pods.store.size === 4);
-    expect(server.seen[1]!.query.get('continue')).toBe('next');
-    expect(server.seen[2]!.query.get('resourceVersion')).toBe('7');
+    expect(server.seen.some(({ query }) => query.get('continue') === 'next')).toBe(true);
+    expect(server.seen.find(({ watch }) => watch)!.query.get('resourceVersion')).toBe('7');
+  });
+
+  test('a listener of the first list sees it whole, and counted as synced', async () => {
+    const { informer: pods, events } = await informer([twoPages], [stream([], 'hang')]);
+    const seen: { synced: boolean; size: number }[] = [];
+    pods.onChange(() => seen.push({ synced: pods.hasSynced, size: pods.store.size }));
+    await pods.synced;
+    expect(events.length).toBe(3);
+    expect(seen).toEqual([1, 2, 3].map(() => ({ synced: true, size: 3 })));
+  });
+
+  test('a later list is in the store as a whole before any of it is told', async () => {
+    const { informer: pods } = await informer(
+      [list('1', [pod('a', '1'), pod('b', '1')]), list('20', [pod('b', '19'), pod('c', '20')])],
+      [failure(410), stream([], 'hang')],
+    );
+    await pods.synced;
+    const seen: string[][] = [];
+    pods.onChange(() => seen.push(pods.store.keys()));
+    await until(() => seen.length === 3);
+    expect(seen).toEqual([1, 2, 3].map(() => ['a/b', 'a/c']));
   });
 
   test('a dropped watch resumes at the last event or bookmark, without listing again', async () => {

@@ -60,7 +60,7 @@ export class Informer<T extends KubeObject> {
     return this.#hasSynced;
   }
 
-  /** Calls back after the store has changed. Returns a function that stops it. */
+  /** Calls back after the store has changed; for a list, after all of it is in. Returns a function that stops it. */
   onChange(listener: (event: ChangeEvent<T>) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -140,14 +140,18 @@ export class Informer<T extends KubeObject> {
       );
     }
     this.#version = version;
+    const events: ChangeEvent<T>[] = [];
     for (const key of this.store.keys()) {
-      if (!found.has(key)) this.#emit({ type: 'deleted', object: this.store.delete(key)! });
+      if (!found.has(key)) events.push({ type: 'deleted', object: this.store.delete(key)! });
     }
-    for (const object of found.values()) this.#put(object);
-    if (!this.#hasSynced) {
-      this.#hasSynced = true;
-      this.#markSynced();
+    for (const object of found.values()) {
+      const event = this.#put(object);
+      if (event) events.push(event);
     }
+    // Told last: a listener that looks around sees the whole list, and that it is whole.
+    this.#hasSynced = true;
+    this.#markSynced();
+    for (const event of events) this.#emit(event);
   }
 
   /** One watch; resolves with the number of events it brought. */
@@ -210,17 +214,20 @@ export class Informer<T extends KubeObject> {
 
   #see(object: KubeObject): void {
     const kept = this.#project(object);
-    if (kept) this.#put(kept);
+    const event = kept && this.#put(kept);
+    if (event) this.#emit(event);
   }
 
-  #put(object: T): void {
+  /** What changed in the store, or undefined: the object is known already, or a newer one is. */
+  #put(object: T): ChangeEvent<T> | undefined {
     const known = this.store.get(keyOf(object));
     if (known?.metadata.uid === object.metadata.uid) {
       if (known?.metadata.resourceVersion === object.metadata.resourceVersion) return;
-      if (isOlder(object.metadata.resourceVersion ?? '', known?.metadata.resourceVersion ?? '')) return;
+      if (isOlder(object.metadata.resourceVersion ?? '', known?.metadata.resourceVersion ?? ''))
+        return undefined;
     }
     const previous = this.store.set(object);
-    this.#emit(previous ? { type: 'updated', object, previous } : { type: 'added', object });
+    return previous ? { type: 'updated', object, previous } : { type: 'added', object };
   }
 
   #emit(event: ChangeEvent<T>): void {

@@ -1,4 +1,4 @@
-import { consumeDone, refuseOthers } from './machine/commands.ts';
+import { consumeDone, recordPause, refuseOthers } from './machine/commands.ts';
 import { acts, Turn } from './machine/context.ts';
 import { atRest, gateEntry, removeStrays } from './machine/goals.ts';
 import { planOf, replicasFor, weightAt } from './machine/plan.ts';
@@ -22,6 +22,7 @@ const CHAIN = 12;
  */
 export function machine(state: State, observation: Observation, now: number): Result {
   const turn = new Turn(state, observation, now);
+  recordPause(turn);
   if (present(turn)) {
     for (let count = 0; count < CHAIN; count += 1) {
       const before = turn.state.phase.name;

@@ -145,9 +145,9 @@ function commandsOf(rollout: Rollout): Observation['commands'] {
     }
     return { id: text, by: 'kubectl annotate', at: '' };
   };
-  const { approve, promote, abort, retry, paused } = annotations;
+  const { approve, promote, abort, retry, resume, paused } = annotations;
   return Object.fromEntries(
-    Object.entries({ approve, promote, abort, retry, paused }).flatMap(([verb, annotation]) => {
+    Object.entries({ approve, promote, abort, retry, resume, paused }).flatMap(([verb, annotation]) => {
       const command = read(annotation);
       return command ? [[verb, command]] : [];
     }),

@@ -14,7 +14,7 @@ export interface TlsMaterial {
 }
 
 export interface AcknowledgementsOptions {
-  /** `host:port` of every ready replica of `weir mesh`; undefined while that is not known yet. */
+  /** `host:port` of every replica of `weir mesh` that proxies may be connected to, ready or not; undefined while that is not known yet. */
   replicas: () => string[] | undefined;
   /** Name in the replicas' certificate. */
   servername: string;
@@ -202,7 +202,10 @@ class Stream {
         clearTimeout(greeting);
         this.#lost(outgoing);
       });
-      createInterface({ input: response }).on('line', (line) => this.#line(line));
+      // A peer that dies mid-stream is an error of the lines too, and one that nobody hears ends the process.
+      createInterface({ input: response })
+        .on('line', (line) => this.#line(line))
+        .on('error', () => this.#lost(outgoing));
     });
     outgoing.on('error', (error) => {
       this.#options.log.debug({ address: this.#address, error }, 'acknowledgement stream broke');

@@ -53,7 +53,7 @@ export async function act(
   });
   const change: Record<string, string | null> =
     verb === 'resume'
-      ? { [annotations.paused]: null }
+      ? { [annotations.paused]: null, [annotations.resume]: request }
       : { [verb === 'pause' ? annotations.paused : annotations[verb]]: request };
   await client.patch(
     kinds.Rollout,

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { Rollout } from '../../api/rollout.ts';
 import { stripColour } from '../render/colour.ts';
 import { lintText } from './lint.ts';
-import { rolloutCard, rolloutTable, whyText } from './view.ts';
+import { historyTable, rolloutCard, rolloutTable, whyText } from './view.ts';
 import { EXIT, outcomeOf, plainLine } from './watch.ts';
 
 const NOW = Date.parse('2026-03-01T10:00:00Z');
@@ -57,6 +57,17 @@ const running: Rollout = {
 };
 
 describe('rollout views', () => {
+  test('history tells who paused and resumed, and when', () => {
+    const entry = { from: 'Progressing', to: 'Progressing', message: 'said' } as const;
+    const history = [
+      { ...entry, at: '2026-03-01T10:00:00Z', reason: 'Paused', by: 'ann' },
+      { ...entry, at: '2026-03-01T10:05:00Z', reason: 'Resumed', by: 'bob' },
+    ];
+    const lines = historyTable({ ...running, status: { ...running.status!, history } }).split('\n');
+    expect(lines[1]).toMatch(/^2026-03-01T10:00:00Z .* Paused +ann +said/);
+    expect(lines[2]).toMatch(/^2026-03-01T10:05:00Z .* Resumed +bob +said/);
+  });
+
   test('the card shows weights, acknowledgement, metrics, loud conditions and who did it', () => {
     const text = stripColour(rolloutCard(running, NOW));
     expect(text).toContain('shop/web  Progressing  step 2/3');

@@ -1,7 +1,7 @@
 import type { Turn } from './context.ts';
 import type { Command } from './types.ts';
 
-type Verb = 'approve' | 'promote' | 'abort' | 'retry';
+type Verb = 'approve' | 'promote' | 'abort' | 'retry' | 'resume';
 
 /** A command that has not been carried out yet. Taking it records its id before anything is done about it. */
 export function take(turn: Turn, verb: Verb): Command | undefined {
@@ -18,7 +18,7 @@ export function peek(turn: Turn, verb: Verb): Command | undefined {
 
 /** Removes the annotations of what was carried out; the id keeps a newer command safe. */
 export function consumeDone(turn: Turn) {
-  for (const verb of ['approve', 'promote', 'abort', 'retry'] as const) {
+  for (const verb of ['approve', 'promote', 'abort', 'retry', 'resume'] as const) {
     const command = turn.observation.commands[verb];
     if (command && turn.state.consumed[verb] === command.id) {
       turn.effects.push({ kind: 'consume', verb, id: command.id });
@@ -38,4 +38,24 @@ export function refuseOthers(turn: Turn, verbs: readonly Verb[], why: string) {
       message: `${verb} by ${command.by} had no effect: ${why}`,
     });
   }
+}
+
+/** A person paused or let go on, in whatever phase it is: history says who and when. */
+export function recordPause(turn: Turn) {
+  const { state, observation } = turn;
+  const { paused } = observation.commands;
+  const resume = take(turn, 'resume');
+  const before = state.paused;
+  if (paused?.id === before?.id) return;
+  const { name } = state.phase;
+  if (before && (resume || !paused)) {
+    const message = resume
+      ? `resumed by ${resume.by}; it had been paused by ${before.by}`
+      : `the pause by ${before.by} was taken away`;
+    turn.record(name, name, 'Resumed', message, resume ? { by: resume.by } : {});
+  }
+  delete state.paused;
+  if (!paused) return;
+  state.paused = { id: paused.id, by: paused.by };
+  turn.record(name, name, 'Paused', `paused by ${paused.by}`, { by: paused.by });
 }

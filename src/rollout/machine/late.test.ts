@@ -119,6 +119,45 @@ describe('who decided', () => {
     expect(world.commands.approve).toBeUndefined();
   });
 
+  test('history tells who paused and who resumed, once each, and after a restart too', () => {
+    given().apply('v2');
+    world.until(({ weights }) => weights?.canary === 10);
+    world.commands.paused = { id: 'p1', by: 'ann', at: '' };
+    world.until(({ last }) => last?.message.includes('paused by ann') ?? false);
+    for (let count = 0; count < 5; count += 1) world.turn();
+    delete world.commands.paused;
+    world.commands.resume = { id: 'r1', by: 'bob', at: '' };
+    world.rest();
+    const told = () =>
+      world.state.history
+        .filter(({ reason }) => reason === 'Paused' || reason === 'Resumed')
+        .map(({ from, to, reason, by }) => [from, to, reason, by]);
+    expect(told()).toEqual([
+      ['Progressing', 'Progressing', 'Paused', 'ann'],
+      ['Progressing', 'Progressing', 'Resumed', 'bob'],
+    ]);
+    expect(world.commands.resume).toBeUndefined();
+    expect(world.state.stable?.images).toEqual(['app:v2']);
+  });
+
+  test('a pause taken away by hand, and one replaced by another, are told as what they were', () => {
+    given();
+    world.commands.paused = { id: 'p1', by: 'ann', at: '' };
+    world.turn();
+    world.commands.paused = { id: 'p2', by: 'bob', at: '' };
+    world.commands.resume = { id: 'r1', by: 'ann', at: '' };
+    world.turn();
+    delete world.commands.paused;
+    world.turn();
+    expect(world.state.history.slice(-4).map(({ reason, by }) => [reason, by])).toEqual([
+      ['Paused', 'ann'],
+      ['Resumed', 'ann'],
+      ['Paused', 'bob'],
+      ['Resumed', undefined],
+    ]);
+    expect(world.state).not.toHaveProperty('paused');
+  });
+
   test('a window that closes while the pods start holds the first weight; promote opens it', () => {
     given({ windows: [{ freeze: '30 12 * * *', for: '2h' }] }).apply('v2');
     world.phase('Preparing');

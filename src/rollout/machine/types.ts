@@ -115,6 +115,8 @@ export interface Observation {
     promote?: Command;
     abort?: Command;
     retry?: Command;
+    /** Who took the pause away. */
+    resume?: Command;
     /** Present while a person holds the rollout. */
     paused?: Command;
   };
@@ -202,6 +204,8 @@ export interface State {
   analysis?: AnalysisMemory;
   /** Annotation commands that were carried out, by verb. */
   consumed: Record<string, string>;
+  /** The pause in force that history tells of: its id, and who asked for it. */
+  paused?: { id: string; by: string };
   /** Unpauses that somebody undid. */
   repause?: { count: number; last: number; generation: number; target: number };
   /** What the last run came to. */
@@ -248,7 +252,7 @@ export type Effect =
       after: number;
     }
   | { kind: 'probe-gate' }
-  | { kind: 'consume'; verb: 'approve' | 'promote' | 'abort' | 'retry'; id: string }
+  | { kind: 'consume'; verb: 'approve' | 'promote' | 'abort' | 'retry' | 'resume'; id: string }
   | { kind: 'event'; type: 'Normal' | 'Warning'; reason: string; message: string };
 
 export type EffectKind = Effect['kind'];
