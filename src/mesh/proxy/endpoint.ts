@@ -1,7 +1,8 @@
 import { PeakEwma } from './balance/ewma.ts';
+import type { Upstream } from './http1/upstream.ts';
+import { Http2Pool } from './http2/upstream.ts';
 import type { HttpSeries, TcpSeries } from './metrics/series.ts';
 import type { Runtime } from './runtime.ts';
-import type { Upstream } from './upstream.ts';
 
 const EVICT_FIRST = 200;
 const EVICT_MAX = 10_000;
@@ -14,7 +15,9 @@ export class EndpointState {
   readonly port: number;
   readonly identity: string | undefined;
   readonly latency: PeakEwma;
+  /** HTTP/1.1 connections that wait for a request. */
   readonly idle: Upstream[] = [];
+  readonly http2 = new Http2Pool();
   /** Replaced when revision labels change. */
   http: HttpSeries;
   tcp: TcpSeries;
@@ -61,6 +64,7 @@ export class EndpointState {
 
   retire(): void {
     this.retired = true;
+    this.http2.retire();
     for (const upstream of this.idle.splice(0)) upstream.discard();
   }
 }

@@ -49,6 +49,10 @@ class PortableConnection implements Connection {
     return this.#socket.writable ? this.#socket.write(chunk) : true;
   }
 
+  writeCopy(bytes: Buffer, end: number): boolean {
+    return this.write(Buffer.from(bytes.subarray(0, end)));
+  }
+
   writePair(first: Buffer, second: Buffer): boolean {
     if (!this.#socket.writable) return true;
     this.#socket.cork();
@@ -141,6 +145,10 @@ export class PortableTransport implements Transport {
     return current
       ? { key: current.key, cert: current.cert, ca: current.trust, minVersion: 'TLSv1.3' }
       : { minVersion: 'TLSv1.3' };
+  }
+
+  afterTurn(callback: () => void): void {
+    setImmediate(callback);
   }
 
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection {

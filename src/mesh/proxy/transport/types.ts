@@ -25,6 +25,8 @@ export interface Connection {
   readonly secure: boolean;
   /** False asks the caller to stop reading the other side until `drain`. */
   write(chunk: Buffer): boolean;
+  /** Like `write` for the first `end` bytes, which stay the caller's: what cannot leave at once is copied. */
+  writeCopy(bytes: Buffer, end: number): boolean;
   /** Two slices as one system call where possible. */
   writePair(first: Buffer, second: Buffer): boolean;
   pause(): void;
@@ -80,4 +82,6 @@ export interface Transport {
     accept: (connection: Connection) => ConnectionHandler | undefined,
   ): Promise<Listener>;
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection;
+  /** Calls back once, after the events at hand: what they caused to be written can then leave in one piece. */
+  afterTurn(callback: () => void): void;
 }

@@ -1,5 +1,5 @@
-import type { Head } from './protocol/http1/head.ts';
-import { forwardHead } from './protocol/http1/rewrite.ts';
+import type { Head } from '../protocol/http1/head.ts';
+import { forwardHead } from '../protocol/http1/rewrite.ts';
 import type { HttpSession } from './session.ts';
 import type { Upstream } from './upstream.ts';
 

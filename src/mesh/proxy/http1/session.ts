@@ -1,12 +1,12 @@
-import { type Answer, answerBytes, type Cause } from './answers.ts';
-import { Exchange } from './exchange.ts';
-import { BodyReader } from './protocol/http1/body.ts';
-import { type Head, headError } from './protocol/http1/head.ts';
-import { parseRequestHead } from './protocol/http1/parse.ts';
-import type { Runtime } from './runtime.ts';
-import type { Caller, Stack } from './stack.ts';
-import type { Deadline } from './timers.ts';
-import type { Connection, ConnectionHandler } from './transport/types.ts';
+import { type Answer, answerBytes, type Cause } from '../answers.ts';
+import { BodyReader } from '../protocol/http1/body.ts';
+import { type Head, headError } from '../protocol/http1/head.ts';
+import { parseRequestHead } from '../protocol/http1/parse.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Caller, Stack } from '../stack.ts';
+import type { Deadline } from '../timers.ts';
+import type { Connection, ConnectionHandler } from '../transport/types.ts';
+import { Http1Exchange } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
 /** Bytes of following requests that are read ahead of the current answer. */
@@ -27,7 +27,7 @@ export class HttpSession implements ConnectionHandler {
   closing = false;
   /** The client has half-closed. */
   ended = false;
-  readonly #exchange: Exchange;
+  readonly #exchange: Http1Exchange;
   /** For the connection between requests and for a head that has begun. */
   readonly #deadline: Deadline;
   /** Bytes not consumed yet: a partial head, or requests that wait for their turn. */
@@ -42,7 +42,7 @@ export class HttpSession implements ConnectionHandler {
     this.runtime = stack.runtime;
     this.connection = connection;
     this.caller = stack.caller(connection);
-    this.#exchange = new Exchange(this);
+    this.#exchange = new Http1Exchange(this);
     this.#deadline = this.runtime.wheel.deadline(() => this.#expired());
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
     stack.sessions.add(this);
@@ -54,18 +54,18 @@ export class HttpSession implements ConnectionHandler {
 
   /** Closes the connection if nothing is going on; called while draining. */
   closeIfIdle() {
-    if (!this.#exchange.busy && this.#input === undefined) this.connection.finish();
+    if (!this.#exchange.core.busy && this.#input === undefined) this.connection.finish();
   }
 
   // --- from the client ---
 
   data(chunk: Buffer) {
     this.stack.accepted.read += chunk.length;
-    if (this.#exchange.busy) {
+    if (this.#exchange.core.busy) {
       let at = 0;
       if (!this.requestBody.done) {
         at = this.requestBody.advance(chunk, 0, chunk.length);
-        if (at < 0) return this.#exchange.abort('bad-request', 'malformed chunked body');
+        if (at < 0) return this.#exchange.core.abort('bad-request', 'malformed chunked body');
         if (at > 0) this.#exchange.forward(at === chunk.length ? chunk : chunk.subarray(0, at));
       }
       if (at < chunk.length) this.#ahead(at === 0 ? chunk : chunk.subarray(at));
@@ -90,7 +90,7 @@ export class HttpSession implements ConnectionHandler {
   #process(bytes: Buffer) {
     let input: Buffer | undefined = bytes;
     this.#processing = true;
-    while (input && !this.#exchange.busy && !this.#closed) {
+    while (input && !this.#exchange.core.busy && !this.#closed) {
       const head = this.runtime.requestHead;
       const after = parseRequestHead(head, input, 0, input.length, this.stack.strip);
       if (after === 0) {
@@ -107,7 +107,7 @@ export class HttpSession implements ConnectionHandler {
       this.#headBegun = false;
       this.#begin(input, head);
       input = this.#input;
-      if (!this.#exchange.busy) this.#input = undefined;
+      if (!this.#exchange.core.busy) this.#input = undefined;
     }
     this.#processing = false;
   }
@@ -139,7 +139,7 @@ export class HttpSession implements ConnectionHandler {
   end() {
     this.ended = true;
     // A request that is whole gets its answer; anything else can no longer become one.
-    if (!this.#exchange.busy) this.connection.finish();
+    if (!this.#exchange.core.busy) this.connection.finish();
     else if (!this.requestBody.done) this.connection.destroy();
     else this.closing = true;
   }
@@ -151,11 +151,11 @@ export class HttpSession implements ConnectionHandler {
     this.stack.sessions.delete(this);
     this.stack.closed(this.connection);
     this.#input = undefined;
-    this.#exchange.abandon();
+    this.#exchange.core.abandon();
   }
 
   #expired() {
-    if (this.#closed || this.#exchange.busy) return;
+    if (this.#closed || this.#exchange.core.busy) return;
     if (this.#input === undefined) this.connection.finish();
     else
       this.reject({

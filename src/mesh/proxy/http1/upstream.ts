@@ -1,18 +1,19 @@
-import type { EndpointState } from './endpoint.ts';
-import type { Exchange } from './exchange.ts';
-import { BodyReader } from './protocol/http1/body.ts';
-import { parseResponseHead } from './protocol/http1/parse.ts';
-import type { Runtime } from './runtime.ts';
+import type { EndpointState } from '../endpoint.ts';
+import type { Carrier } from '../exchange.ts';
+import { BodyReader } from '../protocol/http1/body.ts';
+import { parseResponseHead } from '../protocol/http1/parse.ts';
+import type { Runtime } from '../runtime.ts';
 
-import type { Deadline } from './timers.ts';
-import type { Connection, ConnectionHandler } from './transport/types.ts';
+import type { Deadline } from '../timers.ts';
+import type { Connection, ConnectionHandler } from '../transport/types.ts';
+import type { Http1Exchange } from './exchange.ts';
 
 /** One HTTP/1.1 connection to an endpoint: serves one exchange at a time, then waits in the endpoint's pool. */
-export class Upstream implements ConnectionHandler {
+export class Upstream implements Carrier, ConnectionHandler {
   readonly endpoint: EndpointState;
   readonly connection: Connection;
   readonly body = new BodyReader();
-  exchange: Exchange | undefined;
+  exchange: Http1Exchange | undefined;
   /** Connected, and the peer proved who it is. */
   ready = false;
   /** Has served a request: the server may have closed it while it lay in the pool. */
@@ -27,7 +28,7 @@ export class Upstream implements ConnectionHandler {
   readonly #runtime: Runtime;
   readonly #deadline: Deadline;
 
-  constructor(runtime: Runtime, endpoint: EndpointState, exchange: Exchange | undefined) {
+  constructor(runtime: Runtime, endpoint: EndpointState, exchange: Http1Exchange | undefined) {
     this.#runtime = runtime;
     this.endpoint = endpoint;
     this.exchange = exchange;
@@ -39,7 +40,7 @@ export class Upstream implements ConnectionHandler {
   }
 
   /** An idle connection of the endpoint, or none. */
-  static pooled(endpoint: EndpointState, exchange: Exchange): Upstream | undefined {
+  static pooled(endpoint: EndpointState, exchange: Http1Exchange): Upstream | undefined {
     const upstream = endpoint.idle.pop();
     if (upstream) {
       upstream.exchange = exchange;
@@ -52,7 +53,7 @@ export class Upstream implements ConnectionHandler {
     this.ready = true;
     this.#runtime.wheel.disarm(this.#deadline);
     this.endpoint.alive();
-    if (this.exchange) this.exchange.upstreamReady(this);
+    if (this.exchange) this.exchange.core.carrierReady(this);
     else this.release();
   }
 
@@ -70,7 +71,7 @@ export class Upstream implements ConnectionHandler {
     }
     while (!this.#inBody) {
       const head = this.#runtime.responseHead;
-      const after = parseResponseHead(head, buffer, at, buffer.length, exchange.stripResponse);
+      const after = parseResponseHead(head, buffer, at, buffer.length, exchange.core.stripResponse);
       if (after === 0) {
         this.#head = this.connection.keep(at === 0 ? buffer : buffer.subarray(at));
         return;
@@ -95,7 +96,7 @@ export class Upstream implements ConnectionHandler {
     if (this.body.done && this.exchange === exchange) this.#finish(exchange, buffer, end);
   }
 
-  #finish(exchange: Exchange, buffer: Buffer, end: number) {
+  #finish(exchange: Http1Exchange, buffer: Buffer, end: number) {
     this.#inBody = false;
     exchange.responseDone(this, end < buffer.length);
   }
@@ -122,7 +123,7 @@ export class Upstream implements ConnectionHandler {
     if (at >= 0) this.endpoint.idle.splice(at, 1);
     const { exchange } = this;
     this.exchange = undefined;
-    exchange?.upstreamClosed(this, error);
+    exchange?.core.carrierClosed(this, error?.message);
   }
 
   /** Back to the pool, until the idle deadline. */
@@ -134,6 +135,10 @@ export class Upstream implements ConnectionHandler {
     this.connection.resume();
     this.endpoint.idle.push(this);
     this.#runtime.wheel.arm(this.#deadline, this.#runtime.limits.pooledIdle);
+  }
+
+  part() {
+    this.exchange = undefined;
   }
 
   /** Hands the connection to a tunnel. */
