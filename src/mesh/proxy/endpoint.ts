@@ -18,6 +18,8 @@ export class EndpointState {
   /** HTTP/1.1 connections that wait for a request. */
   readonly idle: Upstream[] = [];
   readonly http2 = new Http2Pool();
+  /** HTTP/1.1 over streams of those, waiting for a request. */
+  readonly carried: Upstream[] = [];
   /** Replaced when revision labels change. */
   http: HttpSeries;
   tcp: TcpSeries;

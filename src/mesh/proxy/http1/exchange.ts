@@ -65,11 +65,21 @@ export class Http1Exchange implements Requester<Upstream> {
   }
 
   pooled(endpoint: EndpointState): Upstream | undefined {
-    return Upstream.pooled(endpoint, this);
+    if (!this.#translated) return Upstream.pooled(endpoint, this);
+    const http2 = endpoint.http2.live();
+    return http2 && Upstream.carried({ http2, restored: false }, this);
   }
 
   connect(endpoint: EndpointState): Upstream {
-    return new Upstream(this.#session.runtime, endpoint, this);
+    const { runtime } = this.#session;
+    if (!this.#translated) return new Upstream(runtime, endpoint, this);
+    const http2 = endpoint.http2.connecting(runtime, endpoint);
+    return new Upstream(runtime, endpoint, this, { http2, restored: false });
+  }
+
+  /** The server speaks HTTP/2 alone. Tunnels stay what they are. */
+  get #translated(): boolean {
+    return this.core.table.protocol === 'http2' && !this.#request.tunnel;
   }
 
   send(upstream: Upstream): void {

@@ -9,6 +9,9 @@ import type { Connection, ConnectionHandler } from '../transport/types.ts';
 import { Http1Exchange } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
+/** True when the answer has been sent. */
+type AnswerItself = (what: Pick<Answer, 'status' | 'cause' | 'detail'>) => boolean;
+
 /** Bytes of following requests that are read ahead of the current answer. */
 const READ_AHEAD = 65_536;
 
@@ -36,16 +39,19 @@ export class HttpSession implements ConnectionHandler {
   #pausedAhead = false;
   #processing = false;
   #closed = false;
+  readonly #answerItself: AnswerItself | undefined;
 
-  constructor(stack: Stack, connection: Connection) {
+  /** `answerItself`: the connection is a stream of another, counted there, with answers of its own. */
+  constructor(stack: Stack, connection: Connection, answerItself?: AnswerItself) {
     this.stack = stack;
+    this.#answerItself = answerItself;
     this.runtime = stack.runtime;
     this.connection = connection;
     this.caller = stack.caller(connection);
     this.#exchange = new Http1Exchange(this);
     this.#deadline = this.runtime.wheel.deadline(() => this.#expired());
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
-    stack.sessions.add(this);
+    if (!answerItself) stack.sessions.add(this);
   }
 
   get closed(): boolean {
@@ -60,7 +66,7 @@ export class HttpSession implements ConnectionHandler {
   // --- from the client ---
 
   data(chunk: Buffer) {
-    this.stack.accepted.read += chunk.length;
+    if (!this.#answerItself) this.stack.accepted.read += chunk.length;
     if (this.#exchange.core.busy) {
       let at = 0;
       if (!this.requestBody.done) {
@@ -149,7 +155,7 @@ export class HttpSession implements ConnectionHandler {
     this.#closed = true;
     this.runtime.wheel.drop(this.#deadline);
     this.stack.sessions.delete(this);
-    this.stack.closed(this.connection);
+    if (!this.#answerItself) this.stack.closed(this.connection);
     this.#input = undefined;
     this.#exchange.core.abandon();
   }
@@ -169,7 +175,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** Sends bytes of an answer; `upstream` is stopped while the client does not keep up, which is when this is false. */
   write(first: Buffer, second?: Buffer, upstream?: Upstream): boolean {
-    this.stack.accepted.written += first.length + (second?.length ?? 0);
+    if (!this.#answerItself) this.stack.accepted.written += first.length + (second?.length ?? 0);
     const more = second ? this.connection.writePair(first, second) : this.connection.write(first);
     if (!more && upstream && !upstream.body.done) upstream.connection.pause();
     return more;
@@ -177,6 +183,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** Sends an answer of the proxy's own. */
   answer(what: Pick<Answer, 'status' | 'cause' | 'detail'>, bodiless: boolean) {
+    if (this.#answerItself?.(what)) return;
     const explain = this.stack.explains(this.connection);
     this.write(answerBytes({ ...what, close: this.closing, explain, bodiless }));
   }

@@ -1,8 +1,9 @@
 import type { Cause } from '../answers.ts';
+import { ClientLine } from '../bridge/client-line.ts';
 import { Http2Connection } from '../protocol/http2/connection.ts';
 import { ERROR } from '../protocol/http2/frames.ts';
 import type { FieldList } from '../protocol/http2/list.ts';
-import type { Http2Stream, StreamHandler } from '../protocol/http2/stream.ts';
+import type { Http2Stream } from '../protocol/http2/stream.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Caller, ClientSession, Stack } from '../stack.ts';
 import type { Deadline } from '../timers.ts';
@@ -27,6 +28,8 @@ export class Http2Session implements ConnectionHandler, ClientSession {
   readonly #deadline: Deadline;
   /** Exchanges that have served their stream, for the next ones. */
   readonly #spare: Http2Exchange[] = [];
+  /** The same for servers that speak HTTP/1.1. */
+  readonly #lines: ClientLine[] = [];
   /** GOAWAY was sent: its first step, its second. */
   #leaving: 'no' | 'announced' | 'final' = 'no';
   #ended = false;
@@ -89,23 +92,31 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     this.stack.sessions.delete(this);
     this.stack.closed(this.connection);
     this.http2.close();
+    for (const line of this.#lines.splice(0)) line.handler.close();
   }
 
-  #request(stream: Http2Stream, list: FieldList, end: boolean): StreamHandler | undefined {
+  #request(stream: Http2Stream, list: FieldList, end: boolean) {
     const { runtime, caller } = this;
     if (this.http2.streamCount === 1) runtime.wheel.arm(this.#deadline, STALL_CHECK);
     if (runtime.draining) this.#announce();
     if (list.overflow) return this.#refuse(stream, 431, 'headers larger or more than the limits allow', list);
     if (list.method!.value === 'CONNECT')
       return this.#refuse(stream, 501, 'CONNECT over HTTP/2 is not supported', list);
+    if (this.stack.table.protocol === 'http1' || (list.original && this.connection.peerIdentity)) {
+      const line = this.#lines.pop() ?? new ClientLine(this);
+      // Before it begins: an answer may come at once.
+      stream.handler = line;
+      line.begin(stream, list, end);
+      return;
+    }
     if (caller?.field) list.append(caller.field);
     const exchange = this.#spare.pop() ?? new Http2Exchange(this);
+    stream.handler = exchange;
     exchange.begin(stream, list, end);
-    return exchange;
   }
 
   /** An answer without an exchange. */
-  #refuse(stream: Http2Stream, status: number, detail: string, list: FieldList): undefined {
+  #refuse(stream: Http2Stream, status: number, detail: string, list: FieldList) {
     const cause: Cause = 'bad-request';
     this.runtime.metrics.failed(cause);
     const explain = this.stack.explains(this.connection);
@@ -118,7 +129,6 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     sender.headers(stream, fields, fields.length, sizeOf(fields), text.length === 0);
     if (text.length > 0) sender.data(stream, text, 0, text.length, true, this.runtime.now());
     if (!stream.closed && stream.localDone) this.http2.reset(stream, ERROR.none);
-    return undefined;
   }
 
   // --- its end ---
@@ -126,6 +136,15 @@ export class Http2Session implements ConnectionHandler, ClientSession {
   /** Takes an exchange back. */
   recycle(exchange: Http2Exchange) {
     if (!this.closed && this.#spare.length < 64) this.#spare.push(exchange);
+  }
+
+  shelve(line: ClientLine) {
+    this.#lines.push(line);
+  }
+
+  unshelve(line: ClientLine) {
+    const at = this.#lines.indexOf(line);
+    if (at >= 0) this.#lines.splice(at, 1);
   }
 
   #announce() {

@@ -1,11 +1,15 @@
 import type { Http2Connection } from '../protocol/http2/connection.ts';
 import type { Connection, Transport } from '../transport/types.ts';
 
+interface Flushed {
+  flush(): void;
+}
+
 /** Hands out once a turn what has been written to the connections of a proxy: many frames, one write. */
 export class Flusher {
   readonly #transport: Transport;
-  #wires: Wire[] = [];
-  #spare: Wire[] = [];
+  #wires: Flushed[] = [];
+  #spare: Flushed[] = [];
   readonly #flush = () => {
     const wires = this.#wires;
     this.#wires = this.#spare;
@@ -18,7 +22,7 @@ export class Flusher {
     this.#transport = transport;
   }
 
-  add(wire: Wire) {
+  add(wire: Flushed) {
     this.#wires.push(wire);
     if (this.#wires.length === 1) this.#transport.afterTurn(this.#flush);
   }

@@ -31,7 +31,7 @@ class Side {
       request: (stream, list, end) => {
         this.log.push(`request ${stream.id} ${list.path?.value}${end ? ' end' : ''}`);
         this.streams.set(stream.id, stream);
-        return this.handler(stream);
+        stream.handler = this.handler(stream);
       },
       goaway: (code) => this.log.push(`goaway ${errorName(code)}`),
       pong: () => this.log.push('pong'),

@@ -15,8 +15,8 @@ import { Http2Stream, type StreamHandler } from './stream.ts';
 export interface ConnectionEvents {
   /** There are bytes to take away. */
   written(): void;
-  /** Server role: a request. Without a handler the stream is refused. */
-  request?(stream: Http2Stream, list: FieldList, end: boolean): StreamHandler | undefined;
+  /** Server role: a request; sets the stream's handler. */
+  request?(stream: Http2Stream, list: FieldList, end: boolean): void;
   /** Client role: the peer's settings have come. */
   settings?(): void;
   /** The peer takes no new streams. */
@@ -343,8 +343,7 @@ export class Http2Connection implements FrameEvents {
     stream.expected = list.contentLength;
     stream.remoteDone = ends;
     this.#streams.set(id, stream);
-    const handler = this.#events.request!(stream, list, ends);
-    if (!stream.closed) stream.handler = handler;
+    this.#events.request!(stream, list, ends);
   }
 
   /** A response, or trailers. */

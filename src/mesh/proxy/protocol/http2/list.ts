@@ -29,6 +29,8 @@ export class FieldList {
   grpc = false;
   /** Of `grpc-status`; -1 = none, 2 (UNKNOWN) for what is no status. */
   grpcStatus = -1;
+  /** The peer proxy says that the client spoke HTTP/1.1. */
+  original = false;
   readonly #limits: ListLimits;
   #strip = false;
   #seen = 0;
@@ -54,6 +56,7 @@ export class FieldList {
     this.contentLength = -1;
     this.grpc = false;
     this.grpcStatus = -1;
+    this.original = false;
     this.#strip = strip;
     this.#seen = 0;
     this.#seenSize = 0;
@@ -111,6 +114,7 @@ export class FieldList {
         this.grpcStatus = /^(?:\d|1[0-6])$/.test(field.value) ? Number(field.value) : 2;
         break;
       case KIND.mesh:
+        if (field.name === 'weir-original-version') this.original = true;
         return !this.#strip;
       case KIND.connection:
         this.problem ??= `connection-specific header ${field.name}`;
