@@ -1,8 +1,8 @@
-module weir.dev/conformance/tools
+module weir.dev/test/conformance/tools/h2spec
 
 go 1.26.0
 
-require github.com/summerwind/h2spec v2.2.1+incompatible
+require github.com/summerwind/h2spec v2.2.1+incompatible // indirect
 
 require (
 	github.com/fatih/color v1.19.0 // indirect
@@ -15,3 +15,5 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )
+
+tool github.com/summerwind/h2spec/cmd/h2spec
