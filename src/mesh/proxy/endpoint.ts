@@ -2,7 +2,9 @@ import { PeakEwma } from './balance/ewma.ts';
 import type { Upstream } from './http1/upstream.ts';
 import { Http2Pool } from './http2/upstream.ts';
 import type { HttpSeries, TcpSeries } from './metrics/series.ts';
+import { MULTIPLEXED } from './protocol/detect.ts';
 import type { Runtime } from './runtime.ts';
+import type { Connection, ConnectionHandler, Transport } from './transport/types.ts';
 
 const EVICT_FIRST = 200;
 const EVICT_MAX = 10_000;
@@ -27,6 +29,8 @@ export class EndpointState {
   evictedUntil = 0;
   /** No longer in any table: connections are closed instead of pooled. */
   retired = false;
+  /** The proxy there takes HTTP/1.1 requests over HTTP/2 and restores them. */
+  multiplexes = false;
   #failures = 0;
   readonly #random: () => number;
 
@@ -56,6 +60,16 @@ export class EndpointState {
     this.#failures += 1;
     this.evictedUntil = now + whole * (0.5 + this.#random() / 2);
     this.http.connectFailures += 1;
+  }
+
+  /** A connection to it, with mutual TLS where it has an identity. */
+  dial(transport: Transport, handler: ConnectionHandler): Connection {
+    const { host, port, identity } = this;
+    return transport.connect({ host, port, identity, alpn: identity ? [MULTIPLEXED] : undefined }, handler);
+  }
+
+  opened({ alpn }: Connection): void {
+    this.multiplexes = alpn === MULTIPLEXED;
   }
 
   alive(): void {

@@ -202,14 +202,14 @@ export class Exchange<C extends Carrier> {
     if (this.responding) return this.fail('reset', 'the upstream closed in the middle of its response');
     const attempts = this.#attempts;
     const { replayable, whole } = this.#requester;
-    if (!carrier.ready) {
-      if (attempts.evict(carrier.endpoint)) return this.#dispatch(false);
-      return this.fail('connect', reason ?? 'connection timed out');
-    }
     if (unprocessed && whole && this.#unprocessed < UNPROCESSED) {
       this.#unprocessed += 1;
       attempts.retries += 1;
       return this.#dispatch(false);
+    }
+    if (!carrier.ready) {
+      if (attempts.evict(carrier.endpoint)) return this.#dispatch(false);
+      return this.fail('connect', reason ?? 'connection timed out');
     }
     const unanswered = !carrier.answered && replayable;
     // The server closed an idle connection just as it was chosen: the request was not seen.

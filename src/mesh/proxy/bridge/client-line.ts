@@ -24,6 +24,7 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
   handler: ConnectionHandler;
   readonly peerIdentity: string | undefined;
   readonly secure: boolean;
+  readonly alpn = undefined;
   readonly #session: Http2Session;
   readonly #body = new BodyReader();
   #stream!: Http2Stream;

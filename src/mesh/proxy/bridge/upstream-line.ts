@@ -24,10 +24,11 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
   handler: ConnectionHandler;
   readonly peerIdentity: string | undefined;
   readonly secure: boolean;
+  readonly alpn = undefined;
   readonly #runtime: Runtime;
   #http2: Http2Upstream;
   /** The far proxy turns the request into HTTP/1.1 again. */
-  readonly #restored: boolean;
+  #restored: boolean;
   #used: boolean;
   #call: Http2Call | undefined;
   readonly #body = new BodyReader();
@@ -59,8 +60,9 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
   }
 
   /** Serves a further request, over this connection. */
-  revive(http2: Http2Upstream) {
+  revive(http2: Http2Upstream, restored: boolean) {
     this.#http2 = http2;
+    this.#restored = restored;
     this.#used = true;
     this.#requestBegun = false;
     this.#paused = false;
@@ -70,7 +72,11 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
   // --- the connection below ---
 
   connected() {
-    if (!this.#closed) this.handler.open?.();
+    if (this.#closed) return;
+    // Not what it was when it was chosen: nothing has been sent yet.
+    if (this.#restored && !this.#http2.endpoint.multiplexes)
+      return this.failed('the peer does not restore HTTP/1.1', true);
+    this.handler.open?.();
   }
 
   failed(reason: string | undefined, unprocessed: boolean) {

@@ -12,6 +12,8 @@ import { Upstream } from './upstream.ts';
 
 const CLOSE = Buffer.from('connection: close\r\n');
 const UPGRADE = Buffer.from('connection: upgrade\r\n');
+/** Requests in flight to one endpoint from which sharing a connection costs less than connections of their own. */
+const MULTIPLEX_FROM = 4;
 const HEAD_METHOD = 'HEAD';
 
 /** HTTP/1.1 for the exchanges of one session, which come in turn: bytes are passed on as they are. */
@@ -57,7 +59,7 @@ export class Http1Exchange implements Requester<Upstream> {
   }
 
   get whole(): boolean {
-    return this.#request.replayable;
+    return this.#request.replayable || this.#request.unsent;
   }
 
   get replayable(): boolean {
@@ -65,21 +67,25 @@ export class Http1Exchange implements Requester<Upstream> {
   }
 
   pooled(endpoint: EndpointState): Upstream | undefined {
-    if (!this.#translated) return Upstream.pooled(endpoint, this);
+    const share = this.#share(endpoint);
+    if (share === 'none') return Upstream.pooled(endpoint, this);
     const http2 = endpoint.http2.live();
-    return http2 && Upstream.carried({ http2, restored: false }, this);
+    return http2 && Upstream.carried({ http2, restored: share === 'restored' }, this);
   }
 
   connect(endpoint: EndpointState): Upstream {
     const { runtime } = this.#session;
-    if (!this.#translated) return new Upstream(runtime, endpoint, this);
+    const share = this.#share(endpoint);
+    if (share === 'none') return new Upstream(runtime, endpoint, this);
     const http2 = endpoint.http2.connecting(runtime, endpoint);
-    return new Upstream(runtime, endpoint, this, { http2, restored: false });
+    return new Upstream(runtime, endpoint, this, { http2, restored: share === 'restored' });
   }
 
-  /** The server speaks HTTP/2 alone. Tunnels stay what they are. */
-  get #translated(): boolean {
-    return this.core.table.protocol === 'http2' && !this.#request.tunnel;
+  /** Whether the request shares a connection of HTTP/2, and what it is at the other end. Tunnels cannot. */
+  #share(endpoint: EndpointState): 'none' | 'translated' | 'restored' {
+    if (this.#request.tunnel) return 'none';
+    if (this.core.table.protocol === 'http2') return 'translated';
+    return endpoint.multiplexes && endpoint.pending >= MULTIPLEX_FROM ? 'restored' : 'none';
   }
 
   send(upstream: Upstream): void {

@@ -47,6 +47,11 @@ export class OutgoingRequest {
     return insert ? Buffer.concat([UPGRADE, insert]) : UPGRADE;
   }
 
+  /** Nothing of it has left. */
+  get unsent(): boolean {
+    return !this.#sent && this.#message !== undefined;
+  }
+
   /** What it asks for is no HTTP any more. */
   get tunnel(): boolean {
     return this.upgrade || this.method === 'CONNECT';

@@ -55,8 +55,7 @@ export class Upstream implements Carrier, ConnectionHandler {
       return;
     }
     runtime.wheel.arm(this.#deadline, runtime.limits.connectTimeout);
-    const { host, port, identity } = endpoint;
-    this.connection = runtime.transport.connect({ host, port, identity }, this);
+    this.connection = endpoint.dial(runtime.transport, this);
     endpoint.tcp.opened += 1;
   }
 
@@ -70,7 +69,7 @@ export class Upstream implements Carrier, ConnectionHandler {
     const upstream = over.http2.endpoint.carried.pop();
     if (!upstream) return new Upstream(over.http2.runtime, over.http2.endpoint, exchange, over);
     upstream.exchange = exchange;
-    upstream.#line!.revive(over.http2);
+    upstream.#line!.revive(over.http2, over.restored);
     return upstream;
   }
 
@@ -88,6 +87,7 @@ export class Upstream implements Carrier, ConnectionHandler {
     this.ready = true;
     this.#runtime.wheel.disarm(this.#deadline);
     this.endpoint.alive();
+    if (!this.#line) this.endpoint.opened(this.connection);
     if (this.exchange) this.exchange.core.carrierReady(this);
     else this.release();
   }

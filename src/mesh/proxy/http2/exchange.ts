@@ -67,11 +67,11 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
   }
 
   get whole(): boolean {
-    return this.#kept && this.requestDone;
+    return this.#kept && (this.requestDone || !this.#sent);
   }
 
   get replayable(): boolean {
-    return this.whole && IDEMPOTENT.has(this.#method);
+    return this.#kept && this.requestDone && IDEMPOTENT.has(this.#method);
   }
 
   pooled(endpoint: EndpointState): Http2Call | undefined {

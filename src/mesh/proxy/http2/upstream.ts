@@ -41,8 +41,7 @@ export class Http2Upstream implements ConnectionHandler {
     const { wheel, limits, flusher, transport } = runtime;
     this.#deadline = wheel.deadline(() => this.#expired());
     wheel.arm(this.#deadline, limits.connectTimeout);
-    const { host, port, identity } = endpoint;
-    this.connection = transport.connect({ host, port, identity }, this);
+    this.connection = endpoint.dial(transport, this);
     endpoint.tcp.opened += 1;
     this.#wire = new Wire({
       flusher,
@@ -67,7 +66,7 @@ export class Http2Upstream implements ConnectionHandler {
       },
       limits.http2,
       // What an unmeshed server says in Weir's name is its own invention.
-      identity === undefined,
+      endpoint.identity === undefined,
     );
     this.#wire.http2 = this.http2;
   }
@@ -89,6 +88,7 @@ export class Http2Upstream implements ConnectionHandler {
     const { wheel } = this.runtime;
     this.ready = true;
     this.endpoint.alive();
+    this.endpoint.opened(this.connection);
     this.#wire.mark();
     wheel.arm(this.#deadline, PING_AFTER);
     const waiters = this.#waiters;

@@ -17,6 +17,7 @@ const nothing: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {}
 class PortableConnection implements Connection {
   handler: ConnectionHandler;
   peerIdentity: string | undefined;
+  alpn: string | undefined;
   readonly secure: boolean;
   readonly #socket: net.Socket;
   #error: Error | undefined;
@@ -104,7 +105,10 @@ export class PortableTransport implements Transport {
   ): Promise<Listener> {
     const open = (socket: net.Socket, secure: boolean) => {
       const connection = new PortableConnection(socket, nothing, secure);
-      if (secure) connection.peerIdentity = spiffeIds((socket as tls.TLSSocket).getPeerCertificate())[0];
+      if (secure) {
+        connection.peerIdentity = spiffeIds((socket as tls.TLSSocket).getPeerCertificate())[0];
+        connection.alpn = (socket as tls.TLSSocket).alpnProtocol || undefined;
+      }
       // Signed by the right authority but nobody of the mesh: not a peer.
       const stranger = secure && connection.peerIdentity === undefined;
       const handler = stranger ? undefined : accept(connection);
@@ -125,6 +129,7 @@ export class PortableTransport implements Transport {
         requestCert: true,
         rejectUnauthorized: true,
         handshakeTimeout: options.handshakeTimeout,
+        ALPNProtocols: options.alpn,
       },
       (socket) => open(socket, true),
     );
@@ -152,7 +157,7 @@ export class PortableTransport implements Transport {
   }
 
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection {
-    const { host, port, identity } = options;
+    const { host, port, identity, alpn } = options;
     if (identity === undefined) {
       const socket = net.connect({ host, port, noDelay: true, allowHalfOpen: true });
       const connection = new PortableConnection(socket, handler, false);
@@ -177,6 +182,7 @@ export class PortableTransport implements Transport {
       socket: net.connect({ host, port, noDelay: true, allowHalfOpen: true }),
       secureContext: this.#clientContext,
       servername: serverName(identity),
+      ALPNProtocols: alpn,
       checkServerIdentity: (_name, certificate) =>
         spiffeIds(certificate).includes(identity)
           ? undefined
@@ -184,7 +190,10 @@ export class PortableTransport implements Transport {
     });
     const connection = new PortableConnection(socket, handler, true);
     connection.peerIdentity = identity;
-    socket.once('secureConnect', () => connection.handler.open?.());
+    socket.once('secureConnect', () => {
+      connection.alpn = socket.alpnProtocol || undefined;
+      connection.handler.open?.();
+    });
     return connection;
   }
 }
