@@ -77,6 +77,9 @@ const limits = z.strictObject({
   pooledIdle: duration.optional(),
   connectTimeout: duration.optional(),
   detectTimeout: duration.optional(),
+  streams: z.number().int().min(1).max(100_000).optional(),
+  windowStall: duration.optional(),
+  http2Idle: duration.optional(),
   inFlight: z.number().int().min(1).optional(),
   connections: z.number().int().min(1).optional(),
 });

@@ -1,7 +1,10 @@
 import { PeakEwma } from './balance/ewma.ts';
+import type { Upstream } from './http1/upstream.ts';
+import { Http2Pool } from './http2/upstream.ts';
 import type { HttpSeries, TcpSeries } from './metrics/series.ts';
+import { MULTIPLEXED } from './protocol/detect.ts';
 import type { Runtime } from './runtime.ts';
-import type { Upstream } from './upstream.ts';
+import type { Connection, ConnectionHandler, Transport } from './transport/types.ts';
 
 const EVICT_FIRST = 200;
 const EVICT_MAX = 10_000;
@@ -14,7 +17,11 @@ export class EndpointState {
   readonly port: number;
   readonly identity: string | undefined;
   readonly latency: PeakEwma;
+  /** HTTP/1.1 connections that wait for a request. */
   readonly idle: Upstream[] = [];
+  readonly http2 = new Http2Pool();
+  /** HTTP/1.1 over streams of those, waiting for a request. */
+  readonly carried: Upstream[] = [];
   /** Replaced when revision labels change. */
   http: HttpSeries;
   tcp: TcpSeries;
@@ -22,6 +29,8 @@ export class EndpointState {
   evictedUntil = 0;
   /** No longer in any table: connections are closed instead of pooled. */
   retired = false;
+  /** The proxy there takes HTTP/1.1 requests over HTTP/2 and restores them. */
+  multiplexes = false;
   #failures = 0;
   readonly #random: () => number;
 
@@ -53,6 +62,16 @@ export class EndpointState {
     this.http.connectFailures += 1;
   }
 
+  /** A connection to it, with mutual TLS where it has an identity. */
+  dial(transport: Transport, handler: ConnectionHandler): Connection {
+    const { host, port, identity } = this;
+    return transport.connect({ host, port, identity, alpn: identity ? [MULTIPLEXED] : undefined }, handler);
+  }
+
+  opened({ alpn }: Connection): void {
+    this.multiplexes = alpn === MULTIPLEXED;
+  }
+
   alive(): void {
     if (this.#failures === 0) return;
     this.#failures = 0;
@@ -61,6 +80,7 @@ export class EndpointState {
 
   retire(): void {
     this.retired = true;
+    this.http2.retire();
     for (const upstream of this.idle.splice(0)) upstream.discard();
   }
 }

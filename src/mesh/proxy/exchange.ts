@@ -1,91 +1,141 @@
 import { CAUSES, type Cause } from './answers.ts';
 import { Attempts } from './attempts.ts';
+import type { EndpointState } from './endpoint.ts';
 import type { HttpSeries } from './metrics/series.ts';
-import { OutgoingRequest } from './outgoing.ts';
-import type { Head } from './protocol/http1/head.ts';
-import { startResponseBody } from './protocol/http1/response.ts';
-import { forwardHead } from './protocol/http1/rewrite.ts';
 import type { Runtime } from './runtime.ts';
-import type { HttpSession } from './session.ts';
+import type { Caller, Stack } from './stack.ts';
 import type { RoutingTable } from './table.ts';
 import type { Deadline } from './timers.ts';
-import { Tunnel } from './tunnel.ts';
-import { Upstream } from './upstream.ts';
 
-const CLOSE = Buffer.from('connection: close\r\n');
-const UPGRADE = Buffer.from('connection: upgrade\r\n');
-const HEAD_METHOD = 'HEAD';
+/** gRPC's UNAVAILABLE: the server says that it did not do it. */
+const UNAVAILABLE = 14;
+/** Times a request is sent again for free because the peer has said that it has not seen it. */
+const UNPROCESSED = 3;
+
+/** A request's place at an endpoint: an HTTP/1.1 connection, or a stream of an HTTP/2 connection. */
+export interface Carrier {
+  readonly endpoint: EndpointState;
+  /** Connected, and the peer proved who it is. */
+  readonly ready: boolean;
+  /** Was connected before: the server may have closed it while it was idle. */
+  readonly used: boolean;
+  /** Something of the response has come. */
+  readonly answered: boolean;
+  /** Tells the exchange nothing any more. */
+  part(): void;
+  /** Ends it, in the middle of whatever it does. */
+  discard(): void;
+}
+
+/** What an exchange needs of the protocol its client speaks: the request, and ways to answer. */
+export interface Requester<C extends Carrier> {
+  readonly stack: Stack;
+  readonly caller: Caller | undefined;
+  /** The client is gone. */
+  readonly gone: boolean;
+  /** All of the request's body has come. */
+  readonly requestDone: boolean;
+  /** The upstream does not keep up with the body. */
+  readonly requestFull: boolean;
+  /** All of the request is here, to be sent once more. */
+  readonly whole: boolean;
+  /** … without harm even if the first one was acted on. */
+  readonly replayable: boolean;
+  /** A carrier of the endpoint that is connected, or none. */
+  pooled(endpoint: EndpointState): C | undefined;
+  /** A carrier that tells when it is connected. */
+  connect(endpoint: EndpointState): C;
+  send(carrier: C): void;
+  /** The body must wait for a connection. */
+  hold(): void;
+  /** It need not be sent again. */
+  forget(): void;
+  /** Sends an answer of the proxy's own; nothing of another has been sent. The gRPC status it became, or -1. */
+  answer(status: number, cause: Cause, detail: string): number;
+  /** Breaks an answer off, for all to see. */
+  break(): void;
+  /** The client did not do its part: an answer, and the end. */
+  reject(cause: Cause, detail: string): void;
+  /** The exchange has ended. */
+  next(): void;
+}
 
 /**
- * One request and its answer: routed, sent to an endpoint (to another one where that is safe), answered. A session has
- * one, which serves its requests in turn.
+ * One request and its answer, whatever protocols they come in: routed, sent to an endpoint (to another one where that is
+ * safe), timed, counted.
  */
-export class Exchange {
+export class Exchange<C extends Carrier> {
   /** A request is being served. */
   busy = false;
-  readonly #session: HttpSession;
+  /** The head of the response has been sent. */
+  responding = false;
+  /** The client does not keep up with the response. */
+  clientFull = false;
+  readonly #requester: Requester<C>;
   readonly #runtime: Runtime;
   /** The policy's until the head of the response; without one, and then, that of a body that has stalled. */
   readonly #deadline: Deadline;
-
-  readonly #request: OutgoingRequest;
   readonly #attempts: Attempts;
-  #upstream: Upstream | undefined;
+  #carrier: C | undefined;
   #series!: HttpSeries;
   #started = 0;
-  /** The head of the response has been sent. */
-  #responding = false;
+  #headed = 0;
   #status = 0;
-  /** The client does not keep up with the response. */
-  #clientFull = false;
+  #unprocessed = 0;
 
-  constructor(session: HttpSession) {
-    this.#session = session;
-    this.#runtime = session.runtime;
-    this.#request = new OutgoingRequest(session);
-    this.#attempts = new Attempts(session.runtime);
-    this.#deadline = this.#runtime.wheel.deadline(() => this.#expired());
+  constructor(runtime: Runtime, requester: Requester<C>) {
+    this.#requester = requester;
+    this.#runtime = runtime;
+    this.#attempts = new Attempts(runtime);
+    this.#deadline = runtime.wheel.deadline(() => this.#expired());
+  }
+
+  get carrier(): C | undefined {
+    return this.#carrier;
+  }
+
+  get table(): RoutingTable {
+    return this.#attempts.table;
+  }
+
+  /** Whether response headers of the weir-* family are the upstream's own invention. */
+  get stripResponse(): boolean {
+    return this.#attempts.endpoint?.identity === undefined;
   }
 
   // --- the request ---
 
-  /** A request whose head is in `input`, and of its body the part up to `bodyEnd`. */
-  begin(head: Head, input: Buffer, bodyEnd: number) {
-    const session = this.#session;
+  /** The requester has a request. */
+  begin() {
+    const requester = this.#requester;
     const runtime = this.#runtime;
     this.busy = true;
     this.#started = runtime.now();
     runtime.lastActivity = this.#started;
-    this.#responding = false;
-    this.#clientFull = false;
-    const { table } = session.stack;
+    this.responding = false;
+    this.clientFull = false;
+    this.#unprocessed = 0;
+    const { table } = requester.stack;
     this.#attempts.begin(table);
-    this.#series = session.caller?.series ?? table.orphan;
-    this.#request.begin(head, input, bodyEnd);
+    this.#series = requester.caller?.series ?? table.orphan;
     runtime.inFlight += 1;
     if (runtime.inFlight > runtime.limits.inFlight) {
-      return this.#fail('overload', 'too many requests in flight; scale out or raise limits.inFlight');
+      return this.fail('overload', 'too many requests in flight; scale out or raise limits.inFlight');
     }
     table.budget.deposit();
     if (table.policy.fault !== undefined) return this.#fault(table.policy.fault);
     this.#route();
   }
 
-  /** More of the request's body. */
-  forward(chunk: Buffer) {
-    this.#request.forward(chunk, this.#upstream);
-    this.#progress();
-  }
-
   /** The client broke off: its body is malformed, or it stands still. Counts against no endpoint. */
   abort(cause: Cause, detail: string) {
     this.#discard();
-    if (this.#responding) {
+    if (this.responding) {
       this.#runtime.metrics.failed(cause);
-      return this.#session.connection.destroy();
+      return this.#requester.break();
     }
     this.#end();
-    this.#session.reject({ status: CAUSES[cause], cause, detail }, this.#request.method === HEAD_METHOD);
+    this.#requester.reject(cause, detail);
   }
 
   /** The client is gone. */
@@ -100,9 +150,10 @@ export class Exchange {
 
   #fault({ abort, delay }: NonNullable<RoutingTable['policy']['fault']>) {
     const { random } = this.#runtime;
+    const begun = this.#started;
     const then = () => {
-      if (this.#session.closed || !this.busy) return;
-      if (abort && random() * 100 < abort.percent) this.#fail('fault', 'injected by policy', abort.status);
+      if (this.#requester.gone || !this.busy || this.#started !== begun) return;
+      if (abort && random() * 100 < abort.percent) this.fail('fault', 'injected by policy', abort.status);
       else this.#route();
     };
     if (delay && random() * 100 < delay.percent) setTimeout(then, delay.for);
@@ -112,65 +163,62 @@ export class Exchange {
   #route() {
     const { timeout } = this.#attempts.table.policy;
     if (timeout) this.#runtime.wheel.arm(this.#deadline, timeout);
-    else this.#progress();
+    else this.progress();
     if (!this.#attempts.pickBackend())
-      return this.#fail('no-endpoint', 'no backend with a weight has a ready endpoint');
+      return this.fail('no-endpoint', 'no backend with a weight has a ready endpoint');
     this.#dispatch(false);
   }
 
   /** Chooses an endpoint and a connection. `fresh`: the last pooled one turned out to be closed. */
   #dispatch(fresh: boolean) {
-    const runtime = this.#runtime;
     const attempts = this.#attempts;
+    const requester = this.#requester;
     const endpoint = fresh ? attempts.endpoint : attempts.pickEndpoint();
     if (!endpoint) {
       return attempts.connectFailed
-        ? this.#fail('connect', 'no endpoint could be connected to')
-        : this.#fail('no-endpoint', `${attempts.backend!.name} has no ready endpoint`);
+        ? this.fail('connect', 'no endpoint could be connected to')
+        : this.fail('no-endpoint', `${attempts.backend!.name} has no ready endpoint`);
     }
-    const { caller, connection, requestBody } = this.#session;
-    this.#series = caller?.series ?? endpoint.http;
+    this.#series = requester.caller?.series ?? endpoint.http;
     if (attempts.first) this.#series.requests += 1;
     endpoint.pending += 1;
-    const pooled = fresh ? undefined : Upstream.pooled(endpoint, this);
+    const pooled = fresh ? undefined : requester.pooled(endpoint);
     if (pooled) {
-      this.#upstream = pooled;
-      this.#request.send(pooled);
-      return;
+      this.#carrier = pooled;
+      return requester.send(pooled);
     }
-    if (!requestBody.done) connection.pause();
-    this.#upstream = new Upstream(runtime, endpoint, this);
+    requester.hold();
+    this.#carrier = requester.connect(endpoint);
   }
 
-  upstreamReady(upstream: Upstream) {
-    if (upstream !== this.#upstream) return;
-    this.#request.send(upstream);
-    if (!this.#session.requestBody.done) this.#session.resume();
+  carrierReady(carrier: C) {
+    if (carrier === this.#carrier) this.#requester.send(carrier);
   }
 
-  upstreamDrained() {
-    this.#request.full = false;
-    this.#progress();
-    this.#session.resume();
-  }
-
-  upstreamClosed(upstream: Upstream, error: Error | undefined) {
-    if (upstream !== this.#upstream) return;
-    this.#detach(upstream);
-    if (this.#responding) return this.#fail('reset', 'the upstream closed in the middle of its response');
+  /** It ended before the response did. `unprocessed`: the peer says that it has not seen the request. */
+  carrierClosed(carrier: C, reason: string | undefined, unprocessed = false) {
+    if (carrier !== this.#carrier) return;
+    this.#detach(carrier);
+    if (this.responding) return this.fail('reset', 'the upstream closed in the middle of its response');
     const attempts = this.#attempts;
-    if (!upstream.ready) {
-      if (attempts.evict(upstream.endpoint)) return this.#dispatch(false);
-      return this.#fail('connect', error?.message ?? 'connection timed out');
+    const { replayable, whole } = this.#requester;
+    if (unprocessed && whole && this.#unprocessed < UNPROCESSED) {
+      this.#unprocessed += 1;
+      attempts.retries += 1;
+      return this.#dispatch(false);
     }
-    const unanswered = !upstream.answered && this.#request.replayable;
+    if (!carrier.ready) {
+      if (attempts.evict(carrier.endpoint)) return this.#dispatch(false);
+      return this.fail('connect', reason ?? 'connection timed out');
+    }
+    const unanswered = !carrier.answered && replayable;
     // The server closed an idle connection just as it was chosen: the request was not seen.
-    if (unanswered && upstream.used && attempts.retries === 0) {
+    if (unanswered && carrier.used && attempts.retries === 0) {
       attempts.retries += 1;
       return this.#dispatch(true);
     }
     if (unanswered && attempts.mayRetry('connect')) return this.#retry();
-    this.#fail('reset', error?.message ?? 'the upstream closed without a response');
+    this.fail('reset', reason ?? 'the upstream closed without a response');
   }
 
   #retry() {
@@ -180,148 +228,91 @@ export class Exchange {
     this.#dispatch(false);
   }
 
-  #detach(upstream: Upstream) {
-    if (this.#upstream === upstream) this.#upstream = undefined;
-    upstream.exchange = undefined;
-    upstream.endpoint.pending -= 1;
+  #detach(carrier: C) {
+    if (this.#carrier === carrier) this.#carrier = undefined;
+    carrier.part();
+    carrier.endpoint.pending -= 1;
   }
 
-  /** Lets go of the upstream, if there is one, in the middle of whatever it does. */
+  /** Lets go of the carrier, if there is one. */
   #discard() {
-    const upstream = this.#upstream;
-    if (!upstream) return;
-    this.#detach(upstream);
-    upstream.discard();
+    const carrier = this.#carrier;
+    if (!carrier) return;
+    this.#detach(carrier);
+    carrier.discard();
   }
 
   // --- the response ---
 
-  /** Whether response headers of the weir-* family are the upstream's own invention. */
-  get stripResponse(): boolean {
-    return this.#attempts.endpoint?.identity === undefined;
-  }
-
-  interim(buffer: Buffer, head: Head) {
-    if (this.#request.http10) return;
-    const [bytes] = forwardHead(head, buffer, head.end, undefined);
-    // A copy: what follows in this buffer is parsed and moved after this call.
-    this.#session.write(Buffer.from(bytes));
-  }
-
   /**
-   * The head of the final response and what came with it. Starts `upstream.body`; returns the offset up to which the
-   * buffer was used, or -1 when the upstream is no longer this exchange's.
+   * The head of the final response has come; `grpcStatus` when it is all of it, else -1. False when the request was sent
+   * again instead.
    */
-  response(upstream: Upstream, buffer: Buffer, head: Head): number {
-    const { status } = head;
-    if (status >= 500 && this.#request.replayable && this.#attempts.mayRetry('5xx')) {
+  answered(status: number, grpcStatus = -1): boolean {
+    const requester = this.#requester;
+    const again = status >= 500 ? requester.replayable : grpcStatus === UNAVAILABLE && requester.whole;
+    if (again && this.#attempts.mayRetry('5xx')) {
       this.#retry();
-      return -1;
+      return false;
     }
-    const session = this.#session;
     this.#runtime.wheel.disarm(this.#deadline);
-    this.#request.forget();
+    requester.forget();
     this.#status = status;
-    const { body } = upstream;
-    const switched = status === 101;
-    if (switched && !(this.#request.upgrade && head.upgrade)) return this.upstreamFailed();
-    if (switched || (this.#request.method === 'CONNECT' && status < 300)) {
-      this.#tunnel(upstream, buffer, head);
-      return -1;
-    }
-    startResponseBody(body, head, this.#request.method === HEAD_METHOD);
-    if (body.kind === 'chunked' && this.#request.http10) return this.upstreamFailed();
-    // Reusable only if the server says so and the message has an end of its own.
-    upstream.reusable = !head.close && (head.minor === 1 || head.keepAlive) && body.kind !== 'eof';
-    if (head.minor === 0) buffer[head.start + 7] = 49;
-    if (body.kind === 'eof' || this.#runtime.draining || !session.requestBody.done) session.closing = true;
-    const end = body.done ? head.end : body.advance(buffer, head.end, buffer.length);
-    if (end < 0) return this.upstreamFailed();
-    this.#responding = true;
-    const [first, second] = forwardHead(head, buffer, end, session.closing ? CLOSE : undefined);
-    this.#clientFull = !session.write(first, second, upstream);
-    this.#progress();
-    return end;
+    this.#headed = this.#runtime.now();
+    return true;
   }
 
-  responseData(upstream: Upstream, chunk: Buffer) {
-    this.#clientFull = !this.#session.write(chunk, undefined, upstream);
-    this.#progress();
-  }
-
-  /** The client takes more again. */
-  clientDrained() {
-    this.#clientFull = false;
-    this.#progress();
-    this.#upstream?.connection.resume();
-  }
-
-  /** The response is complete. `extra`: the server sent more than it announced. */
-  responseDone(upstream: Upstream, extra: boolean) {
-    const now = this.#runtime.now();
-    const elapsed = now - this.#started;
-    upstream.endpoint.latency.observe(now, elapsed);
-    this.#series.response(this.#status, false, elapsed);
-    this.#detach(upstream);
-    // A server that answered before the request was whole may still read it: neither side can be used again.
-    if (upstream.reusable && !extra && this.#session.requestBody.done) upstream.release();
-    else upstream.discard();
+  /** The response is complete. The carrier is the caller's again. */
+  finish(carrier: C, grpcStatus = -1) {
+    // How long the body takes says little about the endpoint, and nothing where it is a stream of messages.
+    carrier.endpoint.latency.observe(this.#headed, this.#headed - this.#started);
+    this.#series.response(this.#status, false, this.#runtime.now() - this.#started, grpcStatus);
+    this.#detach(carrier);
     this.#end();
-    this.#session.next();
   }
 
-  #tunnel(upstream: Upstream, buffer: Buffer, head: Head) {
-    const [bytes, rest] = forwardHead(head, buffer, buffer.length, head.status === 101 ? UPGRADE : undefined);
-    const { stack, connection, ended } = this.#session;
-    this.#series.response(head.status, false, this.#runtime.now() - this.#started);
-    this.#detach(upstream);
-    upstream.detach();
+  /** The response makes a tunnel of the connection: nothing is left to do here. */
+  tunnelled(carrier: C, status: number) {
+    this.#series.response(status, false, this.#runtime.now() - this.#started);
+    this.#detach(carrier);
     this.#end();
     this.#runtime.wheel.drop(this.#deadline);
-    const early = this.#session.release();
-    this.#session.write(bytes, rest);
-    if (early) upstream.connection.write(early);
-    new Tunnel(
-      this.#runtime,
-      connection,
-      upstream.connection,
-      { client: stack.accepted, server: upstream.endpoint.tcp },
-      () => stack.closed(connection, true),
-    );
-    if (ended) upstream.connection.end();
   }
 
   // --- endings ---
 
-  upstreamFailed(): -1 {
+  /** The upstream broke its protocol. */
+  badResponse(detail: string) {
     this.#discard();
-    this.#fail('bad-response', 'the upstream broke HTTP/1.1');
-    return -1;
+    this.fail('bad-response', detail);
   }
 
   /** The request gets an answer of the proxy's own, or, when a response has begun, a visible break. */
-  #fail(cause: Cause, detail: string, status: number = CAUSES[cause]) {
+  fail(cause: Cause, detail: string, status: number = CAUSES[cause]) {
     if (!this.busy) return;
-    const session = this.#session;
+    const requester = this.#requester;
     this.#runtime.metrics.failed(cause);
     if (this.#series === this.#attempts.table.orphan) this.#series.requests += 1;
-    this.#series.response(status, true, this.#runtime.now() - this.#started);
-    if (this.#responding) return session.connection.destroy();
-    if (!session.requestBody.done || this.#runtime.draining) session.closing = true;
-    session.answer({ status, cause, detail }, this.#request.method === HEAD_METHOD);
+    const elapsed = this.#runtime.now() - this.#started;
+    if (this.responding) {
+      this.#series.response(status, true, elapsed);
+      return requester.break();
+    }
+    const told = requester.answer(status, cause, detail);
+    this.#series.response(told < 0 ? status : 200, true, elapsed, told);
     this.#end();
-    session.next();
+    requester.next();
   }
 
   /** A byte of a body has passed, or can again: the limit on its standing still starts anew. */
-  #progress() {
+  progress() {
     if (!this.busy) return;
     const { limits, wheel } = this.#runtime;
     if (limits.bodyIdle === 0) return;
-    if (this.#responding) return wheel.arm(this.#deadline, limits.bodyIdle);
+    if (this.responding) return wheel.arm(this.#deadline, limits.bodyIdle);
     // Until the response begins the policy's own limit counts, if there is one; waiting for an answer has no other.
     if (this.#attempts.table.policy.timeout) return;
-    if (this.#session.requestBody.done && !this.#request.full) wheel.disarm(this.#deadline);
+    if (this.#requester.requestDone && !this.#requester.requestFull) wheel.disarm(this.#deadline);
     else wheel.arm(this.#deadline, limits.bodyIdle);
   }
 
@@ -329,21 +320,22 @@ export class Exchange {
     if (!this.busy) return;
     const { timeout } = this.#attempts.table.policy;
     const stalled = `no byte of the body within ${this.#runtime.limits.bodyIdle} ms`;
-    if (this.#responding) {
+    if (this.responding) {
       // Which side stands still decides whom the failure counts against.
-      if (this.#clientFull) return this.abort('body-timeout', stalled);
+      if (this.clientFull) return this.abort('body-timeout', stalled);
       this.#discard();
-      return this.#fail('timeout', stalled, 504);
+      return this.fail('timeout', stalled, 504);
     }
-    if (timeout === undefined && !this.#request.full) return this.abort('body-timeout', stalled);
+    const { requestFull } = this.#requester;
+    if (timeout === undefined && !requestFull) return this.abort('body-timeout', stalled);
     this.#discard();
-    this.#fail('timeout', timeout ? `no response within ${timeout} ms` : `the upstream took ${stalled}`);
+    this.fail('timeout', timeout ? `no response within ${timeout} ms` : `the upstream took ${stalled}`);
   }
 
   #end() {
     this.#runtime.wheel.disarm(this.#deadline);
     this.#runtime.inFlight -= 1;
     this.busy = false;
-    this.#request.forget();
+    this.#requester.forget();
   }
 }

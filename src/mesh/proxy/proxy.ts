@@ -3,6 +3,7 @@ import type { Logger } from '../../lib/log.ts';
 import type { Destination } from '../discovery/model.ts';
 import { type InboundConfig, type OutboundConfig, type ProxyConfig, splitAddress } from './config.ts';
 import { ProxyMetrics } from './metrics/registry.ts';
+import { ALPN } from './protocol/detect.ts';
 import { Runtime } from './runtime.ts';
 import { Stack } from './stack.ts';
 import type { Lease } from './table.ts';
@@ -58,6 +59,7 @@ export class DataPlane {
         port,
         tls: inbound ? entry.tls : 'off',
         handshakeTimeout: runtime.limits.handshakeTimeout,
+        alpn: ALPN,
       },
       destination: inbound ? inboundDestination(entry) : this.#destination(entry.destination),
     });

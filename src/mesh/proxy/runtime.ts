@@ -1,6 +1,8 @@
 import type { Logger } from '../../lib/log.ts';
+import { Flusher } from './http2/wire.ts';
 import type { ProxyMetrics } from './metrics/registry.ts';
 import { Head, type HeadLimits } from './protocol/http1/head.ts';
+import { DEFAULT_HTTP2_LIMITS, type Http2Limits } from './protocol/http2/limits.ts';
 import { TimerWheel } from './timers.ts';
 import type { Transport } from './transport/types.ts';
 
@@ -25,6 +27,12 @@ export interface Limits extends HeadLimits {
   connections: number;
   /** Body bytes a request may have to be sent again. */
   replay: number;
+  /** Requests on one HTTP/2 connection of a client at a time. */
+  streams: number;
+  /** An HTTP/2 stream whose peer takes no byte of what waits for it. */
+  windowStall: number;
+  /** An HTTP/2 connection to an endpoint without a request. */
+  http2Idle: number;
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -42,13 +50,17 @@ export const DEFAULT_LIMITS: Limits = {
   inFlight: 10_000,
   connections: 20_000,
   replay: 65_536,
+  streams: DEFAULT_HTTP2_LIMITS.streams,
+  windowStall: 30_000,
+  http2Idle: 60_000,
 };
 
 /** What the stacks of one proxy share. */
 export class Runtime {
   readonly transport: Transport;
   readonly metrics: ProxyMetrics;
-  readonly limits: Limits;
+  readonly limits: Limits & { http2: Http2Limits };
+  readonly flusher: Flusher;
   readonly log: Logger;
   readonly random: () => number;
   readonly wheel = new TimerWheel();
@@ -70,7 +82,17 @@ export class Runtime {
   }) {
     this.transport = options.transport;
     this.metrics = options.metrics;
-    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const { bytes, count, streams } = limits;
+    const http2 = {
+      ...DEFAULT_HTTP2_LIMITS,
+      headerList: bytes,
+      headerBlock: bytes,
+      headerCount: count,
+      streams,
+    };
+    this.limits = { ...limits, http2 };
+    this.flusher = new Flusher(options.transport);
     this.log = options.log;
     this.random = options.random ?? Math.random;
     this.requestHead = new Head(this.limits);

@@ -1,10 +1,10 @@
 /** One listener's stack: accept -> detect -> protocol -> route -> balance -> connect. */
 import type { Destination } from '../discovery/model.ts';
-import { detectProtocol } from './accept.ts';
+import { detectProtocol, detectVersion } from './accept.ts';
 import type { HttpSeries, TcpSeries } from './metrics/series.ts';
 import { OpaqueSession } from './opaque.ts';
+import { type Field, share } from './protocol/http2/field.ts';
 import type { Runtime } from './runtime.ts';
-import { HttpSession } from './session.ts';
 import { type Lease, RoutingTable } from './table.ts';
 import type { Connection, ConnectionHandler, Listener, ListenOptions } from './transport/types.ts';
 
@@ -16,9 +16,17 @@ export interface StackOptions {
   lease?: Lease;
 }
 
+/** A client connection that serves requests. */
+export interface ClientSession {
+  /** Closes it if nothing is going on, or announces that it is going to; called while draining. */
+  closeIfIdle(): void;
+}
+
 export interface Caller {
   /** Header lines added to each request. */
   header: Buffer | undefined;
+  /** The same for HTTP/2. */
+  field: Field | undefined;
   series: HttpSeries;
 }
 
@@ -28,7 +36,7 @@ export class Stack {
   /** Every client connection, whatever it speaks. */
   readonly connections = new Set<Connection>();
   /** Those that serve HTTP; a tunnel is none. */
-  readonly sessions = new Set<HttpSession>();
+  readonly sessions = new Set<ClientSession>();
   /** Swapped as a whole by `update`. */
   table: RoutingTable;
   readonly accepted: TcpSeries;
@@ -79,10 +87,9 @@ export class Stack {
     this.connections.add(connection);
     switch (this.table.protocol) {
       case 'http1':
-        return new HttpSession(this, connection);
-      case 'tcp':
-      // HTTP/2 frames travel opaque until the proxy speaks them.
       case 'http2':
+        return detectVersion(this, connection);
+      case 'tcp':
         return new OpaqueSession(this, connection);
       case 'detect':
         return detectProtocol(this, connection);
@@ -102,6 +109,7 @@ export class Stack {
     const identity = connection.peerIdentity ?? '';
     return {
       header: identity === '' ? undefined : Buffer.from(`weir-client-id: ${identity}\r\n`, 'latin1'),
+      field: identity === '' ? undefined : share('weir-client-id', identity),
       series: this.runtime.metrics.http({
         direction: 'inbound',
         authority: this.table.destination.key,

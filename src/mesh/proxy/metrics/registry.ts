@@ -161,18 +161,28 @@ export class ProxyMetrics {
   }
 }
 
+/**
+ * gRPC statuses that are the server's fault, as OpenTelemetry's semantic conventions list them: UNKNOWN,
+ * DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+ */
+const SERVER_FAULTS: ReadonlySet<number> = new Set([2, 4, 12, 13, 14, 15]);
+
 type Line = (name: string, labels: string, value: number) => void;
 
 function exposeResponses(series: HttpSeries, line: Line): void {
   const counts = new Map<string, number>();
-  const add = (classification: string, status: number, count: number) => {
-    const labels = join(series.labels, `classification="${classification}",status_code="${status}"`);
+  const add = (classification: string, status: number, count: number, grpc = -1) => {
+    const code = grpc < 0 ? '' : `,grpc_status_code="${grpc}"`;
+    const labels = join(series.labels, `classification="${classification}",status_code="${status}"${code}`);
     counts.set(labels, (counts.get(labels) ?? 0) + count);
   };
   for (const [index, count] of series.answered.entries()) {
     if (count > 0) add(index >= 400 ? 'failure' : 'success', index + 100, count);
   }
-  for (const [status, count] of series.own) add('failure', status, count);
+  for (const [grpc, count] of series.grpc?.entries() ?? []) {
+    if (count > 0) add(SERVER_FAULTS.has(grpc) ? 'failure' : 'success', 200, count, grpc);
+  }
+  for (const [key, count] of series.own) add('failure', Math.floor(key / 100), count, (key % 100) - 1);
   for (const [labels, count] of counts) line('response_total', labels, count);
 }
 

@@ -16,11 +16,16 @@ export const FINE_BOUNDS: readonly number[] = Array.from(
   (_, index) => 2 ** (FINE_FROM + index / FINE_STEPS),
 );
 
+/** A status and a gRPC status (-1 = none) as one number. */
+export const ownKey = (status: number, grpcStatus: number): number => status * 100 + grpcStatus + 1;
+
 export class HttpSeries {
   requests = 0;
   /** By status - 100, answers that came from upstream. */
   readonly answered = new Float64Array(500);
-  /** By status, answers of the proxy itself: failures whatever the status. */
+  /** By gRPC status, answers from upstream that had one; allocated for the first. Not in `answered`. */
+  grpc: Float64Array | undefined;
+  /** By status and gRPC status (`ownKey`), answers of the proxy itself: failures whatever the status. */
   readonly own = new Map<number, number>();
   readonly latency = new Float64Array(LATENCY_BOUNDS.length + 1);
   latencySum = 0;
@@ -35,9 +40,15 @@ export class HttpSeries {
     this.labels = labels;
   }
 
-  response(status: number, own: boolean, milliseconds: number): void {
-    if (own) this.own.set(status, (this.own.get(status) ?? 0) + 1);
-    else this.answered[status - 100]! += 1;
+  /** `grpcStatus`: -1 = none. */
+  response(status: number, own: boolean, milliseconds: number, grpcStatus = -1): void {
+    if (own) {
+      const key = ownKey(status, grpcStatus);
+      this.own.set(key, (this.own.get(key) ?? 0) + 1);
+    } else if (grpcStatus >= 0) {
+      this.grpc ??= new Float64Array(17);
+      this.grpc[grpcStatus]! += 1;
+    } else this.answered[status - 100]! += 1;
     let bucket = 0;
     while (bucket < LATENCY_BOUNDS.length && milliseconds > LATENCY_BOUNDS[bucket]!) bucket += 1;
     this.latency[bucket]! += 1;

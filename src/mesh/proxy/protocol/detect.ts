@@ -1,3 +1,8 @@
+/** Agreed on between two proxies: HTTP/1.1 requests may come over HTTP/2, to be restored. First bytes decide as ever. */
+export const MULTIPLEXED = 'weir-h2';
+/** What a listener agrees on with a peer that asks. */
+export const ALPN = [MULTIPLEXED, 'h2', 'http/1.1'];
+
 /** What the first bytes of a plain connection say. Pure. */
 export type Detected = 'http1' | 'http2' | 'tls' | 'tcp' | 'more';
 

@@ -17,6 +17,7 @@ const nothing: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {}
 class PortableConnection implements Connection {
   handler: ConnectionHandler;
   peerIdentity: string | undefined;
+  alpn: string | undefined;
   readonly secure: boolean;
   readonly #socket: net.Socket;
   #error: Error | undefined;
@@ -47,6 +48,10 @@ class PortableConnection implements Connection {
 
   write(chunk: Buffer): boolean {
     return this.#socket.writable ? this.#socket.write(chunk) : true;
+  }
+
+  writeCopy(bytes: Buffer, end: number): boolean {
+    return this.write(Buffer.from(bytes.subarray(0, end)));
   }
 
   writePair(first: Buffer, second: Buffer): boolean {
@@ -100,7 +105,10 @@ export class PortableTransport implements Transport {
   ): Promise<Listener> {
     const open = (socket: net.Socket, secure: boolean) => {
       const connection = new PortableConnection(socket, nothing, secure);
-      if (secure) connection.peerIdentity = spiffeIds((socket as tls.TLSSocket).getPeerCertificate())[0];
+      if (secure) {
+        connection.peerIdentity = spiffeIds((socket as tls.TLSSocket).getPeerCertificate())[0];
+        connection.alpn = (socket as tls.TLSSocket).alpnProtocol || undefined;
+      }
       // Signed by the right authority but nobody of the mesh: not a peer.
       const stranger = secure && connection.peerIdentity === undefined;
       const handler = stranger ? undefined : accept(connection);
@@ -121,6 +129,7 @@ export class PortableTransport implements Transport {
         requestCert: true,
         rejectUnauthorized: true,
         handshakeTimeout: options.handshakeTimeout,
+        ALPNProtocols: options.alpn,
       },
       (socket) => open(socket, true),
     );
@@ -143,8 +152,12 @@ export class PortableTransport implements Transport {
       : { minVersion: 'TLSv1.3' };
   }
 
+  afterTurn(callback: () => void): void {
+    setImmediate(callback);
+  }
+
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection {
-    const { host, port, identity } = options;
+    const { host, port, identity, alpn } = options;
     if (identity === undefined) {
       const socket = net.connect({ host, port, noDelay: true, allowHalfOpen: true });
       const connection = new PortableConnection(socket, handler, false);
@@ -169,6 +182,7 @@ export class PortableTransport implements Transport {
       socket: net.connect({ host, port, noDelay: true, allowHalfOpen: true }),
       secureContext: this.#clientContext,
       servername: serverName(identity),
+      ALPNProtocols: alpn,
       checkServerIdentity: (_name, certificate) =>
         spiffeIds(certificate).includes(identity)
           ? undefined
@@ -176,7 +190,10 @@ export class PortableTransport implements Transport {
     });
     const connection = new PortableConnection(socket, handler, true);
     connection.peerIdentity = identity;
-    socket.once('secureConnect', () => connection.handler.open?.());
+    socket.once('secureConnect', () => {
+      connection.alpn = socket.alpnProtocol || undefined;
+      connection.handler.open?.();
+    });
     return connection;
   }
 }

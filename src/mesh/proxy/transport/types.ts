@@ -23,8 +23,12 @@ export interface Connection {
   /** SPIFFE id of the authenticated peer, if the connection is mutual TLS. */
   readonly peerIdentity: string | undefined;
   readonly secure: boolean;
+  /** The protocol that the TLS handshake agreed on (RFC 7301), if any; known once the connection is open. */
+  readonly alpn: string | undefined;
   /** False asks the caller to stop reading the other side until `drain`. */
   write(chunk: Buffer): boolean;
+  /** Like `write` for the first `end` bytes, which stay the caller's: what cannot leave at once is copied. */
+  writeCopy(bytes: Buffer, end: number): boolean;
   /** Two slices as one system call where possible. */
   writePair(first: Buffer, second: Buffer): boolean;
   pause(): void;
@@ -59,6 +63,8 @@ export interface ListenOptions {
   tls: 'required' | 'permissive' | 'off';
   /** Milliseconds a handshake may take. */
   handshakeTimeout: number;
+  /** Protocols to agree on, the preferred one first. A client that offers none of them is refused, one without is not. */
+  alpn?: string[];
 }
 
 export interface ConnectOptions {
@@ -66,6 +72,8 @@ export interface ConnectOptions {
   port: number;
   /** SPIFFE id the peer must prove; present = mutual TLS 1.3. */
   identity?: string;
+  /** Protocols to offer in the TLS handshake. */
+  alpn?: string[];
 }
 
 export interface Listener {
@@ -80,4 +88,6 @@ export interface Transport {
     accept: (connection: Connection) => ConnectionHandler | undefined,
   ): Promise<Listener>;
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection;
+  /** Calls back once, after the events at hand: what they caused to be written can then leave in one piece. */
+  afterTurn(callback: () => void): void;
 }

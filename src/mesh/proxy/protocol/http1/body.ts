@@ -27,6 +27,12 @@ const MAX_DIGITS = 13;
 /** Extension bytes a whole body may carry beyond a sixteenth of its data: many tiny chunks must not be a weapon. */
 const EXTENSION_ALLOWANCE = 16_384;
 
+export interface BodySink {
+  payload(buffer: Buffer, from: number, to: number): void;
+  /** One byte of the trailer section, with line ends. */
+  trailer(byte: number): void;
+}
+
 export class BodyReader {
   #state = DONE;
   #remaining = 0;
@@ -73,6 +79,25 @@ export class BodyReader {
       } else {
         if (!this.#framing(buffer[i]!)) return -1;
         i += 1;
+      }
+    }
+    return i;
+  }
+
+  /** As `advance`, and tells which bytes are payload and which belong to trailer fields. */
+  unframe(buffer: Buffer, start: number, end: number, sink: BodySink): number {
+    let i = start;
+    while (i < end && this.#state !== DONE) {
+      const from = i;
+      if (this.#state === DATA || this.#state === UNTIL_EOF) {
+        const until = this.#state === DATA ? Math.min(end, i + this.#remaining) : end;
+        i = this.advance(buffer, from, until);
+        sink.payload(buffer, from, i);
+      } else {
+        const trailer = this.#state >= TRAILER_START && this.#state <= TRAILER_LF;
+        if (!this.#framing(buffer[i]!)) return -1;
+        i += 1;
+        if (trailer) sink.trailer(buffer[from]!);
       }
     }
     return i;

@@ -1,5 +1,5 @@
-import type { Head } from './protocol/http1/head.ts';
-import { forwardHead } from './protocol/http1/rewrite.ts';
+import type { Head } from '../protocol/http1/head.ts';
+import { forwardHead } from '../protocol/http1/rewrite.ts';
 import type { HttpSession } from './session.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -47,6 +47,16 @@ export class OutgoingRequest {
     return insert ? Buffer.concat([UPGRADE, insert]) : UPGRADE;
   }
 
+  /** Nothing of it has left. */
+  get unsent(): boolean {
+    return !this.#sent && this.#message !== undefined;
+  }
+
+  /** What it asks for is no HTTP any more. */
+  get tunnel(): boolean {
+    return this.upgrade || this.method === 'CONNECT';
+  }
+
   /** Whether the whole request could be sent once more without harm. */
   get replayable(): boolean {
     return this.#replayable && this.#message !== undefined;
@@ -56,7 +66,7 @@ export class OutgoingRequest {
     this.#sent = true;
     const message = this.#message!;
     if (!this.#replayable) this.#message = undefined;
-    upstream.endpoint.tcp.written += message.length;
+    upstream.tcp.written += message.length;
     let more = upstream.connection.write(message);
     for (const chunk of this.#queued.splice(0)) more = upstream.connection.write(chunk);
     const { requestBody, connection } = this.#session;
@@ -72,7 +82,7 @@ export class OutgoingRequest {
       connection.pause();
       return;
     }
-    upstream.endpoint.tcp.written += chunk.length;
+    upstream.tcp.written += chunk.length;
     this.full = !upstream.connection.write(chunk);
     if (this.full && !requestBody.done) connection.pause();
   }

@@ -1,18 +1,31 @@
-import type { EndpointState } from './endpoint.ts';
-import type { Exchange } from './exchange.ts';
-import { BodyReader } from './protocol/http1/body.ts';
-import { parseResponseHead } from './protocol/http1/parse.ts';
-import type { Runtime } from './runtime.ts';
+import { UpstreamLine } from '../bridge/upstream-line.ts';
+import type { EndpointState } from '../endpoint.ts';
+import type { Carrier } from '../exchange.ts';
+import type { Http2Upstream } from '../http2/upstream.ts';
+import { BodyReader } from '../protocol/http1/body.ts';
+import { parseResponseHead } from '../protocol/http1/parse.ts';
+import type { Runtime } from '../runtime.ts';
 
-import type { Deadline } from './timers.ts';
-import type { Connection, ConnectionHandler } from './transport/types.ts';
+import type { Deadline } from '../timers.ts';
+import type { Connection, ConnectionHandler } from '../transport/types.ts';
+import type { Http1Exchange } from './exchange.ts';
+
+/** A shared connection, and whether the far proxy restores HTTP/1.1. */
+interface Over {
+  http2: Http2Upstream;
+  restored: boolean;
+}
+
+const UNCOUNTED = { read: 0, written: 0, closed: 0 };
+/** Carried ones that wait for a request. */
+const CARRIED = 256;
 
 /** One HTTP/1.1 connection to an endpoint: serves one exchange at a time, then waits in the endpoint's pool. */
-export class Upstream implements ConnectionHandler {
+export class Upstream implements Carrier, ConnectionHandler {
   readonly endpoint: EndpointState;
   readonly connection: Connection;
   readonly body = new BodyReader();
-  exchange: Exchange | undefined;
+  exchange: Http1Exchange | undefined;
   /** Connected, and the peer proved who it is. */
   ready = false;
   /** Has served a request: the server may have closed it while it lay in the pool. */
@@ -24,22 +37,44 @@ export class Upstream implements ConnectionHandler {
   #head: Buffer | undefined;
   #inBody = false;
   #closed = false;
+  readonly #line: UpstreamLine | undefined;
   readonly #runtime: Runtime;
   readonly #deadline: Deadline;
 
-  constructor(runtime: Runtime, endpoint: EndpointState, exchange: Exchange | undefined) {
+  /** `over`: instead of a connection of its own, streams of this one. */
+  constructor(runtime: Runtime, endpoint: EndpointState, exchange: Http1Exchange, over?: Over) {
     this.#runtime = runtime;
     this.endpoint = endpoint;
     this.exchange = exchange;
     this.#deadline = runtime.wheel.deadline(() => this.discard());
+    if (over) {
+      this.#line = new UpstreamLine(over.http2, this, over.restored);
+      this.connection = this.#line;
+      this.ready = over.http2.ready;
+      this.used = this.ready;
+      return;
+    }
     runtime.wheel.arm(this.#deadline, runtime.limits.connectTimeout);
-    const { host, port, identity } = endpoint;
-    this.connection = runtime.transport.connect({ host, port, identity }, this);
+    this.connection = endpoint.dial(runtime.transport, this);
     endpoint.tcp.opened += 1;
   }
 
+  /** Where its bytes are counted; those of a shared connection are counted there. */
+  get tcp(): { read: number; written: number; closed: number } {
+    return this.#line ? UNCOUNTED : this.endpoint.tcp;
+  }
+
+  /** One over a shared connection that is there. */
+  static carried(over: Over, exchange: Http1Exchange): Upstream {
+    const upstream = over.http2.endpoint.carried.pop();
+    if (!upstream) return new Upstream(over.http2.runtime, over.http2.endpoint, exchange, over);
+    upstream.exchange = exchange;
+    upstream.#line!.revive(over.http2, over.restored);
+    return upstream;
+  }
+
   /** An idle connection of the endpoint, or none. */
-  static pooled(endpoint: EndpointState, exchange: Exchange): Upstream | undefined {
+  static pooled(endpoint: EndpointState, exchange: Http1Exchange): Upstream | undefined {
     const upstream = endpoint.idle.pop();
     if (upstream) {
       upstream.exchange = exchange;
@@ -52,12 +87,13 @@ export class Upstream implements ConnectionHandler {
     this.ready = true;
     this.#runtime.wheel.disarm(this.#deadline);
     this.endpoint.alive();
-    if (this.exchange) this.exchange.upstreamReady(this);
+    if (!this.#line) this.endpoint.opened(this.connection);
+    if (this.exchange) this.exchange.core.carrierReady(this);
     else this.release();
   }
 
   data(chunk: Buffer) {
-    this.endpoint.tcp.read += chunk.length;
+    this.tcp.read += chunk.length;
     const { exchange } = this;
     // Nobody asked: whatever this is, it must not become the answer to the next request.
     if (!exchange) return this.discard();
@@ -70,7 +106,7 @@ export class Upstream implements ConnectionHandler {
     }
     while (!this.#inBody) {
       const head = this.#runtime.responseHead;
-      const after = parseResponseHead(head, buffer, at, buffer.length, exchange.stripResponse);
+      const after = parseResponseHead(head, buffer, at, buffer.length, exchange.core.stripResponse);
       if (after === 0) {
         this.#head = this.connection.keep(at === 0 ? buffer : buffer.subarray(at));
         return;
@@ -95,7 +131,7 @@ export class Upstream implements ConnectionHandler {
     if (this.body.done && this.exchange === exchange) this.#finish(exchange, buffer, end);
   }
 
-  #finish(exchange: Exchange, buffer: Buffer, end: number) {
+  #finish(exchange: Http1Exchange, buffer: Buffer, end: number) {
     this.#inBody = false;
     exchange.responseDone(this, end < buffer.length);
   }
@@ -117,12 +153,13 @@ export class Upstream implements ConnectionHandler {
     if (this.#closed) return;
     this.#closed = true;
     this.#runtime.wheel.drop(this.#deadline);
-    this.endpoint.tcp.closed += 1;
-    const at = this.endpoint.idle.indexOf(this);
-    if (at >= 0) this.endpoint.idle.splice(at, 1);
+    this.tcp.closed += 1;
+    const pool = this.#line ? this.endpoint.carried : this.endpoint.idle;
+    const at = pool.indexOf(this);
+    if (at >= 0) pool.splice(at, 1);
     const { exchange } = this;
     this.exchange = undefined;
-    exchange?.upstreamClosed(this, error);
+    exchange?.core.carrierClosed(this, error?.message, this.#line?.unprocessed);
   }
 
   /** Back to the pool, until the idle deadline. */
@@ -131,9 +168,18 @@ export class Upstream implements ConnectionHandler {
     this.used = true;
     this.answered = false;
     if (this.endpoint.retired || this.#closed) return this.discard();
+    if (this.#line) {
+      this.#line.settle();
+      if (this.endpoint.carried.length < CARRIED) this.endpoint.carried.push(this);
+      return;
+    }
     this.connection.resume();
     this.endpoint.idle.push(this);
     this.#runtime.wheel.arm(this.#deadline, this.#runtime.limits.pooledIdle);
+  }
+
+  part() {
+    this.exchange = undefined;
   }
 
   /** Hands the connection to a tunnel. */

@@ -1,13 +1,16 @@
-import { type Answer, answerBytes, type Cause } from './answers.ts';
-import { Exchange } from './exchange.ts';
-import { BodyReader } from './protocol/http1/body.ts';
-import { type Head, headError } from './protocol/http1/head.ts';
-import { parseRequestHead } from './protocol/http1/parse.ts';
-import type { Runtime } from './runtime.ts';
-import type { Caller, Stack } from './stack.ts';
-import type { Deadline } from './timers.ts';
-import type { Connection, ConnectionHandler } from './transport/types.ts';
+import { type Answer, answerBytes, type Cause } from '../answers.ts';
+import { BodyReader } from '../protocol/http1/body.ts';
+import { type Head, headError } from '../protocol/http1/head.ts';
+import { parseRequestHead } from '../protocol/http1/parse.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Caller, Stack } from '../stack.ts';
+import type { Deadline } from '../timers.ts';
+import type { Connection, ConnectionHandler } from '../transport/types.ts';
+import { Http1Exchange } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
+
+/** True when the answer has been sent. */
+type AnswerItself = (what: Pick<Answer, 'status' | 'cause' | 'detail'>) => boolean;
 
 /** Bytes of following requests that are read ahead of the current answer. */
 const READ_AHEAD = 65_536;
@@ -27,7 +30,7 @@ export class HttpSession implements ConnectionHandler {
   closing = false;
   /** The client has half-closed. */
   ended = false;
-  readonly #exchange: Exchange;
+  readonly #exchange: Http1Exchange;
   /** For the connection between requests and for a head that has begun. */
   readonly #deadline: Deadline;
   /** Bytes not consumed yet: a partial head, or requests that wait for their turn. */
@@ -36,16 +39,19 @@ export class HttpSession implements ConnectionHandler {
   #pausedAhead = false;
   #processing = false;
   #closed = false;
+  readonly #answerItself: AnswerItself | undefined;
 
-  constructor(stack: Stack, connection: Connection) {
+  /** `answerItself`: the connection is a stream of another, counted there, with answers of its own. */
+  constructor(stack: Stack, connection: Connection, answerItself?: AnswerItself) {
     this.stack = stack;
+    this.#answerItself = answerItself;
     this.runtime = stack.runtime;
     this.connection = connection;
     this.caller = stack.caller(connection);
-    this.#exchange = new Exchange(this);
+    this.#exchange = new Http1Exchange(this);
     this.#deadline = this.runtime.wheel.deadline(() => this.#expired());
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
-    stack.sessions.add(this);
+    if (!answerItself) stack.sessions.add(this);
   }
 
   get closed(): boolean {
@@ -54,18 +60,18 @@ export class HttpSession implements ConnectionHandler {
 
   /** Closes the connection if nothing is going on; called while draining. */
   closeIfIdle() {
-    if (!this.#exchange.busy && this.#input === undefined) this.connection.finish();
+    if (!this.#exchange.core.busy && this.#input === undefined) this.connection.finish();
   }
 
   // --- from the client ---
 
   data(chunk: Buffer) {
-    this.stack.accepted.read += chunk.length;
-    if (this.#exchange.busy) {
+    if (!this.#answerItself) this.stack.accepted.read += chunk.length;
+    if (this.#exchange.core.busy) {
       let at = 0;
       if (!this.requestBody.done) {
         at = this.requestBody.advance(chunk, 0, chunk.length);
-        if (at < 0) return this.#exchange.abort('bad-request', 'malformed chunked body');
+        if (at < 0) return this.#exchange.core.abort('bad-request', 'malformed chunked body');
         if (at > 0) this.#exchange.forward(at === chunk.length ? chunk : chunk.subarray(0, at));
       }
       if (at < chunk.length) this.#ahead(at === 0 ? chunk : chunk.subarray(at));
@@ -90,7 +96,7 @@ export class HttpSession implements ConnectionHandler {
   #process(bytes: Buffer) {
     let input: Buffer | undefined = bytes;
     this.#processing = true;
-    while (input && !this.#exchange.busy && !this.#closed) {
+    while (input && !this.#exchange.core.busy && !this.#closed) {
       const head = this.runtime.requestHead;
       const after = parseRequestHead(head, input, 0, input.length, this.stack.strip);
       if (after === 0) {
@@ -107,7 +113,7 @@ export class HttpSession implements ConnectionHandler {
       this.#headBegun = false;
       this.#begin(input, head);
       input = this.#input;
-      if (!this.#exchange.busy) this.#input = undefined;
+      if (!this.#exchange.core.busy) this.#input = undefined;
     }
     this.#processing = false;
   }
@@ -139,7 +145,7 @@ export class HttpSession implements ConnectionHandler {
   end() {
     this.ended = true;
     // A request that is whole gets its answer; anything else can no longer become one.
-    if (!this.#exchange.busy) this.connection.finish();
+    if (!this.#exchange.core.busy) this.connection.finish();
     else if (!this.requestBody.done) this.connection.destroy();
     else this.closing = true;
   }
@@ -149,13 +155,13 @@ export class HttpSession implements ConnectionHandler {
     this.#closed = true;
     this.runtime.wheel.drop(this.#deadline);
     this.stack.sessions.delete(this);
-    this.stack.closed(this.connection);
+    if (!this.#answerItself) this.stack.closed(this.connection);
     this.#input = undefined;
-    this.#exchange.abandon();
+    this.#exchange.core.abandon();
   }
 
   #expired() {
-    if (this.#closed || this.#exchange.busy) return;
+    if (this.#closed || this.#exchange.core.busy) return;
     if (this.#input === undefined) this.connection.finish();
     else
       this.reject({
@@ -169,7 +175,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** Sends bytes of an answer; `upstream` is stopped while the client does not keep up, which is when this is false. */
   write(first: Buffer, second?: Buffer, upstream?: Upstream): boolean {
-    this.stack.accepted.written += first.length + (second?.length ?? 0);
+    if (!this.#answerItself) this.stack.accepted.written += first.length + (second?.length ?? 0);
     const more = second ? this.connection.writePair(first, second) : this.connection.write(first);
     if (!more && upstream && !upstream.body.done) upstream.connection.pause();
     return more;
@@ -177,6 +183,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** Sends an answer of the proxy's own. */
   answer(what: Pick<Answer, 'status' | 'cause' | 'detail'>, bodiless: boolean) {
+    if (this.#answerItself?.(what)) return;
     const explain = this.stack.explains(this.connection);
     this.write(answerBytes({ ...what, close: this.closing, explain, bodiless }));
   }

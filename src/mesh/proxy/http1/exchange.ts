@@ -1,0 +1,215 @@
+import { CAUSES, type Cause } from '../answers.ts';
+import type { EndpointState } from '../endpoint.ts';
+import { Exchange, type Requester } from '../exchange.ts';
+import type { Head } from '../protocol/http1/head.ts';
+import { startResponseBody } from '../protocol/http1/response.ts';
+import { forwardHead } from '../protocol/http1/rewrite.ts';
+import type { Caller, Stack } from '../stack.ts';
+import { Tunnel } from '../tunnel.ts';
+import { OutgoingRequest } from './outgoing.ts';
+import type { HttpSession } from './session.ts';
+import { Upstream } from './upstream.ts';
+
+const CLOSE = Buffer.from('connection: close\r\n');
+const UPGRADE = Buffer.from('connection: upgrade\r\n');
+/** Requests in flight to one endpoint from which sharing a connection costs less than connections of their own. */
+const MULTIPLEX_FROM = 4;
+const HEAD_METHOD = 'HEAD';
+
+/** HTTP/1.1 for the exchanges of one session, which come in turn: bytes are passed on as they are. */
+export class Http1Exchange implements Requester<Upstream> {
+  readonly core: Exchange<Upstream>;
+  readonly stack: Stack;
+  readonly caller: Caller | undefined;
+  readonly #session: HttpSession;
+  readonly #request: OutgoingRequest;
+
+  constructor(session: HttpSession) {
+    this.#session = session;
+    this.stack = session.stack;
+    this.caller = session.caller;
+    this.#request = new OutgoingRequest(session);
+    this.core = new Exchange(session.runtime, this);
+  }
+
+  // --- the request ---
+
+  /** A request whose head is in `input`, and of its body the part up to `bodyEnd`. */
+  begin(head: Head, input: Buffer, bodyEnd: number) {
+    this.#request.begin(head, input, bodyEnd);
+    this.core.begin();
+  }
+
+  /** More of the request's body. */
+  forward(chunk: Buffer) {
+    this.#request.forward(chunk, this.core.carrier);
+    this.core.progress();
+  }
+
+  get gone(): boolean {
+    return this.#session.closed;
+  }
+
+  get requestDone(): boolean {
+    return this.#session.requestBody.done;
+  }
+
+  get requestFull(): boolean {
+    return this.#request.full;
+  }
+
+  get whole(): boolean {
+    return this.#request.replayable || this.#request.unsent;
+  }
+
+  get replayable(): boolean {
+    return this.#request.replayable;
+  }
+
+  pooled(endpoint: EndpointState): Upstream | undefined {
+    const share = this.#share(endpoint);
+    if (share === 'none') return Upstream.pooled(endpoint, this);
+    const http2 = endpoint.http2.live();
+    return http2 && Upstream.carried({ http2, restored: share === 'restored' }, this);
+  }
+
+  connect(endpoint: EndpointState): Upstream {
+    const { runtime } = this.#session;
+    const share = this.#share(endpoint);
+    if (share === 'none') return new Upstream(runtime, endpoint, this);
+    const http2 = endpoint.http2.connecting(runtime, endpoint);
+    return new Upstream(runtime, endpoint, this, { http2, restored: share === 'restored' });
+  }
+
+  /** Whether the request shares a connection of HTTP/2, and what it is at the other end. Tunnels cannot. */
+  #share(endpoint: EndpointState): 'none' | 'translated' | 'restored' {
+    if (this.#request.tunnel) return 'none';
+    if (this.core.table.protocol === 'http2') return 'translated';
+    return endpoint.multiplexes && endpoint.pending >= MULTIPLEX_FROM ? 'restored' : 'none';
+  }
+
+  send(upstream: Upstream): void {
+    this.#request.send(upstream);
+    if (!this.#session.requestBody.done && !this.#request.full) this.#session.resume();
+  }
+
+  hold(): void {
+    if (!this.#session.requestBody.done) this.#session.connection.pause();
+  }
+
+  forget(): void {
+    this.#request.forget();
+  }
+
+  upstreamDrained() {
+    this.#request.full = false;
+    this.core.progress();
+    this.#session.resume();
+  }
+
+  // --- the response ---
+
+  interim(buffer: Buffer, head: Head) {
+    if (this.#request.http10) return;
+    const [bytes] = forwardHead(head, buffer, head.end, undefined);
+    // A copy: what follows in this buffer is parsed and moved after this call.
+    this.#session.write(Buffer.from(bytes));
+  }
+
+  /**
+   * The head of the final response and what came with it. Starts `upstream.body`; returns the offset up to which the
+   * buffer was used, or -1 when the upstream is no longer this exchange's.
+   */
+  response(upstream: Upstream, buffer: Buffer, head: Head): number {
+    const { core } = this;
+    const { status } = head;
+    if (!core.answered(status)) return -1;
+    const session = this.#session;
+    const { body } = upstream;
+    const switched = status === 101;
+    if (switched && !(this.#request.upgrade && head.upgrade)) return this.upstreamFailed();
+    if (switched || (this.#request.method === 'CONNECT' && status < 300)) {
+      this.#tunnel(upstream, buffer, head);
+      return -1;
+    }
+    startResponseBody(body, head, this.#request.method === HEAD_METHOD);
+    if (body.kind === 'chunked' && this.#request.http10) return this.upstreamFailed();
+    // Reusable only if the server says so and the message has an end of its own.
+    upstream.reusable = !head.close && (head.minor === 1 || head.keepAlive) && body.kind !== 'eof';
+    if (head.minor === 0) buffer[head.start + 7] = 49;
+    if (body.kind === 'eof' || session.runtime.draining || !session.requestBody.done) session.closing = true;
+    const end = body.done ? head.end : body.advance(buffer, head.end, buffer.length);
+    if (end < 0) return this.upstreamFailed();
+    core.responding = true;
+    const [first, second] = forwardHead(head, buffer, end, session.closing ? CLOSE : undefined);
+    core.clientFull = !session.write(first, second, upstream);
+    core.progress();
+    return end;
+  }
+
+  responseData(upstream: Upstream, chunk: Buffer) {
+    this.core.clientFull = !this.#session.write(chunk, undefined, upstream);
+    this.core.progress();
+  }
+
+  /** The client takes more again. */
+  clientDrained() {
+    const { core } = this;
+    core.clientFull = false;
+    core.progress();
+    core.carrier?.connection.resume();
+  }
+
+  /** The response is complete. `extra`: the server sent more than it announced. */
+  responseDone(upstream: Upstream, extra: boolean) {
+    this.core.finish(upstream);
+    // A server that answered before the request was whole may still read it: neither side can be used again.
+    if (upstream.reusable && !extra && this.#session.requestBody.done) upstream.release();
+    else upstream.discard();
+    this.#session.next();
+  }
+
+  #tunnel(upstream: Upstream, buffer: Buffer, head: Head) {
+    const [bytes, rest] = forwardHead(head, buffer, buffer.length, head.status === 101 ? UPGRADE : undefined);
+    const { stack, connection, ended, runtime } = this.#session;
+    this.core.tunnelled(upstream, head.status);
+    upstream.detach();
+    const early = this.#session.release();
+    this.#session.write(bytes, rest);
+    if (early) upstream.connection.write(early);
+    new Tunnel(
+      runtime,
+      connection,
+      upstream.connection,
+      { client: stack.accepted, server: upstream.endpoint.tcp },
+      () => stack.closed(connection, true),
+    );
+    if (ended) upstream.connection.end();
+  }
+
+  // --- endings ---
+
+  upstreamFailed(): -1 {
+    this.core.badResponse('the upstream broke HTTP/1.1');
+    return -1;
+  }
+
+  answer(status: number, cause: Cause, detail: string): number {
+    const session = this.#session;
+    if (!session.requestBody.done || session.runtime.draining) session.closing = true;
+    session.answer({ status, cause, detail }, this.#request.method === HEAD_METHOD);
+    return -1;
+  }
+
+  break(): void {
+    this.#session.connection.destroy();
+  }
+
+  reject(cause: Cause, detail: string): void {
+    this.#session.reject({ status: CAUSES[cause], cause, detail }, this.#request.method === HEAD_METHOD);
+  }
+
+  next(): void {
+    this.#session.next();
+  }
+}

@@ -1,0 +1,527 @@
+import { once } from 'node:events';
+import http2 from 'node:http2';
+import net from 'node:net';
+import { text } from 'node:stream/consumers';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../lib/clock.ts';
+import type { Destination } from '../discovery/model.ts';
+import { drain } from './drain.ts';
+import { answer, Client, cleanUp, cleanups, destination, outbound, upstream } from './fixtures.ts';
+import type { DataPlane } from './proxy.ts';
+
+afterEach(cleanUp);
+
+type Serve = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => void;
+
+/** An HTTP/2 server (nghttp2, by Node) without TLS. */
+async function server(serve: Serve, options: http2.ServerOptions = {}) {
+  const sessions = new Set<http2.ServerHttp2Session>();
+  const all = http2.createServer(options);
+  all.on('session', (session) => {
+    sessions.add(session);
+    session.on('error', () => {});
+    session.on('close', () => sessions.delete(session));
+  });
+  all.on('stream', (stream, headers) => {
+    stream.on('error', () => {});
+    serve(stream, headers);
+  });
+  await once(all.listen(0, '127.0.0.1'), 'listening');
+  cleanups.push(() => {
+    all.close();
+    for (const session of sessions) session.destroy();
+  });
+  return { address: `127.0.0.1:${(all.address() as net.AddressInfo).port}`, sessions };
+}
+
+function connect(to: DataPlane): http2.ClientHttp2Session {
+  const session = http2.connect(`http://127.0.0.1:${to.ports[0]}`);
+  session.on('error', () => {});
+  cleanups.push(() => session.destroy());
+  return session;
+}
+
+interface Reply {
+  status: number;
+  headers: http2.IncomingHttpHeaders;
+  body: string;
+  trailers: http2.IncomingHttpHeaders | undefined;
+}
+
+/** One request; rejects when its stream is reset. */
+async function ask(
+  session: http2.ClientHttp2Session,
+  headers: http2.OutgoingHttpHeaders = {},
+  body?: string | Buffer,
+  trailers?: http2.OutgoingHttpHeaders,
+): Promise<Reply> {
+  const stream = session.request(
+    { ':path': '/', ...headers },
+    { endStream: body === undefined, waitForTrailers: trailers !== undefined },
+  );
+  let received: http2.IncomingHttpHeaders | undefined;
+  stream.on('trailers', (each) => {
+    received = each;
+  });
+  if (trailers) stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+  if (body !== undefined) stream.end(body);
+  const response = once(stream, 'response');
+  const [[head], content] = await Promise.all([response, text(stream)]);
+  return { status: head[':status'], headers: head, body: content, trailers: received };
+}
+
+const echo: Serve = (stream, headers) => {
+  stream.respond(
+    { ':status': 200, 'x-path': headers[':path'], 'x-method': headers[':method'] },
+    { waitForTrailers: true },
+  );
+  let seen: http2.IncomingHttpHeaders = {};
+  stream.on('trailers', (each) => {
+    seen = each;
+  });
+  stream.on('wantTrailers', () => stream.sendTrailers({ 'x-seen': String(seen['x-sent'] ?? 'none') }));
+  stream.pipe(stream);
+};
+const MiB = Buffer.alloc(1_048_576, 'abcdefgh');
+
+const http1 = (address: string, extra: Partial<Destination> = {}) =>
+  destination([address], { protocol: 'http1', ...extra });
+const grpc = { ':method': 'POST', ':path': '/s/m', 'content-type': 'application/grpc', te: 'trailers' };
+
+describe('HTTP/2 to HTTP/2', () => {
+  test('bodies and trailers both ways, small and large', async () => {
+    const { address } = await server(echo);
+    const session = connect(await outbound(destination([address])));
+    const small = await ask(session, { ':method': 'POST', ':path': '/a?b' }, 'hello', { 'x-sent': 'yes' });
+    expect(small).toMatchObject({ status: 200, body: 'hello', trailers: { 'x-seen': 'yes' } });
+    expect(small.headers['x-path']).toBe('/a?b');
+    const large = await ask(session, { ':method': 'PUT' }, MiB);
+    expect(large.body === MiB.toString()).toBe(true);
+    expect((await ask(session)).body).toBe('');
+    expect((await ask(session, { ':method': 'HEAD' })).status).toBe(200);
+  });
+
+  test('many clients with many streams share one connection to the server', async () => {
+    const { address, sessions } = await server(echo);
+    const plane = await outbound(destination([address]));
+    const clients = [1, 2, 3, 4].map(() => connect(plane));
+    const first = await ask(clients[0]!);
+    expect(first.status).toBe(200);
+    const replies = await Promise.all(
+      Array.from({ length: 80 }, (_, n) =>
+        ask(clients[n % 4]!, { ':method': 'POST', ':path': `/${n}` }, `body ${n}`),
+      ),
+    );
+    for (const [n, { headers, body }] of replies.entries()) {
+      expect([headers['x-path'], body]).toEqual([`/${n}`, `body ${n}`]);
+    }
+    expect(sessions.size).toBe(1);
+  });
+
+  test('each stream is split by weight, and 0 gets none', async () => {
+    const [a, b, c] = await Promise.all(
+      ['a', 'b', 'c'].map((name) =>
+        server((stream) => stream.respond({ 'x-who': name }, { endStream: true })),
+      ),
+    );
+    const to = destination([]);
+    to.backends = [a!, b!, c!].map(({ address }, n) => ({
+      name: 'abc'[n]!,
+      weight: [80, 20, 0][n]!,
+      endpoints: [{ address }],
+    }));
+    const session = connect(await outbound(to));
+    const counts: Record<string, number> = { a: 0, b: 0, c: 0 };
+    for (const { headers } of await Promise.all(Array.from({ length: 400 }, () => ask(session))))
+      counts[headers['x-who'] as string]! += 1;
+    expect(counts.c).toBe(0);
+    expect(counts.b).toBeGreaterThan(40);
+    expect(counts.b).toBeLessThan(140);
+  });
+
+  test('interim responses and early answers', async () => {
+    const { address } = await server((stream, headers) => {
+      if (headers[':path'] === '/hints') stream.additionalHeaders({ ':status': 103, link: '</a>' });
+      stream.respond({ ':status': 200 });
+      stream.end('early');
+    });
+    const session = connect(await outbound(destination([address])));
+    const hinted = session.request({ ':path': '/hints' });
+    const [hints] = await once(hinted, 'headers');
+    expect(hints[':status']).toBe(103);
+    expect(await text(hinted)).toBe('early');
+    const stream = session.request({ ':method': 'POST' });
+    stream.write('begun');
+    expect(await text(stream)).toBe('early');
+    expect((await ask(session)).body).toBe('early');
+  });
+
+  test('a client that cancels cancels upstream; the connection goes on', async () => {
+    const cancelled = Promise.withResolvers<number>();
+    const { address, sessions } = await server((stream, headers) => {
+      if (headers[':path'] === '/') return stream.respond({ ':status': 204 }, { endStream: true });
+      stream.on('close', () => cancelled.resolve(stream.rstCode));
+      stream.respond();
+      stream.write('x');
+    });
+    const plane = await outbound(destination([address]));
+    const session = connect(plane);
+    const stream = session.request({ ':path': '/long' });
+    stream.on('error', () => {});
+    await once(stream, 'data');
+    stream.close(http2.constants.NGHTTP2_CANCEL);
+    expect(await cancelled.promise).toBe(http2.constants.NGHTTP2_CANCEL);
+    expect((await ask(session)).status).toBe(204);
+    expect(sessions.size).toBe(1);
+    expect(plane.runtime.inFlight).toBe(0);
+  });
+
+  test('an upstream that breaks off: 502 before its answer, RST_STREAM in the middle', async () => {
+    const { address } = await server((stream, headers) => {
+      if (headers[':path'] === '/head') stream.respond();
+      if (headers[':path'] === '/head') stream.write('part');
+      setImmediate(() => stream.destroy(new Error('broken')));
+    });
+    const session = connect(await outbound(destination([address])));
+    const before = await ask(session);
+    expect([before.status, before.headers['weir-proxy-error']]).toEqual([502, 'reset']);
+    await expect(ask(session, { ':path': '/head' })).rejects.toThrow('NGHTTP2_INTERNAL_ERROR');
+  });
+
+  test('streams the server refuses unseen are sent again, POST too', async () => {
+    let refused = 0;
+    const { address } = await server((stream) => {
+      if (refused < 2) {
+        refused += 1;
+        return stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);
+      }
+      echo(stream, {});
+    });
+    const session = connect(await outbound(destination([address])));
+    expect((await ask(session, { ':method': 'POST' }, 'twice')).body).toBe('twice');
+    expect(refused).toBe(2);
+  });
+
+  test('GOAWAY of the server: requests go on over a new connection, none is lost', async () => {
+    let served = 0;
+    const { address } = await server((stream) => {
+      served += 1;
+      if (served % 10 === 0) stream.session!.goaway();
+      stream.respond({ ':status': 200 });
+      stream.end('ok');
+    });
+    const session = connect(await outbound(destination([address])));
+    for (let round = 0; round < 20; round += 1) {
+      const replies = await Promise.all(Array.from({ length: 5 }, () => ask(session)));
+      expect(replies.map(({ body }) => body)).toEqual(Array(5).fill('ok'));
+    }
+  });
+
+  test('an endpoint that refuses connections is passed over; with none left 502 says why', async () => {
+    const { address } = await server(echo);
+    const closed = net.createServer();
+    await once(closed.listen(0, '127.0.0.1'), 'listening');
+    const dead = `127.0.0.1:${(closed.address() as net.AddressInfo).port}`;
+    closed.close();
+    const session = connect(await outbound(destination([dead, address])));
+    for (let n = 0; n < 10; n += 1) expect((await ask(session, { ':method': 'POST' }, 'x')).body).toBe('x');
+    const other = connect(await outbound(destination([dead])));
+    const reply = await ask(other, { ':method': 'POST' }, 'x');
+    expect([reply.status, reply.headers['weir-proxy-error']]).toEqual([502, 'connect']);
+  });
+
+  test('policy: timeout, fault, retries', async () => {
+    let tries = 0;
+    const { address } = await server((stream, headers) => {
+      if (headers[':path'] === '/never') return;
+      tries += 1;
+      stream.respond({ ':status': tries === 1 ? 500 : 200 }, { endStream: true });
+    });
+    const policy = { timeout: 100, retries: { max: 1, on: ['5xx' as const] } };
+    const session = connect(await outbound(destination([address], { policy })));
+    expect((await ask(session, { ':path': '/never' })).status).toBe(504);
+    expect((await ask(session)).status).toBe(200);
+    const faulty = { fault: { abort: { percent: 100, status: 418 } } };
+    const other = connect(await outbound(destination([address], { policy: faulty })));
+    expect((await ask(other)).status).toBe(418);
+  });
+
+  test('a client that does not read stops the server, and is cut off after the deadline alone', async () => {
+    let written = 0;
+    const { address } = await server((stream, headers) => {
+      stream.respond();
+      if (headers[':path'] === '/') {
+        stream.end('ok');
+        return;
+      }
+      const chunk = Buffer.alloc(65_536);
+      const more = () => {
+        while (!stream.destroyed && written < 64 * 1_048_576) {
+          written += chunk.length;
+          if (!stream.write(chunk)) {
+            stream.once('drain', more);
+            return;
+          }
+        }
+      };
+      more();
+    });
+    const plane = await outbound(destination([address]), { windowStall: 1_000 });
+    const session = connect(plane);
+    await once(session, 'connect');
+    // The stream that is not read must not take the window of the whole connection.
+    session.setLocalWindowSize(MiB.length);
+    const stalled = session.request({ ':path': '/flood' });
+    const closed = once(stalled, 'close');
+    await once(stalled, 'response');
+    expect((await ask(session)).body).toBe('ok');
+    await closed;
+    expect(stalled.rstCode).toBe(http2.constants.NGHTTP2_CANCEL);
+    expect(written).toBeLessThan(4 * 1_048_576);
+    expect((await ask(session)).body).toBe('ok');
+  });
+
+  test('draining: GOAWAY, what is under way ends well, and the connection closes', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { address } = await server((stream) => {
+      stream.respond();
+      void gate.promise.then(() => stream.end('done'));
+    });
+    const plane = await outbound(destination([address]));
+    const session = connect(plane);
+    const reply = ask(session);
+    while (plane.runtime.inFlight === 0) await new Promise(setImmediate);
+    const goaway = once(session, 'goaway');
+    const drained = drain(plane, { grace: 6_000, minimum: 0, quiet: 0, clock: systemClock });
+    await goaway;
+    gate.resolve();
+    expect((await reply).body).toBe('done');
+    if (!session.destroyed) await once(session, 'close');
+    await drained;
+  });
+});
+
+describe('gRPC', () => {
+  const respond = (stream: http2.ServerHttp2Stream, status: number, body?: string) => {
+    if (body === undefined)
+      return stream.respond(
+        { 'content-type': 'application/grpc', 'grpc-status': status },
+        { endStream: true },
+      );
+    stream.respond({ 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': status }));
+    stream.end(body);
+  };
+
+  test('the status in the trailers is what counts', async () => {
+    const { address } = await server((stream, headers) =>
+      respond(stream, Number(headers['x-status']), 'message'),
+    );
+    const plane = await outbound(destination([address]));
+    const session = connect(plane);
+    for (const status of [0, 0, 5, 13, 14]) {
+      const reply = await ask(session, { ...grpc, 'x-status': status, 'grpc-timeout': '1S' }, 'request');
+      expect(reply.trailers?.['grpc-status']).toBe(String(status));
+    }
+    const lines = plane.runtime.metrics
+      .expose()
+      .split('\n')
+      .filter((line) => line.startsWith('response_total'));
+    const count = (classification: string, code: number) =>
+      lines
+        .find((line) =>
+          line.includes(`classification="${classification}",status_code="200",grpc_status_code="${code}"`),
+        )
+        ?.split(' ')[1];
+    expect([count('success', 0), count('success', 5), count('failure', 13), count('failure', 14)]).toEqual([
+      '2',
+      '1',
+      '1',
+      '1',
+    ]);
+  });
+
+  test('errors of the proxy are trailers-only, with the cause', async () => {
+    const plane = await outbound(destination([]));
+    const reply = await ask(connect(plane), grpc, 'request');
+    expect(reply.headers).toMatchObject({
+      ':status': 200,
+      'content-type': 'application/grpc',
+      'grpc-status': '14',
+      'weir-proxy-error': 'no-endpoint',
+    });
+    expect(plane.runtime.metrics.expose()).toMatch(
+      /classification="failure",status_code="200",grpc_status_code="14"\} 1/,
+    );
+    const timeout = destination([(await server(() => {})).address], { policy: { timeout: 50 } });
+    expect((await ask(connect(await outbound(timeout)), grpc, 'request')).headers['grpc-status']).toBe('4');
+  });
+
+  test('UNAVAILABLE is tried again where the policy allows it, with its body', async () => {
+    let tries = 0;
+    const { address } = await server((stream) => {
+      tries += 1;
+      if (tries === 1) return respond(stream, 14);
+      void text(stream).then((body) => respond(stream, 0, body));
+    });
+    const policy = { retries: { max: 1, on: ['5xx' as const] } };
+    const plane = await outbound(destination([address], { policy }));
+    const reply = await ask(connect(plane), grpc, 'request');
+    expect([reply.body, reply.trailers?.['grpc-status'], tries]).toEqual(['request', '0', 2]);
+  });
+});
+
+describe('HTTP/2 to a server of HTTP/1.1', () => {
+  test('the message is written out: authority, cookies, lengths, chunks', async () => {
+    const seen: string[] = [];
+    const address = await upstream((socket, request) => {
+      seen.push(request);
+      if (request.includes('\r\n\r\n')) socket.write(answer('ok'));
+    });
+    const session = connect(await outbound(http1(address)));
+    const reply = await ask(session, {
+      ':authority': 'a:1',
+      ':path': '/p',
+      cookie: ['a=b', 'c=d'],
+      te: 'trailers',
+      x: 'y',
+    });
+    expect([reply.status, reply.body]).toEqual([200, 'ok']);
+    expect(seen[0]).toBe('GET /p HTTP/1.1\r\nhost: a:1\r\nx: y\r\ncookie: a=b; c=d\r\n\r\n');
+    await ask(session, { ':method': 'POST', ':authority': 'a:1', 'content-length': 3 }, 'abc');
+    expect(seen.slice(1).join('')).toBe('POST / HTTP/1.1\r\nhost: a:1\r\ncontent-length: 3\r\n\r\nabc');
+  });
+
+  test('chunks, trailers, HEAD, no content, and bodies that end with the connection', async () => {
+    const address = await upstream((socket, request) => {
+      const path = request.split(' ')[1];
+      if (path === '/chunked')
+        socket.write(
+          'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-T: z\r\n\r\n',
+        );
+      else if (path === '/eof') socket.end('HTTP/1.1 200 OK\r\n\r\nuntil the end');
+      else if (request.startsWith('HEAD')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n');
+      else socket.write('HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n');
+    });
+    const session = connect(await outbound(http1(address)));
+    expect(await ask(session, { ':path': '/chunked' })).toMatchObject({
+      body: 'abcde',
+      trailers: { 'x-t': 'z' },
+    });
+    expect((await ask(session, { ':path': '/eof' })).body).toBe('until the end');
+    expect((await ask(session, { ':method': 'HEAD' })).headers['content-length']).toBe('5');
+    const none = await ask(session);
+    expect([none.status, none.headers['keep-alive'], none.headers.connection]).toEqual([
+      204,
+      undefined,
+      undefined,
+    ]);
+  });
+
+  test('1 MiB each way, many at a time', async () => {
+    const address = await upstream((socket, chunk) => {
+      const state = socket as net.Socket & { seen?: number };
+      state.seen = (state.seen ?? 0) + chunk.length;
+      if (state.seen < MiB.length) return;
+      state.seen = 0;
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${MiB.length}\r\n\r\n`);
+      socket.write(MiB);
+    });
+    const plane = await outbound(http1(address));
+    const session = connect(plane);
+    const replies = await Promise.all(
+      Array.from({ length: 5 }, () => ask(session, { ':method': 'POST', 'content-length': MiB.length }, MiB)),
+    );
+    for (const { body } of replies) expect(body === MiB.toString()).toBe(true);
+    expect(plane.runtime.connections).toBe(1);
+  });
+
+  test('cancelling, and errors of the proxy', async () => {
+    const closed = Promise.withResolvers<void>();
+    const address = await upstream((socket) => {
+      socket.on('end', () => closed.resolve());
+      socket.on('close', () => closed.resolve());
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart');
+    });
+    const session = connect(await outbound(http1(address)));
+    const stream = session.request({ ':path': '/' });
+    stream.on('error', () => {});
+    await once(stream, 'data');
+    stream.close(http2.constants.NGHTTP2_CANCEL);
+    await closed.promise;
+    const other = connect(await outbound(destination([], { protocol: 'http1' })));
+    const reply = await ask(other);
+    expect([reply.status, reply.headers['weir-proxy-error']]).toEqual([503, 'no-endpoint']);
+    expect((await ask(other, grpc, 'x')).headers['grpc-status']).toBe('14');
+  });
+});
+
+describe('HTTP/1.1 to a server of HTTP/2', () => {
+  const to = (address: string) => destination([address], { protocol: 'http2' });
+
+  test('keep-alive over streams of one connection; lengths, chunks, trailers', async () => {
+    const { address, sessions } = await server(echo);
+    const client = new Client(await outbound(to(address)));
+    client.socket.write('GET /a HTTP/1.1\r\nHost: h\r\n\r\n');
+    const first = await client.until((all) => all.endsWith('0\r\nx-seen: none\r\n\r\n'));
+    expect(first).toContain('HTTP/1.1 200 \r\nx-path: /a\r\nx-method: GET\r\n');
+    client.text = '';
+    client.socket.write(
+      'POST /b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sent: yes\r\n\r\n',
+    );
+    await client.until((all) => all.endsWith('\r\n\r\n3\r\nabc\r\n0\r\nx-seen: yes\r\n\r\n'));
+    client.text = '';
+    client.socket.write(`PUT /c HTTP/1.1\r\nHost: h\r\nContent-Length: ${MiB.length}\r\n\r\n`);
+    client.socket.write(MiB);
+    await client.until((all) => all.length > MiB.length && all.endsWith('x-seen: none\r\n\r\n'));
+    expect(sessions.size).toBe(1);
+  });
+
+  test('HEAD, 204, errors, and connections that could not be made', async () => {
+    const { address } = await server((stream, headers) => {
+      if (headers[':path'] === '/break') return stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+      const status = headers[':method'] === 'HEAD' ? 200 : 204;
+      stream.respond(
+        { ':status': status, ...(status === 200 ? { 'content-length': 7 } : {}) },
+        { endStream: true },
+      );
+    });
+    const client = new Client(await outbound(to(address)));
+    client.socket.write('HEAD / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n');
+    await client.until((all) => all.includes('content-length: 7') && all.includes('HTTP/1.1 204'));
+    client.socket.write('POST /break HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n');
+    await client.until((all) => all.includes('weir-proxy-error: reset'));
+    const other = new Client(await outbound(to('127.0.0.1:1')));
+    other.socket.write('GET / HTTP/1.1\r\nHost: h\r\n\r\n');
+    await other.until((all) => all.includes('HTTP/1.1 502') && all.includes('weir-proxy-error: connect'));
+  });
+
+  test('a client that reads slowly slows the server', async () => {
+    let written = 0;
+    const { address } = await server((stream) => {
+      stream.respond({ 'content-length': 64 * MiB.length });
+      const more = () => {
+        while (!stream.destroyed && written < 64 * MiB.length) {
+          written += MiB.length;
+          if (!stream.write(MiB)) {
+            stream.once('drain', more);
+            return;
+          }
+        }
+      };
+      more();
+    });
+    const client = new Client(await outbound(to(address)));
+    client.socket.write('GET / HTTP/1.1\r\nHost: h\r\n\r\n');
+    await client.until((all) => all.includes('\r\n\r\n'));
+    client.socket.pause();
+    let last = -1;
+    while (last !== written) {
+      last = written;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    expect(written).toBeLessThan(32 * MiB.length);
+    client.socket.resume();
+    await client.until((all) => all.length > 64 * MiB.length);
+  });
+});

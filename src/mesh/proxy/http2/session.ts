@@ -1,0 +1,188 @@
+import type { Cause } from '../answers.ts';
+import { ClientLine } from '../bridge/client-line.ts';
+import { Http2Connection } from '../protocol/http2/connection.ts';
+import { ERROR } from '../protocol/http2/frames.ts';
+import type { FieldList } from '../protocol/http2/list.ts';
+import type { Http2Stream } from '../protocol/http2/stream.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Caller, ClientSession, Stack } from '../stack.ts';
+import type { Deadline } from '../timers.ts';
+import type { Connection, ConnectionHandler } from '../transport/types.ts';
+import { answerFields, sizeOf } from './answers.ts';
+import { Http2Exchange } from './exchange.ts';
+import { Wire } from './wire.ts';
+
+/** How often streams that wait for their client are looked at. */
+const STALL_CHECK = 1_000;
+
+/** The client's side of HTTP/2: one connection, an exchange for each of its streams. */
+export class Http2Session implements ConnectionHandler, ClientSession {
+  readonly connection: Connection;
+  readonly stack: Stack;
+  readonly runtime: Runtime;
+  readonly caller: Caller | undefined;
+  readonly http2: Http2Connection;
+  closed = false;
+  readonly #wire: Wire;
+  /** While no stream is open: how long the connection may lie idle; else: the next look at stalled ones. */
+  readonly #deadline: Deadline;
+  /** Exchanges that have served their stream, for the next ones. */
+  readonly #spare: Http2Exchange[] = [];
+  /** The same for servers that speak HTTP/1.1. */
+  readonly #lines: ClientLine[] = [];
+  /** GOAWAY was sent: its first step, its second. */
+  #leaving: 'no' | 'announced' | 'final' = 'no';
+  #ended = false;
+
+  constructor(stack: Stack, connection: Connection) {
+    this.stack = stack;
+    this.runtime = stack.runtime;
+    this.connection = connection;
+    this.caller = stack.caller(connection);
+    const { flusher, limits, wheel } = this.runtime;
+    this.#deadline = wheel.deadline(() => this.#expired());
+    this.#wire = new Wire({
+      flusher,
+      connection,
+      limit: limits.http2.output,
+      counts: stack.accepted,
+      now: this.runtime.now,
+    });
+    this.http2 = new Http2Connection(
+      'server',
+      {
+        written: () => this.#wire.mark(),
+        request: (stream, list, end) => this.#request(stream, list, end),
+        pong: () => this.#pong(),
+        idle: () => this.#idle(),
+        failed: (_code, reason) => {
+          this.runtime.metrics.failed('http2-protocol');
+          this.runtime.log.debug({ reason }, 'client broke HTTP/2');
+          this.#wire.finish();
+        },
+      },
+      limits.http2,
+      stack.strip,
+    );
+    this.#wire.http2 = this.http2;
+    wheel.arm(this.#deadline, limits.keepAliveIdle);
+    stack.sessions.add(this);
+  }
+
+  // --- from the client ---
+
+  data(chunk: Buffer) {
+    this.stack.accepted.read += chunk.length;
+    this.http2.receive(chunk, this.runtime.now());
+  }
+
+  drain() {
+    this.#wire.drained();
+  }
+
+  end() {
+    this.#ended = true;
+    if (this.http2.streamCount === 0) this.#wire.finish();
+  }
+
+  close() {
+    if (this.closed) return;
+    this.closed = true;
+    this.runtime.wheel.drop(this.#deadline);
+    this.stack.sessions.delete(this);
+    this.stack.closed(this.connection);
+    this.http2.close();
+    for (const line of this.#lines.splice(0)) line.handler.close();
+  }
+
+  #request(stream: Http2Stream, list: FieldList, end: boolean) {
+    const { runtime, caller } = this;
+    if (this.http2.streamCount === 1) runtime.wheel.arm(this.#deadline, STALL_CHECK);
+    if (runtime.draining) this.#announce();
+    if (list.overflow) return this.#refuse(stream, 431, 'headers larger or more than the limits allow', list);
+    if (list.method!.value === 'CONNECT')
+      return this.#refuse(stream, 501, 'CONNECT over HTTP/2 is not supported', list);
+    if (this.stack.table.protocol === 'http1' || (list.original && this.connection.peerIdentity)) {
+      const line = this.#lines.pop() ?? new ClientLine(this);
+      // Before it begins: an answer may come at once.
+      stream.handler = line;
+      line.begin(stream, list, end);
+      return;
+    }
+    if (caller?.field) list.append(caller.field);
+    const exchange = this.#spare.pop() ?? new Http2Exchange(this);
+    stream.handler = exchange;
+    exchange.begin(stream, list, end);
+  }
+
+  /** An answer without an exchange. */
+  #refuse(stream: Http2Stream, status: number, detail: string, list: FieldList) {
+    const cause: Cause = 'bad-request';
+    this.runtime.metrics.failed(cause);
+    const explain = this.stack.explains(this.connection);
+    const text = Buffer.from(
+      explain && list.method?.value !== 'HEAD' ? `${cause}: ${detail}\n` : '',
+      'latin1',
+    );
+    const fields = answerFields(status, cause, text.length, explain);
+    const { sender } = this.http2;
+    sender.headers(stream, fields, fields.length, sizeOf(fields), text.length === 0);
+    if (text.length > 0) sender.data(stream, text, 0, text.length, true, this.runtime.now());
+    if (!stream.closed && stream.localDone) this.http2.reset(stream, ERROR.none);
+  }
+
+  // --- its end ---
+
+  /** Takes an exchange back. */
+  recycle(exchange: Http2Exchange) {
+    if (!this.closed && this.#spare.length < 64) this.#spare.push(exchange);
+  }
+
+  shelve(line: ClientLine) {
+    this.#lines.push(line);
+  }
+
+  unshelve(line: ClientLine) {
+    const at = this.#lines.indexOf(line);
+    if (at >= 0) this.#lines.splice(at, 1);
+  }
+
+  #announce() {
+    if (this.#leaving !== 'no') return;
+    this.#leaving = 'announced';
+    this.http2.leave();
+  }
+
+  /** The client has read that we leave: whatever it sent before has come. */
+  #pong() {
+    if (this.#leaving !== 'announced') return;
+    this.#leaving = 'final';
+    this.http2.refuseFurther();
+    if (this.http2.streamCount === 0) this.#wire.finish();
+  }
+
+  /** Says GOAWAY, and closes once nothing is going on; called while draining. */
+  closeIfIdle() {
+    this.#announce();
+  }
+
+  #idle() {
+    if (this.closed) return;
+    if (this.#ended || this.#leaving === 'final') return this.#wire.finish();
+    this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
+  }
+
+  #expired() {
+    if (this.closed) return;
+    const { wheel, limits } = this.runtime;
+    if (this.http2.streamCount > 0) {
+      this.http2.resetStalled(this.runtime.now(), limits.windowStall);
+      wheel.arm(this.#deadline, STALL_CHECK);
+      return;
+    }
+    // Idle for long, or a client that does not answer our PING.
+    if (this.#leaving === 'announced') return this.#wire.finish();
+    this.#announce();
+    wheel.arm(this.#deadline, limits.headDeadline);
+  }
+}

@@ -1,0 +1,200 @@
+import type { EndpointState } from '../endpoint.ts';
+import { Http2Connection } from '../protocol/http2/connection.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Deadline } from '../timers.ts';
+import type { Connection, ConnectionHandler } from '../transport/types.ts';
+import { Wire } from './wire.ts';
+
+/** Who waits for a connection. */
+export interface Waiter {
+  connected(): void;
+  /** `unprocessed`: it may be tried again elsewhere, the connection itself was made. */
+  failed(reason: string | undefined, unprocessed: boolean): void;
+}
+
+/** Silence of a connection with requests on it after which it is asked for a sign of life, and how long for one. */
+const PING_AFTER = 30_000;
+const PONG_WITHIN = 10_000;
+/** Requests that may wait for one connection: what servers allow at least. */
+const WAITERS = 100;
+
+/** One HTTP/2 connection to an endpoint, shared by the requests of all clients. */
+export class Http2Upstream implements ConnectionHandler {
+  readonly endpoint: EndpointState;
+  readonly runtime: Runtime;
+  readonly connection: Connection;
+  readonly http2: Http2Connection;
+  /** Connected, and the peer proved who it is. */
+  ready = false;
+  readonly #pool: Http2Pool;
+  readonly #wire: Wire;
+  readonly #deadline: Deadline;
+  #waiters: Waiter[] = [];
+  #closed = false;
+  #heard = false;
+  #pinged = false;
+
+  constructor(runtime: Runtime, endpoint: EndpointState, pool: Http2Pool) {
+    this.runtime = runtime;
+    this.endpoint = endpoint;
+    this.#pool = pool;
+    const { wheel, limits, flusher, transport } = runtime;
+    this.#deadline = wheel.deadline(() => this.#expired());
+    wheel.arm(this.#deadline, limits.connectTimeout);
+    this.connection = endpoint.dial(transport, this);
+    endpoint.tcp.opened += 1;
+    this.#wire = new Wire({
+      flusher,
+      connection: this.connection,
+      limit: limits.http2.output,
+      counts: endpoint.tcp,
+      now: runtime.now,
+    });
+    this.http2 = new Http2Connection(
+      'client',
+      {
+        written: () => {
+          if (this.ready) this.#wire.mark();
+        },
+        goaway: () => this.#leave(),
+        idle: () => this.#idle(),
+        failed: (_code, reason) => {
+          runtime.log.debug({ reason, endpoint: endpoint.address }, 'upstream broke HTTP/2');
+          this.#pool.remove(this);
+          this.#wire.finish();
+        },
+      },
+      limits.http2,
+      // What an unmeshed server says in Weir's name is its own invention.
+      endpoint.identity === undefined,
+    );
+    this.#wire.http2 = this.http2;
+  }
+
+  get waiting(): number {
+    return this.#waiters.length;
+  }
+
+  wait(waiter: Waiter) {
+    this.#waiters.push(waiter);
+  }
+
+  forget(waiter: Waiter) {
+    const at = this.#waiters.indexOf(waiter);
+    if (at >= 0) this.#waiters.splice(at, 1);
+  }
+
+  open() {
+    const { wheel } = this.runtime;
+    this.ready = true;
+    this.endpoint.alive();
+    this.endpoint.opened(this.connection);
+    this.#wire.mark();
+    wheel.arm(this.#deadline, PING_AFTER);
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) {
+      if (this.http2.canOpen) waiter.connected();
+      else waiter.failed('the connection takes no more streams', true);
+    }
+    if (this.http2.streamCount === 0) this.#idle();
+  }
+
+  /** A request is about to start on it. */
+  begun() {
+    if (this.http2.streamCount > 0) return;
+    this.#pinged = false;
+    this.#heard = true;
+    this.runtime.wheel.arm(this.#deadline, PING_AFTER);
+  }
+
+  data(chunk: Buffer) {
+    this.endpoint.tcp.read += chunk.length;
+    this.#heard = true;
+    this.http2.receive(chunk, this.runtime.now());
+  }
+
+  drain() {
+    this.#wire.drained();
+  }
+
+  end() {
+    this.connection.destroy();
+  }
+
+  close(error?: Error) {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.runtime.wheel.drop(this.#deadline);
+    this.endpoint.tcp.closed += 1;
+    this.#pool.remove(this);
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) waiter.failed(error?.message, false);
+    this.http2.close();
+  }
+
+  /** No further requests; it closes after the last one. */
+  retire() {
+    this.http2.leaving = true;
+    this.#leave();
+  }
+
+  #leave() {
+    this.#pool.remove(this);
+    if (this.ready && this.http2.streamCount === 0) this.#wire.finish();
+  }
+
+  #idle() {
+    if (this.#closed) return;
+    if (this.http2.leaving) return this.#wire.finish();
+    this.runtime.wheel.arm(this.#deadline, this.runtime.limits.http2Idle);
+  }
+
+  #expired() {
+    if (!this.ready) return this.connection.destroy();
+    if (this.http2.streamCount === 0) return this.retire();
+    const { wheel, limits } = this.runtime;
+    this.http2.resetStalled(this.runtime.now(), limits.bodyIdle || Number.POSITIVE_INFINITY);
+    if (this.#heard) {
+      this.#heard = false;
+      this.#pinged = false;
+      return wheel.arm(this.#deadline, PING_AFTER);
+    }
+    if (this.#pinged) return this.connection.destroy();
+    this.#pinged = true;
+    this.http2.ping();
+    wheel.arm(this.#deadline, PONG_WITHIN);
+  }
+}
+
+/** The HTTP/2 connections of one endpoint: as few as its limit on streams allows. */
+export class Http2Pool {
+  readonly #connections: Http2Upstream[] = [];
+
+  /** One that is connected and takes another request. */
+  live(): Http2Upstream | undefined {
+    for (const upstream of this.#connections) {
+      if (upstream.ready && upstream.http2.canOpen) return upstream;
+    }
+    return undefined;
+  }
+
+  /** One to wait for. */
+  connecting(runtime: Runtime, endpoint: EndpointState): Http2Upstream {
+    const known = this.#connections.find((upstream) => !upstream.ready && upstream.waiting < WAITERS);
+    if (known) return known;
+    const upstream = new Http2Upstream(runtime, endpoint, this);
+    this.#connections.push(upstream);
+    return upstream;
+  }
+
+  remove(upstream: Http2Upstream) {
+    const at = this.#connections.indexOf(upstream);
+    if (at >= 0) this.#connections.splice(at, 1);
+  }
+
+  retire() {
+    for (const upstream of [...this.#connections]) upstream.retire();
+  }
+}

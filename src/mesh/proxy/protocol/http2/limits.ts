@@ -1,0 +1,33 @@
+import type { ListLimits } from './list.ts';
+
+export interface Http2Limits extends ListLimits {
+  /** Streams a peer may have open at a time. */
+  streams: number;
+  /** Bytes of one stream that may be on their way to us or wait here. */
+  streamWindow: number;
+  /** Of a whole connection. */
+  connectionWindow: number;
+  /** Encoded bytes of one header block. */
+  headerBlock: number;
+  /** CONTINUATION frames of one header block. */
+  continuations: number;
+  /** Streams a peer may break, by RST_STREAM or by making us send one: at once, and a second. */
+  resets: readonly [number, number];
+  /** Frames that carry nothing: PING, SETTINGS, PRIORITY, empty DATA and the like; at once, and a second. */
+  control: readonly [number, number];
+  /** Bytes on their way out for a peer that does not read: more ends the connection. */
+  output: number;
+}
+
+export const DEFAULT_HTTP2_LIMITS: Http2Limits = {
+  headerList: 65_536,
+  headerCount: 200,
+  streams: 256,
+  streamWindow: 262_144,
+  connectionWindow: 1_048_576,
+  headerBlock: 65_536,
+  continuations: 64,
+  resets: [500, 100],
+  control: [1_000, 200],
+  output: 1_048_576,
+};

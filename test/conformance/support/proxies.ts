@@ -1,0 +1,110 @@
+/** Real proxies as processes of their own, alone or as the two ends of a mutual-TLS path. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { Authority, createRoot } from '../../../src/mesh/identity/authority.ts';
+import { createRequest } from '../../../src/mesh/identity/client/csr.ts';
+
+const ID = 'spiffe://weir.local/ns/test/sa/proxy';
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  await once(server.close(), 'close');
+  return port;
+}
+
+/** Until something listens there; fails when `child` ends before. */
+export async function listening(port: number, child: ChildProcess): Promise<void> {
+  const end = Date.now() + 30_000;
+  for (;;) {
+    const socket = connect(port, '127.0.0.1');
+    const ok = await Promise.race([
+      once(socket, 'connect').then(() => true),
+      once(socket, 'error').then(() => false),
+    ]).catch(() => false);
+    socket.destroy();
+    if (ok) return;
+    if (child.exitCode !== null || Date.now() > end) throw new Error(`nothing listens on port ${port}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+export class Proxies {
+  readonly #dir = mkdtempSync(join(tmpdir(), 'weir-conformance-'));
+  readonly #children: ChildProcess[] = [];
+  #identity: { certificate: string; key: string; trust: string } | undefined;
+
+  #file(name: string, text: string): string {
+    const path = join(this.#dir, name);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  spawn(program: string, args: string[]): ChildProcess {
+    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    this.#children.push(child);
+    return child;
+  }
+
+  async #start(port: number, config: object): Promise<number> {
+    const file = this.#file(`${port}.yaml`, stringify(config));
+    const child = this.spawn(process.execPath, ['dist/main.js', 'proxy', '--config', file]);
+    await listening(port, child);
+    return port;
+  }
+
+  /** Port of an outbound listener to `upstream` (`host:port`). */
+  async outbound(upstream: string, protocol: string, identity?: string): Promise<number> {
+    const port = await freePort();
+    const endpoint = identity ? { address: upstream, identity } : { address: upstream };
+    return this.#start(port, {
+      ...(identity ? { identity: await this.#credentials() } : {}),
+      outbound: [{ listen: `127.0.0.1:${port}`, destination: 'web' }],
+      destinations: { web: { protocol, backends: [{ name: 'web', endpoints: [endpoint] }] } },
+    });
+  }
+
+  /** Port of an inbound listener in front of `upstream`. */
+  async inbound(upstream: string, tls: 'off' | 'required'): Promise<number> {
+    const port = await freePort();
+    return this.#start(port, {
+      ...(tls === 'off' ? {} : { identity: await this.#credentials() }),
+      inbound: [{ listen: `127.0.0.1:${port}`, forward: upstream, tls }],
+    });
+  }
+
+  /** Port of an outbound listener whose requests go to `upstream` through a second proxy over mutual TLS. */
+  async twoHops(upstream: string, protocol: string): Promise<number> {
+    const inner = await this.inbound(upstream, 'required');
+    return this.outbound(`127.0.0.1:${inner}`, protocol, ID);
+  }
+
+  async #credentials() {
+    if (this.#identity) return this.#identity;
+    const authority = await Authority.load(await createRoot('weir.local'), { trustDomain: 'weir.local' });
+    const { key, csr } = createRequest();
+    const { certificate } = await authority.signRequest(csr, { spiffe: ID, dns: 'proxy.test.weir.local' });
+    this.#identity = {
+      certificate: this.#file('cert.pem', certificate),
+      key: this.#file('key.pem', key),
+      trust: this.#file('ca.pem', authority.bundle),
+    };
+    return this.#identity;
+  }
+
+  async stop(): Promise<void> {
+    for (const child of this.#children.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const gone = once(child, 'exit');
+      child.kill('SIGKILL');
+      await gone;
+    }
+    rmSync(this.#dir, { recursive: true, force: true });
+  }
+}
