@@ -1,12 +1,12 @@
 import http from 'node:http';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { silentLogger } from '../../lib/log.ts';
-import { Authority, createRoot } from '../identity/authority.ts';
-import { createRequest } from '../identity/client/csr.ts';
-import { answer, Client, cleanUp, cleanups, destination, upstream } from './fixtures.ts';
-import { DataPlane } from './proxy.ts';
-import { PortableTransport } from './transport/portable.ts';
-import type { CredentialSource } from './transport/types.ts';
+import { silentLogger } from '../lib/log.ts';
+import { Authority, createRoot } from './identity/authority.ts';
+import { createRequest } from './identity/client/csr.ts';
+import { answer, Client, cleanUp, cleanups, destination, upstream } from './proxy/fixtures.ts';
+import { DataPlane } from './proxy/proxy.ts';
+import { PortableTransport } from './proxy/transport/portable.ts';
+import type { CredentialSource } from './proxy/transport/types.ts';
 
 afterEach(cleanUp);
 
