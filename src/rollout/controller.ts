@@ -191,7 +191,8 @@ export class RolloutController {
     }
     // The state is safe before anything is done about it: a crash from here on repeats effects, and forgets none. What
     // only tells a person about a turn that is over in a moment is left to the next one.
-    const passing = !error && result.effects.some(acts) && sameMachine(rollout.status, status);
+    const moving = result.effects.some((effect) => acts(effect) || effect.kind === 'probe-gate');
+    const passing = !error && moving && sameMachine(rollout.status, status);
     if (!passing) await this.#writeStatus(key, rollout, status, signal);
     try {
       for (const effect of result.effects) {

@@ -73,14 +73,8 @@ export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptio
 
   return {
     async ensure(route, signal) {
-      const existing = await client.find<TrafficSplit>(
-        kinds.TrafficSplit,
-        route.namespace,
-        route.rollout,
-        signal,
-      );
-      if (!existing || !weightsOf(existing, route)) await write(route, { stable: 100, canary: 0 }, signal);
-      else written.set(keyOfRoute(route), existing);
+      // Asked for only while none is seen: one that was made a moment ago stands at 100/0 too.
+      await write(route, { stable: 100, canary: 0 }, signal);
     },
     async setWeights(route, weights, signal) {
       return (await write(route, weights, signal)).metadata.resourceVersion!;
