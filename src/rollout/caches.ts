@@ -48,6 +48,8 @@ const selectedBy = ({ metadata, spec }: CachedService): string[] => {
 };
 
 /** Everything the controller watches, and who is to be told of a change: one Rollout's view costs a few lookups. */
+import { underWay } from './parse.ts';
+
 export class Caches {
   readonly rollouts: Informer<CachedRollout>;
   readonly deployments: Informer<CachedDeployment>;
@@ -128,10 +130,10 @@ export class Caches {
         if (kind === 'Deployment') byIndex('target', `${namespace}/${name}`);
       }
     };
-    this.rollouts.onChange(({ type, object }) => {
+    this.rollouts.onChange(({ type, object, previous }) => {
       tell(keyOf(object));
       // A rival may take over.
-      if (type === 'deleted') {
+      if (type === 'deleted' || underWay(previous?.status?.phase) !== underWay(object.status?.phase)) {
         byIndex('target', `${namespaceOf(object)}/${targetOf(object).targetRef?.name ?? ''}`);
       }
     });

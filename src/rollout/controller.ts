@@ -20,7 +20,7 @@ import type { GateProbe, Observation } from './machine/types.ts';
 import { initialState, machine, type State } from './machine.ts';
 import { RolloutMetrics } from './metrics.ts';
 import { observe } from './observe.ts';
-import { type Problem, parseSpec, rivalOf, serviceProblem } from './parse.ts';
+import { type Problem, parseSpec, rivalOf, serviceProblem, underWay } from './parse.ts';
 import type { RouteRef, TrafficRouter } from './ports.ts';
 import { brokenStatus, renderStatus, sameMachine, sameStatus } from './status.ts';
 
@@ -163,12 +163,19 @@ export class RolloutController {
     const problem =
       rivalOf(rollout, spec, this.caches.rivals(rollout)) ??
       serviceProblem(spec, this.caches.sources(rollout).service(spec.service.name), observation);
-    if (problem) {
+    if (problem && !underWay(state?.phase.name)) {
       await this.#broken(key, rollout, problem, signal);
       return undefined;
     }
     const owned = await this.#withFinalizer(key, rollout, signal);
-    return this.#turn(key, owned, state ?? initialState(), observation, context, signal);
+    return this.#turn(
+      key,
+      owned,
+      state ?? initialState(),
+      { ...observation, ...(problem ? { problem } : {}) },
+      context,
+      signal,
+    );
   }
 
   async #turn(

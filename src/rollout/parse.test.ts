@@ -45,6 +45,18 @@ describe('two Rollouts on one Deployment', () => {
     expect(rivalOf(all[1]!, spec, all)?.message).toContain('older Rollout older');
     expect(rivalOf(older, spec, all)).toBeUndefined();
   });
+  test('never two at once: the older one waits for a run of the younger, which is told and held', () => {
+    const at = (phase: string, of = rollout(good)) => ({ ...of, status: { phase } }) as typeof of;
+    for (const phase of ['Preparing', 'Progressing', 'Watching', 'Promoting', 'RollingBack']) {
+      const all = [older, at(phase)];
+      expect(rivalOf(older, spec, all)?.message).toContain('is being rolled out by Rollout');
+      expect(rivalOf(all[1]!, spec, all)?.message).toContain('older Rollout older');
+    }
+    const ended = [older, at('Failed')];
+    expect(rivalOf(older, spec, ended)).toBeUndefined();
+    const both = [at('Progressing', older), at('Progressing')];
+    expect(rivalOf(both[0]!, spec, both)).toBeUndefined();
+  });
   test('another namespace, another kind or another name is no rival', () => {
     const others = [
       { ...older, metadata: { ...older.metadata, namespace: 'else' } },

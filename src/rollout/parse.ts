@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { type Rollout, type RolloutSpec, rolloutSpecSchema } from '../api/rollout.ts';
+import { type Phase, type Rollout, type RolloutSpec, rolloutSpecSchema } from '../api/rollout.ts';
 import type { CachedService } from './cached.ts';
 import type { Observation } from './machine/types.ts';
 import { windowProblems } from './windows.ts';
@@ -48,7 +48,18 @@ function precedence({ metadata, status }: Rollout): string {
   return [metadata.creationTimestamp ?? '', status?.stable ? '0' : '1', metadata.name].join(' ');
 }
 
-/** Two Rollouts for one Deployment: the older one has it. undefined: this one. */
+/** Users may be on a canary: it goes on being judged, and can be rolled back, whatever else is wrong. */
+export const underWay = (phase: Phase | undefined): boolean =>
+  phase === 'Preparing' ||
+  phase === 'Progressing' ||
+  phase === 'Watching' ||
+  phase === 'Promoting' ||
+  phase === 'RollingBack';
+
+/**
+ * Two Rollouts for one Deployment: the older one has it, once a run of the other is over, so that never two of them move
+ * its traffic. undefined: this one.
+ */
 export function rivalOf(rollout: Rollout, spec: RolloutSpec, all: Iterable<Rollout>): Problem | undefined {
   for (const other of all) {
     if (
@@ -59,6 +70,13 @@ export function rivalOf(rollout: Rollout, spec: RolloutSpec, all: Iterable<Rollo
     const target = (other.spec as { targetRef?: { kind?: string; name?: string } } | undefined)?.targetRef;
     if (target?.name !== spec.targetRef.name || (target.kind ?? 'Deployment') !== spec.targetRef.kind)
       continue;
+    const running = underWay(other.status?.phase);
+    if (running && !underWay(rollout.status?.phase)) {
+      return {
+        reason: 'TargetTaken',
+        message: `Deployment ${spec.targetRef.name} is being rolled out by Rollout ${other.metadata.name}: delete one of the two, or point spec.targetRef elsewhere`,
+      };
+    }
     if (precedence(other) < precedence(rollout)) {
       return {
         reason: 'TargetTaken',

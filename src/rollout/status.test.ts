@@ -82,6 +82,42 @@ test('callers outside the mesh and other Services are told while it is judged', 
   expect(conditions(render(world, route(false, 0)))).not.toHaveProperty('NoMeshedCaller');
 });
 
+test('a problem mid-run is told, takes no step forward, and a failing canary is still rolled back', () => {
+  const world = new World({}).rest();
+  world.apply('v2');
+  world.until(({ weights }) => weights?.canary === 10);
+  world.problem = { reason: 'PortNotFound', message: 'spec.service.port: Service web has no port 80' };
+  world.until(({ last }) => last?.message.includes('the next step waits') ?? false);
+  for (let count = 0; count < 20; count += 1) {
+    world.now += 60_000;
+    world.turn();
+  }
+  expect(world.weights?.canary).toBe(10);
+  const status = render(world);
+  expect(status.phase).toBe('Progressing');
+  expect(status.conditions.find(({ type }) => type === 'Held')).toMatchObject({
+    status: 'True',
+    ...world.problem,
+  });
+  world.verdict = 'fail';
+  world.until(({ state }) => state.phase.name === 'RollingBack' || state.phase.name === 'Failed');
+  world.phase('Failed');
+  expect(world.weights).toEqual({ stable: 100, canary: 0 });
+  expect(world.problems).toEqual([]);
+});
+
+test('a problem that is mended mid-run lets the run go on to its end', () => {
+  const world = new World({}).rest();
+  world.apply('v2');
+  world.until(({ weights }) => weights?.canary === 10);
+  world.problem = { reason: 'TargetTaken', message: 'taken' };
+  world.until(({ last }) => last?.message.includes('the next step waits: taken') ?? false);
+  world.problem = undefined;
+  world.rest();
+  expect(world.state.stable?.images).toEqual(['app:v2']);
+  expect(conditions(render(world))).not.toHaveProperty('Held');
+});
+
 test('broken: the condition says what to correct, the rest stays as it was', () => {
   const before = render(new World({}).rest());
   const status = brokenStatus(before, 7, 'InvalidSpec', 'spec.watch: no', 0);

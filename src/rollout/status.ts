@@ -113,6 +113,9 @@ function conditionsOf(result: Result, observation: Observation): Draft[] {
       message: gate?.message ?? 'the gate has not been tried yet',
     },
   ];
+  if (observation.problem) {
+    drafts.push({ type: 'Held', status: 'True', ...observation.problem });
+  }
   if (state.gateOpen) {
     drafts.push({ type: 'GateOpen', status: 'True', reason: 'PastTheGate', message: state.gateOpen });
   }
@@ -173,7 +176,7 @@ export function brokenStatus(
     { type: 'Stalled', status: 'True', reason, message },
   ];
   const others = (previous?.conditions ?? []).filter(
-    ({ type }) => !drafts.some((draft) => draft.type === type),
+    ({ type }) => type !== 'Held' && !drafts.some((draft) => draft.type === type),
   );
   return {
     ...previous,

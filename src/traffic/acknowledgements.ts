@@ -1,9 +1,10 @@
 import type { ClientRequest } from 'node:http';
 import { request } from 'node:https';
 import { createInterface } from 'node:readline';
+import type { AcknowledgementFrame } from '../api/acknowledgement.ts';
 import { Backoff } from '../lib/backoff.ts';
 import type { Logger } from '../lib/log.ts';
-import { type Acknowledged, type Frame, tally } from './tally.ts';
+import { type Acknowledged, tally } from './tally.ts';
 
 export type { Acknowledged } from './tally.ts';
 
@@ -121,7 +122,7 @@ class Stream {
   readonly #address: string;
   readonly #options: AcknowledgementsOptions;
   readonly #tell: (split: string) => void;
-  readonly #frames = new Map<string, Frame>();
+  readonly #frames = new Map<string, AcknowledgementFrame>();
   readonly #backoff = new Backoff({ initial: 50, max: 2000 });
   #request: ClientRequest | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -144,7 +145,7 @@ class Stream {
     return this.#live;
   }
 
-  framesOf(split: string): Frame[] {
+  framesOf(split: string): AcknowledgementFrame[] {
     return [...this.#frames.values()].filter((frame) => frame.split === split);
   }
 
@@ -226,9 +227,9 @@ class Stream {
 
   #line(line: string) {
     this.#heard();
-    let frame: Frame;
+    let frame: AcknowledgementFrame;
     try {
-      frame = JSON.parse(line) as Frame;
+      frame = JSON.parse(line) as AcknowledgementFrame;
     } catch {
       this.#request?.destroy();
       return;

@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { type Frame, type Report, tally } from './tally.ts';
+import type { AcknowledgementFrame } from '../api/acknowledgement.ts';
+import { type Report, tally } from './tally.ts';
 
-const frame = (more: Partial<Frame> = {}): Frame => ({
+const frame = (more: Partial<AcknowledgementFrame> = {}): AcknowledgementFrame => ({
   type: 'acknowledgement',
   key: 'web.shop:80',
   split: 'shop/web',
@@ -11,7 +12,7 @@ const frame = (more: Partial<Frame> = {}): Frame => ({
   settled: true,
   ...more,
 });
-const replica = (frames: Frame[], address = '10.0.0.1:8443', live = true): Report => ({
+const replica = (frames: AcknowledgementFrame[], address = '10.0.0.1:8443', live = true): Report => ({
   address,
   live,
   frames,

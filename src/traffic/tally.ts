@@ -1,13 +1,4 @@
-/** A line of GET /v1/acknowledgements of `weir mesh`; see the ADR on the discovery stream. */
-export interface Frame {
-  type: 'acknowledgement' | 'ping';
-  key: string;
-  split: string;
-  version: string;
-  subscribed: number;
-  acknowledged: number;
-  settled?: boolean;
-}
+import type { AcknowledgementFrame } from '../api/acknowledgement.ts';
 
 export interface Acknowledged {
   done: boolean;
@@ -21,7 +12,7 @@ export interface Acknowledged {
 export interface Report {
   address: string;
   live: boolean;
-  frames: readonly Frame[];
+  frames: readonly AcknowledgementFrame[];
 }
 
 /**

@@ -1,7 +1,7 @@
+import type { AcknowledgementFrame } from '../../api/acknowledgement.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Catalog, CatalogEntry } from './catalog.ts';
 import type { ClusterIndex } from './cluster-index.ts';
-import type { AcknowledgementFrame } from './model.ts';
 import type { SessionRegistry } from './registry.ts';
 import type { FrameSink } from './session.ts';
 

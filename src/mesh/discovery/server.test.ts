@@ -4,12 +4,13 @@ import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { AcknowledgementFrame } from '../../api/acknowledgement.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { Authority, createRoot } from '../identity/authority.ts';
 import { Catalog } from './catalog.ts';
 import { ClusterIndex } from './cluster-index.ts';
 import { pod, service, slice, split } from './fixtures.ts';
-import type { AcknowledgementFrame, DownFrame } from './model.ts';
+import type { DownFrame } from './model.ts';
 import { DiscoveryServer } from './server.ts';
 
 let authority: Authority;

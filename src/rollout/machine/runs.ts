@@ -80,9 +80,10 @@ export function rollBack(
   });
 }
 
-/** A window, a freeze or a person keeps the next step from starting; undefined: nothing does. */
+/** A problem, a window, a freeze or a person keeps the next step from starting; undefined: nothing does. */
 export function heldBy(turn: Turn): string | undefined {
-  const { commands, spec } = turn.observation;
+  const { commands, problem, spec } = turn.observation;
+  if (problem) return problem.message;
   if (commands.paused) return `paused by ${commands.paused.by}: \`weir rollouts resume\` goes on`;
   const window = windowState(spec.windows, turn.now);
   if (window.next !== undefined) turn.wake(window.next);

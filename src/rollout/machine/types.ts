@@ -110,6 +110,8 @@ export interface Observation {
   };
   route: RouteObservation;
   look: Look | undefined;
+  /** What must be mended about the Rollout or its Service: a run goes on being judged, but takes no step forward. */
+  problem?: { reason: string; message: string };
   commands: {
     approve?: Command;
     promote?: Command;

@@ -25,6 +25,7 @@ export class World {
   look: Look | undefined;
   verdict: 'pass' | 'fail' | 'hold' = 'pass';
   commands: Observation['commands'] = {};
+  problem: Observation['problem'];
   /** Pods of these versions never become ready. */
   broken = new Set<string>();
   /** Everything that was carried out, and every weight ever set. */
@@ -228,6 +229,7 @@ export class World {
       },
       look: this.look,
       commands: this.commands,
+      ...(this.problem ? { problem: this.problem } : {}),
     });
   }
 
