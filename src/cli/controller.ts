@@ -47,7 +47,7 @@ export function command(): Command {
     .option('--listen <address>', '/live, /ready and /metrics', `:${ports.health}`)
     .option(
       '-n, --namespace <name...>',
-      'only Rollouts of this namespace (may be given once); default: all',
+      'only Rollouts of these namespaces, all that the ServiceAccount may see; default: all',
       [],
     )
     .option('--system-namespace <name>', "Weir's own namespace", system)
@@ -64,11 +64,7 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
   if (!Number.isInteger(concurrency) || concurrency < 1) {
     throw new AppError('Invalid', `--concurrency ${flags.concurrency} is not a whole number of 1 or more`);
   }
-  if (flags.namespace.length > 1) {
-    throw new AppError('Invalid', '--namespace can be given once; leave it out to serve all namespaces');
-  }
-  const namespace = flags.namespace[0];
-  const scope = namespace ? { namespace } : {};
+  const scope = { namespaces: flags.namespace };
   const metrics = new MetricsRegistry();
   const requests = metrics.counter(
     'weir_kubernetes_requests_total',

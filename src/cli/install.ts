@@ -11,6 +11,7 @@ import { installOptions } from './install/options.ts';
 interface Flags {
   ha: boolean;
   namespace: string;
+  namespaces?: string[];
   image?: string;
   admission: 'auto' | 'policies' | 'webhooks';
   prometheusUrl?: string;
@@ -26,6 +27,11 @@ export function command(): Command {
     )
     .option('--ha', 'three replicas, spread over nodes, with disruption budgets', false)
     .option('-n, --namespace <name>', 'where the control plane lives', SYSTEM_NAMESPACE)
+    .option(
+      '--namespaces <names>',
+      'let the controller act and the gate hold in these alone (comma-separated); default: everywhere',
+      namespaceList,
+    )
     .option('--image <image>', 'image of every component')
     .addOption(
       new Option(
@@ -40,7 +46,7 @@ export function command(): Command {
     .option('--kubeconfig <file>', 'the cluster that auto asks')
     .addHelpText(
       'after',
-      '\nExamples:\n  weir install | kubectl apply --server-side -f -\n  weir install --ha --prometheus-url http://prometheus.monitoring.svc:9090 > weir.yaml',
+      '\nExamples:\n  weir install | kubectl apply --server-side -f -\n  weir install --ha --prometheus-url http://prometheus.monitoring.svc:9090 > weir.yaml\n  weir install --namespaces shop,payments | kubectl apply --server-side -f -',
     )
     .action(async (flags: Flags) => {
       if (flags.crdsOnly) {
@@ -52,6 +58,7 @@ export function command(): Command {
         ha: flags.ha,
         namespace: flags.namespace,
         admission,
+        ...(flags.namespaces ? { namespaces: flags.namespaces } : {}),
         ...(flags.image ? { image: flags.image } : {}),
         ...(flags.prometheusUrl ? { prometheusUrl: flags.prometheusUrl } : {}),
       });
@@ -59,6 +66,8 @@ export function command(): Command {
       process.stdout.write(toYaml(generateManifests(options)));
     });
 }
+
+export const namespaceList = (text: string): string[] => text.split(',').filter((name) => name !== '');
 
 export const toYaml = (objects: KubeObject[]): string =>
   objects

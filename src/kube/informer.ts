@@ -1,15 +1,16 @@
 import { type KubeObject, keyOf, type ResourceKind } from '../api/meta.ts';
-import { Backoff } from '../lib/backoff.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
-import { AppError, toAppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import { Feed, isOlder } from './feed.ts';
 import { type Indexers, Store } from './store.ts';
-import type { KubeClient, ListOptions } from './types.ts';
+import type { KubeClient } from './types.ts';
 
 export interface InformerOptions<T extends KubeObject> {
   client: KubeClient;
   kind: ResourceKind;
   namespace?: string;
+  /** Several; overrides `namespace`. */
+  namespaces?: string[];
   labelSelector?: string;
   fieldSelector?: string;
   indexers?: Indexers<T>;
@@ -33,23 +34,22 @@ export interface ChangeEvent<T> {
 }
 
 /**
- * A local copy of one kind, kept current: paged list, then a watch with bookmarks that resumes where it ended. 410 lists
- * again, and what vanished meanwhile is reported as deleted. Versions never go backwards: a list that is older than what is
- * known (a lagging replica) is refused and asked for again.
+ * A local copy of one kind, kept current by list and watch. What vanished between two lists is reported as deleted. A copy of
+ * several namespaces has a feed for each: a ServiceAccount may be allowed no more than those.
  */
 export class Informer<T extends KubeObject> {
   readonly store: Store<T>;
   readonly synced: Promise<void>;
   readonly #options: InformerOptions<T>;
-  readonly #clock: Clock;
   readonly #listeners = new Set<(event: ChangeEvent<T>) => void>();
+  readonly #namespaces: (string | undefined)[];
+  readonly #listed = new Set<string | undefined>();
   #markSynced!: () => void;
-  #version = '';
-  #hasSynced = false;
 
   constructor(options: InformerOptions<T>) {
     this.#options = options;
-    this.#clock = options.clock ?? systemClock;
+    const { namespace, namespaces = [] } = options;
+    this.#namespaces = namespaces.length > 0 ? [...new Set(namespaces)] : [namespace];
     this.store = new Store(options.indexers);
     this.synced = new Promise((resolve) => {
       this.#markSynced = resolve;
@@ -57,7 +57,7 @@ export class Informer<T extends KubeObject> {
   }
 
   get hasSynced(): boolean {
-    return this.#hasSynced;
+    return this.#listed.size === this.#namespaces.length;
   }
 
   /** Calls back after the store has changed; for a list, after all of it is in. Returns a function that stops it. */
@@ -67,137 +67,50 @@ export class Informer<T extends KubeObject> {
   }
 
   start(signal: AbortSignal): void {
-    this.#run(signal).catch((error: unknown) => {
-      if (!signal.aborted)
-        this.#options.log.error({ error, kind: this.#options.kind.kind }, 'informer ended');
-    });
-  }
-
-  async #run(signal: AbortSignal): Promise<void> {
-    const { kind, log } = this.#options;
-    const backoff = new Backoff({ initial: 100, max: 30_000, ...this.#options.backoff });
-    let relist = true;
-    let gone = false;
-    while (!signal.aborted) {
-      try {
-        if (relist) await this.#list(signal);
-        relist = false;
-        const events = await this.#watch(signal);
-        // A server that ends watches at once must not be asked in a tight loop.
-        gone = false;
-        if (events > 0) backoff.reset();
-        else await this.#clock.sleep(backoff.next(), signal);
-      } catch (thrown) {
-        if (signal.aborted) return;
-        const error = toAppError(thrown);
-        relist = relist || error.code === 'Gone';
-        // Nothing changed for so long that the peer might be dead: everyday life where little happens.
-        const quiet = error.code === 'Timeout';
-        if (error.code !== 'Gone')
-          log[quiet ? 'debug' : 'warn'](
-            { kind: kind.kind, code: error.code, reason: error.message },
-            'watch interrupted',
-          );
-        // The first 410 is everyday life; a server that says nothing else must not be listed in a tight loop.
-        const wait = Math.max(
-          error.code === 'Gone' && !gone ? 0 : backoff.next(),
-          (error.retryAfterSeconds ?? 0) * 1000,
-        );
-        gone = error.code === 'Gone';
-        await this.#clock.sleep(wait, signal).catch(() => {});
-      }
-    }
-  }
-
-  #selection(): ListOptions {
-    const { labelSelector, fieldSelector } = this.#options;
-    return { ...(labelSelector ? { labelSelector } : {}), ...(fieldSelector ? { fieldSelector } : {}) };
-  }
-
-  async #list(signal: AbortSignal): Promise<void> {
-    const { client, kind, namespace, pageSize = 500 } = this.#options;
-    const found = new Map<string, T>();
-    let next: string | undefined;
-    let version = '';
-    do {
-      const page = await client.list<KubeObject>(
+    const { client, kind, labelSelector, fieldSelector, pageSize = 500, log } = this.#options;
+    for (const namespace of this.#namespaces) {
+      const feed = new Feed<T>({
+        client,
         kind,
         namespace,
-        { ...this.#selection(), limit: pageSize, ...(next ? { continue: next } : {}) },
-        signal,
-      );
-      for (const object of page.items) {
-        const kept = this.#project(object);
-        if (kept) found.set(keyOf(object), kept);
-      }
-      next = page.metadata.continue || undefined;
-      version = page.metadata.resourceVersion;
-    } while (next);
-    if (isOlder(version, this.#version)) {
-      throw new AppError(
-        'Unavailable',
-        `list of ${kind.plural} at version ${version} is older than ${this.#version}`,
-      );
+        selection: {
+          ...(labelSelector ? { labelSelector } : {}),
+          ...(fieldSelector ? { fieldSelector } : {}),
+        },
+        pageSize,
+        backoff: { initial: 100, max: 30_000, ...this.#options.backoff },
+        clock: this.#options.clock ?? systemClock,
+        log,
+        project: (object) => this.#project(object),
+        listed: (objects) => this.#replace(namespace, objects),
+        changed: (type, object) => (type === 'DELETED' ? this.#gone(object) : this.#see(object)),
+      });
+      feed.run(signal).catch((error: unknown) => {
+        if (!signal.aborted) log.error({ error, kind: kind.kind }, 'informer ended');
+      });
     }
-    this.#version = version;
+  }
+
+  #replace(namespace: string | undefined, objects: T[]): void {
+    const found = new Set(objects.map(keyOf));
     const events: ChangeEvent<T>[] = [];
     for (const key of this.store.keys()) {
-      if (!found.has(key)) events.push({ type: 'deleted', object: this.store.delete(key)! });
+      if (found.has(key) || (namespace !== undefined && !key.startsWith(`${namespace}/`))) continue;
+      events.push({ type: 'deleted', object: this.store.delete(key)! });
     }
-    for (const object of found.values()) {
+    for (const object of objects) {
       const event = this.#put(object);
       if (event) events.push(event);
     }
     // Told last: a listener that looks around sees the whole list, and that it is whole.
-    this.#hasSynced = true;
-    this.#markSynced();
+    this.#listed.add(namespace);
+    if (this.hasSynced) this.#markSynced();
     for (const event of events) this.#emit(event);
   }
 
-  /** One watch; resolves with the number of events it brought. */
-  async #watch(signal: AbortSignal): Promise<number> {
-    const { client, kind, namespace } = this.#options;
-    let events = 0;
-    const stream = client.watch<KubeObject>(
-      kind,
-      namespace,
-      {
-        ...this.#selection(),
-        resourceVersion: this.#version,
-        allowWatchBookmarks: true,
-        // Spread out, so that a fleet of watches does not end in the same second.
-        timeoutSeconds: 240 + Math.floor(Math.random() * 240),
-      },
-      signal,
-    );
-    for await (const event of stream) {
-      events += 1;
-      switch (event.type) {
-        case 'ADDED':
-        case 'MODIFIED':
-          this.#version = event.object.metadata.resourceVersion ?? this.#version;
-          this.#see(event.object);
-          break;
-        case 'DELETED': {
-          this.#version = event.object.metadata.resourceVersion ?? this.#version;
-          const previous = this.store.delete(keyOf(event.object));
-          if (previous)
-            this.#emit({ type: 'deleted', object: this.#project(event.object) ?? previous, previous });
-          break;
-        }
-        case 'BOOKMARK':
-          this.#version = event.object.metadata.resourceVersion;
-          break;
-        case 'ERROR': {
-          const { code, message } = event.object;
-          throw new AppError(
-            code === 410 ? 'Gone' : code === 429 ? 'TooManyRequests' : 'Unavailable',
-            message ?? 'watch error',
-          );
-        }
-      }
-    }
-    return events;
+  #gone(object: KubeObject): void {
+    const previous = this.store.delete(keyOf(object));
+    if (previous) this.#emit({ type: 'deleted', object: this.#project(object) ?? previous, previous });
   }
 
   /** One object that cannot be understood must not stop the others: it is told, and left out. */
@@ -244,9 +157,4 @@ export class Informer<T extends KubeObject> {
 function withoutManagedFields(object: KubeObject): KubeObject {
   const { managedFields: _managed, ...metadata } = object.metadata;
   return { ...object, metadata };
-}
-
-/** Resource versions are opaque; where both are whole numbers (every real server) they are ordered (KEP-5504). */
-function isOlder(version: string, than: string): boolean {
-  return /^\d+$/.test(version) && /^\d+$/.test(than) && BigInt(version) < BigInt(than);
 }

@@ -59,8 +59,8 @@ export class Caches {
   readonly slices: Informer<CachedSlice>;
   readonly gates: Informer<ConfigMap>;
 
-  constructor(client: KubeClient, log: Logger, namespace?: string) {
-    const common = { client, log, ...(namespace ? { namespace } : {}) };
+  constructor(client: KubeClient, log: Logger, namespaces: string[] = []) {
+    const common = { client, log, namespaces };
     const informer = <T extends KubeObject>(
       kind: ResourceKind,
       project: (object: KubeObject) => T,

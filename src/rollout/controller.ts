@@ -29,8 +29,8 @@ export interface RolloutControllerOptions {
   judge: Judge;
   routers: Record<RolloutSpec['traffic']['router'], TrafficRouter>;
   log: Logger;
-  /** Only this namespace; undefined: all of them. */
-  namespace?: string;
+  /** Only these; none: all of them. */
+  namespaces?: string[];
   concurrency?: number;
   clock?: Clock;
   metrics?: MetricsRegistry;
@@ -63,7 +63,7 @@ export class RolloutController {
     const { client, log, clock = systemClock } = options;
     this.#options = options;
     this.#clock = clock;
-    this.caches = new Caches(client, log, options.namespace);
+    this.caches = new Caches(client, log, options.namespaces);
     this.#gate = new GateWatch(client, log);
     this.#gateWriter = new GateWriter(client);
     this.#events = new EventRecorder({ client, component: FIELD_MANAGER, log, clock });

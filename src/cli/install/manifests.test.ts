@@ -11,6 +11,8 @@ const variants: Partial<InstallOptions>[] = [
   { admission: 'policies' },
   { ha: true },
   { profile: 'local' },
+  { namespaces: ['shop', 'payments'] },
+  { namespaces: ['shop'], admission: 'policies' },
   { namespace: 'delivery', prometheusUrl: 'http://prometheus.monitoring.svc:9090' },
 ];
 
@@ -89,11 +91,40 @@ describe.each(variants.map((options) => [JSON.stringify(options), options] as co
     test('everything namespaced is in the namespace of the installation', () => {
       const namespace = options.namespace ?? 'weir';
       for (const { kind, metadata } of objects) {
-        if (metadata.namespace !== undefined) expect([kind, metadata.namespace]).toEqual([kind, namespace]);
+        if (metadata.namespace === undefined) continue;
+        const granted = /^Role/.test(kind ?? '') ? (options.namespaces ?? []) : [];
+        expect([namespace, ...granted]).toContain(metadata.namespace);
       }
     });
   },
 );
+
+test('a controller of some namespaces may act there and nowhere else, and the gate holds there alone', () => {
+  const namespaces = ['shop', 'payments'];
+  for (const admission of ['policies', 'webhooks'] as const) {
+    const objects = generateManifests({ namespaces, admission });
+    const everywhere = named(objects, 'ClusterRole', 'weir-controller').rules as {
+      apiGroups: string[];
+      verbs: string[];
+    }[];
+    expect(everywhere.flatMap(({ apiGroups }) => apiGroups)).toEqual(['admissionregistration.k8s.io']);
+    expect(everywhere.flatMap(({ verbs }) => verbs)).toEqual(['get', 'list', 'watch']);
+    const roles = objects.filter(
+      ({ kind, metadata }) => kind === 'Role' && metadata.name === 'weir-controller',
+    );
+    expect(roles.map(({ metadata }) => metadata.namespace)).toEqual(['weir', ...namespaces]);
+    expect(JSON.stringify(roles[0])).not.toContain('deployments');
+    expect(JSON.stringify(roles[1]?.rules)).toContain('"deployments"');
+    expect(containers(named(objects, 'Deployment', 'weir-controller'))[0]?.args).toEqual(
+      expect.arrayContaining(['--namespace=shop', '--namespace=payments']),
+    );
+    const gate =
+      admission === 'policies'
+        ? named(objects, 'MutatingAdmissionPolicyBinding', 'gate.weir.dev')
+        : named(objects, 'MutatingWebhookConfiguration', 'gate.weir.dev');
+    expect(JSON.stringify(gate)).toContain('"operator":"In","values":["shop","payments"]');
+  }
+});
 
 test('the gate trusts the controller of this installation, and no other', () => {
   const text = toYaml(generateManifests({ namespace: 'delivery', admission: 'policies' }));

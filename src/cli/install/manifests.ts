@@ -57,7 +57,7 @@ export function removalOrder(given: Partial<InstallOptions> = {}): KubeObject[] 
   const all = new Map<string, KubeObject>();
   for (const admission of ['policies', 'webhooks'] as const) {
     for (const object of generateManifests({ ...given, ha: true, admission }))
-      all.set(`${object.kind}/${object.metadata.name}`, object);
+      all.set(`${object.kind}/${object.metadata.namespace ?? ''}/${object.metadata.name}`, object);
   }
   return REMOVAL.flatMap((group) => [...all.values()].filter(({ kind }) => group.includes(kind ?? ''))).map(
     ({ apiVersion, kind, metadata: { name, namespace } }) => ({

@@ -2,6 +2,8 @@ import { SYSTEM_NAMESPACE } from '../../api/names.ts';
 
 export interface InstallOptions {
   namespace: string;
+  /** Where the controller may act and the gate holds; none: everywhere. */
+  namespaces: string[];
   image: string;
   /** How the gate is enforced: inside the API server, or by the webhooks of `weir mesh`. */
   admission: 'policies' | 'webhooks';
@@ -16,6 +18,7 @@ export interface InstallOptions {
 export function installOptions(given: Partial<InstallOptions> = {}): InstallOptions {
   return {
     namespace: SYSTEM_NAMESPACE,
+    namespaces: [],
     image: given.profile === 'local' ? 'weir' : 'ghcr.io/weir/weir:0.1.0',
     admission: 'webhooks',
     ha: false,

@@ -37,7 +37,22 @@ const policy = (kind: string, name: string, spec: object): KubeObject => ({
  * one ConfigMap for each namespace, not the Rollouts: with 1,000 of those as parameters one Deployment update costs
  * seconds, with one object that names 1,001 Deployments it costs milliseconds.
  */
-export function gatePolicies({ namespace }: Pick<InstallOptions, 'namespace'>): KubeObject[] {
+export function gatePolicies({
+  namespace,
+  namespaces = [],
+}: Pick<InstallOptions, 'namespace'> & Partial<InstallOptions>): KubeObject[] {
+  // A binding to some namespaces: elsewhere even a ConfigMap of that name gates nothing.
+  const bound =
+    namespaces.length > 0
+      ? {
+          paramRef,
+          matchResources: {
+            namespaceSelector: {
+              matchExpressions: [{ key: 'kubernetes.io/metadata.name', operator: 'In', values: namespaces }],
+            },
+          },
+        }
+      : { paramRef };
   const weir = `'${serviceAccountUser(namespace, CONTROLLER_SERVICE_ACCOUNT)}'`;
   const pinned = "params.data['pin.' + object.metadata.name]";
   return [
@@ -63,7 +78,7 @@ export function gatePolicies({ namespace }: Pick<InstallOptions, 'namespace'>): 
         },
       ],
     }),
-    policy('MutatingAdmissionPolicyBinding', 'gate.weir.dev', { policyName: 'gate.weir.dev', paramRef }),
+    policy('MutatingAdmissionPolicyBinding', 'gate.weir.dev', { policyName: 'gate.weir.dev', ...bound }),
     // Mutating policies run in no fixed order, and one that did not match is not invoked again: this is the backstop.
     policy('ValidatingAdmissionPolicy', 'gate-backstop.weir.dev', {
       failurePolicy: 'Fail',
@@ -85,7 +100,7 @@ export function gatePolicies({ namespace }: Pick<InstallOptions, 'namespace'>): 
     policy('ValidatingAdmissionPolicyBinding', 'gate-backstop.weir.dev', {
       policyName: 'gate-backstop.weir.dev',
       validationActions: ['Deny'],
-      paramRef,
+      ...bound,
     }),
     policy('MutatingAdmissionPolicy', 'pin.weir.dev', {
       failurePolicy: 'Ignore',
@@ -118,6 +133,6 @@ export function gatePolicies({ namespace }: Pick<InstallOptions, 'namespace'>): 
         },
       ],
     }),
-    policy('MutatingAdmissionPolicyBinding', 'pin.weir.dev', { policyName: 'pin.weir.dev', paramRef }),
+    policy('MutatingAdmissionPolicyBinding', 'pin.weir.dev', { policyName: 'pin.weir.dev', ...bound }),
   ];
 }

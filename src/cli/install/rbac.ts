@@ -51,7 +51,11 @@ const grants: Record<'controller' | 'mesh' | 'metrics', { cluster: Rule[]; own: 
       // Whether the gate is still there: read only.
       rule('admissionregistration.k8s.io', GATE_RESOURCES, READ),
     ],
-    own: [rule('coordination.k8s.io', ['leases'], [...READ, ...WRITE])],
+    own: [
+      rule('coordination.k8s.io', ['leases'], [...READ, ...WRITE]),
+      // Where the replicas of `weir mesh` are.
+      rule('discovery.k8s.io', ['endpointslices'], READ),
+    ],
   },
   mesh: {
     cluster: [
@@ -84,10 +88,16 @@ const grants: Record<'controller' | 'mesh' | 'metrics', { cluster: Rule[]; own: 
   metrics: { cluster: [rule('', ['pods', 'namespaces'], READ)], own: [] },
 };
 
+/** A Role cannot grant what lives in no namespace. */
+const withoutClusterScoped = (each: Rule): Rule => ({
+  ...each,
+  resources: each.resources.filter((resource) => resource !== 'namespaces'),
+});
+
 /** ServiceAccount, roles and bindings of one component. */
 export function componentAccess(
   component: keyof typeof grants,
-  { namespace }: Pick<InstallOptions, 'namespace'>,
+  { namespace, namespaces }: Pick<InstallOptions, 'namespace' | 'namespaces'>,
 ): KubeObject[] {
   const name = `weir-${component}`;
   const labels = componentLabels(component);
@@ -95,9 +105,15 @@ export function componentAccess(
   const subjects = [{ kind: 'ServiceAccount', name, namespace }];
   const apiVersion = 'rbac.authorization.k8s.io/v1';
   const roleRef = (kind: string) => ({ apiGroup: 'rbac.authorization.k8s.io', kind, name });
+  // The controller of some namespaces has the same rights there and none elsewhere; what is in no namespace it may read.
+  const everywhere =
+    component === 'controller' && namespaces.length > 0
+      ? cluster.filter(({ apiGroups }) => apiGroups[0] === 'admissionregistration.k8s.io')
+      : cluster;
+  const there = cluster.filter((each) => !everywhere.includes(each)).map(withoutClusterScoped);
   const objects: KubeObject[] = [
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace, labels } },
-    { apiVersion, kind: 'ClusterRole', metadata: { name, labels }, rules: cluster },
+    { apiVersion, kind: 'ClusterRole', metadata: { name, labels }, rules: everywhere },
     {
       apiVersion,
       kind: 'ClusterRoleBinding',
@@ -106,17 +122,14 @@ export function componentAccess(
       subjects,
     },
   ];
-  if (own.length > 0) {
+  const inside = (where: string, rules: Rule[]) => {
+    const metadata = { name, namespace: where, labels };
     objects.push(
-      { apiVersion, kind: 'Role', metadata: { name, namespace, labels }, rules: own },
-      {
-        apiVersion,
-        kind: 'RoleBinding',
-        metadata: { name, namespace, labels },
-        roleRef: roleRef('Role'),
-        subjects,
-      },
+      { apiVersion, kind: 'Role', metadata, rules },
+      { apiVersion, kind: 'RoleBinding', metadata, roleRef: roleRef('Role'), subjects },
     );
-  }
+  };
+  if (own.length > 0) inside(namespace, namespaces.includes(namespace) ? [...own, ...there] : own);
+  if (there.length > 0) for (const each of namespaces) if (each !== namespace) inside(each, there);
   return objects;
 }

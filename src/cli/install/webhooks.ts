@@ -44,8 +44,12 @@ const outside = (namespace: string) => ({
  * The same rules as the policies, for API servers without MutatingAdmissionPolicy v1. While `weir mesh` is down,
  * changes of Deployments are refused (GitOps tries again) instead of held.
  */
-export function gateWebhooks(options: Pick<InstallOptions, 'namespace'>): KubeObject[] {
-  const namespaceSelector = { matchExpressions: [outside(options.namespace)] };
+export function gateWebhooks(options: Pick<InstallOptions, 'namespace' | 'namespaces'>): KubeObject[] {
+  const { namespace, namespaces } = options;
+  const only = { key: 'kubernetes.io/metadata.name', operator: 'In', values: namespaces };
+  const namespaceSelector = {
+    matchExpressions: [outside(namespace), ...(namespaces.length > 0 ? [only] : [])],
+  };
   const deployments = {
     apiGroups: ['apps'],
     apiVersions: ['v1'],

@@ -239,6 +239,7 @@ export function workloads(options: InstallOptions): KubeObject[] {
         `--prometheus-url=${metricsUrl}`,
         `--mesh-address=https://${MESH_SERVICE}.${namespace}.svc:${ports.discovery}`,
         `--listen=:${ports.health}`,
+        ...options.namespaces.map((each) => `--namespace=${each}`),
       ],
       containerPorts: [health],
       env: [
