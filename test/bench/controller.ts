@@ -43,6 +43,8 @@ export const bench: Bench = {
     if (!process.env.WEIR_NETNS) return inNamespace();
     const cluster = await startKubernetes({
       dir: mkdtempSync(join(tmpdir(), 'weir-bench-')),
+      // Probed and scraped as on a cluster, not every second.
+      profile: 'cluster',
       // Otherwise its 20 requests a second are what is measured.
       controllerManagerFlags: [
         '--kube-api-qps=1000',
@@ -162,6 +164,20 @@ const healthy = ({
 /** Leaves the processes a moment to finish what they were at: garbage, caches, late events. */
 const settle = () => new Promise((resolve) => setTimeout(resolve, 5000));
 
+/** Where the time of a wave goes, from the Rollouts' own history. */
+async function transitions(fleet: Fleet, since: number): Promise<string> {
+  const seconds = new Map<string, number[]>();
+  for (const { status } of await fleet.rollouts()) {
+    for (const { at, to, reason } of status?.history ?? []) {
+      const after = (Date.parse(at) - since) / 1000;
+      if (after < 0) continue;
+      const key = `${to} (${reason})`;
+      seconds.set(key, [...(seconds.get(key) ?? []), after]);
+    }
+  }
+  return [...seconds].map(([key, values]) => `${key} ${round(median(values), 1)}`).join(', ');
+}
+
 async function promoted(fleet: Fleet, from: number, to: number, version: string): Promise<void> {
   await eventually(
     `${to - from} Rollouts promoted to ${version}`,
@@ -230,6 +246,7 @@ async function wave(
   const from = SIZE - WAVE;
   const applied = new Map<string, number>();
   const began = performance.now();
+  const beganAt = Date.now();
   await fleet.each(
     from,
     SIZE,
@@ -252,6 +269,7 @@ async function wave(
   const beyond = [...applied].map(([name, at]) =>
     Math.max(0, (weighted.get(name) ?? Number.POSITIVE_INFINITY) - at - (readiness.get(name) ?? 0)),
   );
+  log(`median seconds from the wave's start to each transition: ${await transitions(fleet, beganAt)}`);
   log(`wave of ${WAVE}: ${requests.map(([key, count]) => `${key} ${count / WAVE}`).join(', ')}`);
   const bar = (name: string, value: number, unit: string, most: number): Row => ({
     name,

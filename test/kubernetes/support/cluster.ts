@@ -14,6 +14,8 @@ import { type ControlPlane, startControlPlane, until } from './control-plane.ts'
 export interface KubernetesOptions {
   dir?: string;
   prefix?: string;
+  /** `local` (default): probes and scrapes every second. */
+  profile?: 'cluster' | 'local';
   /** How the gate is enforced; default: as the cluster allows. */
   admission?: 'policies' | 'webhooks';
   /** false: a bare cluster. */
@@ -61,7 +63,8 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
     );
     if (weir) {
       const admission = options.admission ?? (await admissionOf(client)).admission;
-      await installWeir(client, { profile: 'local', admission });
+      // The node component knows this image as the code of this checkout, whatever the profile.
+      await installWeir(client, { profile: options.profile ?? 'local', image: 'weir', admission });
     }
     return { kubeconfig: plane.kubeconfig, dir, client, plane, stop };
   } catch (thrown) {
