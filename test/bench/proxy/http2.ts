@@ -13,10 +13,11 @@ export async function http2Rows(
   identity: Identity,
   log: (line: string) => void,
 ): Promise<Row[]> {
-  const origin = await freePort();
-  await setup.nghttpd(tools.nghttpd, origin, 'grpc-status: 0');
-  const upstream = `127.0.0.1:${origin}`;
-  const { plain, secure } = await http2Paths(setup, tools.haproxy, upstream, identity);
+  const [origin, service] = [await freePort(), await freePort()];
+  await setup.nghttpd(tools.nghttpd, origin);
+  await setup.nghttpd(tools.nghttpd, service, 'grpc-status: 0');
+  const { plain, secure } = await http2Paths(setup, tools.haproxy, `127.0.0.1:${origin}`, identity);
+  const unary = await http2Paths(setup, tools.haproxy, `127.0.0.1:${service}`, identity);
   const message = setup.file('message', `\0\0\0\0\x0a${'m'.repeat(10)}`);
   const grpc = ['-d', message, '-H', 'content-type: application/grpc', '-H', 'te: trailers'];
   const name = '8 connections x 16 streams';
@@ -24,8 +25,9 @@ export async function http2Rows(
     measure(`${kind}, ${name}`, paths, (path) => loadHttp2(tools.h2load, args, path), BAR_HTTP2, log);
   return [
     ...run('HTTP/2', plain, []),
-    ...run('gRPC unary', plain, grpc),
+    ...run('gRPC unary', unary.plain, grpc),
     ...run('two-hop mTLS HTTP/2', secure, []),
+    ...run('two-hop mTLS gRPC unary', unary.secure, grpc),
   ];
 }
 

@@ -66,17 +66,11 @@ ${extra} server { listen 127.0.0.1:${port}; location / { ${location} } } }`;
     return child;
   }
 
-  /** An HTTP/2 server that answers with 100 bytes, and with `trailer`. */
-  async nghttpd(binary: string, port: number, trailer: string): Promise<ChildProcess> {
+  /** An HTTP/2 server that answers with 100 bytes, and with a trailer if one is given. */
+  async nghttpd(binary: string, port: number, trailer?: string): Promise<ChildProcess> {
     this.file('index.html', 'x'.repeat(100));
-    const child = this.start(binary, [
-      '--no-tls',
-      '-n1',
-      '-d',
-      this.dir,
-      `--trailer=${trailer}`,
-      String(port),
-    ]);
+    const extra = trailer ? [`--trailer=${trailer}`] : [];
+    const child = this.start(binary, ['--no-tls', '-n1', '-d', this.dir, ...extra, String(port)]);
     await reachable(port);
     return child;
   }
