@@ -26,6 +26,9 @@ export interface InformerOptions<T extends KubeObject> {
   backoff?: { initial: number; max: number };
 }
 
+/** A watch that held this long was established. */
+const LIVED_MS = 1000;
+
 export interface ChangeEvent<T> {
   type: 'added' | 'updated' | 'deleted';
   object: T;
@@ -79,13 +82,18 @@ export class Informer<T extends KubeObject> {
     let relist = true;
     let gone = false;
     while (!signal.aborted) {
+      let since: number | undefined;
+      // A watch that lived was no failure, however it ended and whether or not it had anything to tell: what comes after it
+      // is asked for at once. Otherwise a load balancer that ends idle connections makes us blind for longer and longer.
+      const lived = () => since !== undefined && this.#clock.now() - since >= LIVED_MS;
       try {
         if (relist) await this.#list(signal);
         relist = false;
+        since = this.#clock.now();
         const events = await this.#watch(signal);
-        // A server that ends watches at once must not be asked in a tight loop.
         gone = false;
-        if (events > 0) backoff.reset();
+        if (events > 0 || lived()) backoff.reset();
+        // A server that ends watches at once must not be asked in a tight loop.
         else await this.#clock.sleep(backoff.next(), signal);
       } catch (thrown) {
         if (signal.aborted) return;
@@ -98,6 +106,7 @@ export class Informer<T extends KubeObject> {
             { kind: kind.kind, code: error.code, reason: error.message },
             'watch interrupted',
           );
+        if (lived() && error.details.status === undefined) backoff.reset();
         // The first 410 is everyday life; a server that says nothing else must not be listed in a tight loop.
         const wait = Math.max(
           error.code === 'Gone' && !gone ? 0 : backoff.next(),
