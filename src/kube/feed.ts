@@ -22,6 +22,9 @@ export interface FeedOptions<T> {
   changed(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: KubeObject): void;
 }
 
+/** A watch that held this long was established. */
+const LIVED_MS = 1000;
+
 /**
  * One list and the watch that follows it, for ever: paged list, then a watch with bookmarks that resumes where it ended. 410
  * lists again. Versions never go backwards: a list that is older than what is known (a lagging replica) is refused and asked
@@ -41,22 +44,26 @@ export class Feed<T> {
     let relist = true;
     let gone = false;
     while (!signal.aborted) {
+      let since: number | undefined;
+      // A watch that lived was no failure, however it ended and whether or not it had anything to tell: what comes after it
+      // is asked for at once. Otherwise a load balancer that ends idle connections makes us blind for longer and longer.
+      const lived = () => since !== undefined && clock.now() - since >= LIVED_MS;
       try {
         if (relist) await this.#list(signal);
         relist = false;
+        since = clock.now();
         const events = await this.#watch(signal);
-        // A server that ends watches at once must not be asked in a tight loop.
         gone = false;
-        if (events > 0) backoff.reset();
+        if (events > 0 || lived()) backoff.reset();
+        // A server that ends watches at once must not be asked in a tight loop.
         else await clock.sleep(backoff.next(), signal);
       } catch (thrown) {
         if (signal.aborted) return;
         const error = toAppError(thrown);
         relist = relist || error.code === 'Gone';
-        // Nothing changed for so long that the peer might be dead: everyday life where little happens, and no reason to
-        // stay away longer each time.
+        // Nothing changed for so long that the peer might be dead: everyday life where little happens.
         const quiet = error.code === 'Timeout';
-        if (quiet) backoff.reset();
+        if (lived() && error.details.status === undefined) backoff.reset();
         if (error.code !== 'Gone')
           log[quiet ? 'debug' : 'warn'](
             { kind: kind.kind, code: error.code, reason: error.message },

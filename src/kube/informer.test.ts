@@ -81,6 +81,7 @@ let client: Client;
 async function informer(
   lists: Answer[],
   watches: Answer[],
+  options: Partial<ConstructorParameters<typeof Informer<KubeObject>>[0]> = {},
 ): Promise<{ informer: Informer<KubeObject>; events: ChangeEvent<KubeObject>[] }> {
   server = new Scripted(lists, watches);
   client = await server.connect();
@@ -92,6 +93,7 @@ async function informer(
     indexers: { app: ({ metadata }) => [metadata.labels?.app ?? ''] },
     backoff: { initial: 5, max: 20 },
     pageSize: 2,
+    ...options,
   });
   const events: ChangeEvent<KubeObject>[] = [];
   made.onChange((event) => events.push(event));
@@ -144,6 +146,31 @@ describe('informer', () => {
     pods.onChange(() => seen.push(pods.store.keys()));
     await until(() => seen.length === 3);
     expect(seen).toEqual([1, 2, 3].map(() => ['a/b', 'a/c']));
+  });
+
+  test.each([
+    ['cut off after a while, with nothing to tell', stream([], 'reset'), 50],
+    ['ended after a while, with nothing to tell', stream([], 'close'), 50],
+    ['refused, however slowly', failure(503), 5000],
+  ])('watches that are %s are asked for again within %s', async (_, answer, atMost) => {
+    let now = 0;
+    const slept: number[] = [];
+    const clock = {
+      now: () => now,
+      sleep: async (milliseconds: number) => {
+        slept.push(milliseconds);
+        await new Promise((resolve) => setImmediate(resolve));
+      },
+    };
+    const lastsFiveSeconds: Answer = (response, query) => {
+      now += 5000;
+      answer(response, query);
+    };
+    await informer([list('1', [])], [lastsFiveSeconds], { clock, backoff: { initial: 50, max: 5000 } });
+    await until(() => server.seen.filter(({ watch }) => watch).length >= 12);
+    expect(Math.max(0, ...slept)).toBeLessThanOrEqual(atMost);
+    // Who is refused waits longer and longer.
+    if (atMost > 50) expect(Math.max(...slept)).toBeGreaterThan(2000);
   });
 
   test('a dropped watch resumes at the last event or bookmark, without listing again', async () => {

@@ -7,6 +7,7 @@ import type { KubeObject } from '../../src/api/meta.ts';
 import { installationChecks, rolloutChecks } from '../../src/cli/check/installation.ts';
 import { runChecks } from '../../src/cli/check/run.ts';
 import { installWeir } from '../../src/cli/install/apply.ts';
+import { admissionOf } from '../../src/cli/install/discover.ts';
 import { App } from './support/app.ts';
 import { eventually, kill } from './support/cluster.ts';
 import { onKubernetes, type RunningCluster, startWithWeir } from './support/start.ts';
@@ -50,7 +51,8 @@ describe('the gate removed by a person', () => {
       expect(told[1]?.message).toContain('gate-removed/web is refused, not held');
       await expect(app.deploy('v2')).rejects.toThrow('guards this Deployment');
     } finally {
-      await installWeir(cluster.client, { profile: 'local' });
+      const { admission } = await admissionOf(cluster.client);
+      await installWeir(cluster.client, { profile: 'local', admission });
     }
     await gated('True');
     expect(await check()).toEqual([]);

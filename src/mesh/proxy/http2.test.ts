@@ -281,6 +281,26 @@ describe('HTTP/2 to HTTP/2', () => {
     expect((await ask(session)).body).toBe('ok');
   });
 
+  test('a client that does not read holds up no other, though they share the connection to the server', async () => {
+    const { address, sessions } = await server((stream, headers) => {
+      stream.respond();
+      stream.end(headers[':path'] === '/' ? 'ok' : MiB);
+    });
+    const plane = await outbound(destination([address]));
+    const [idle, busy] = [connect(plane), connect(plane)];
+    await once(idle, 'connect');
+    idle.setLocalWindowSize(16 * MiB.length);
+    const stalled = Array.from({ length: 40 }, () => idle.request({ ':path': '/large' }));
+    await Promise.all(stalled.map((stream) => once(stream, 'response')));
+    for (let n = 0; n < 5; n += 1)
+      expect((await ask(busy, { ':path': '/large' })).body.length).toBe(MiB.length);
+    expect(sessions.size).toBe(1);
+    for (const stream of stalled) stream.close();
+    expect((await ask(idle)).body).toBe('ok');
+    while (plane.runtime.inFlight > 0) await new Promise(setImmediate);
+    expect(plane.runtime.limits.http2.backlog.bytes).toBe(0);
+  });
+
   test('draining: GOAWAY, what is under way ends well, and the connection closes', async () => {
     const gate = Promise.withResolvers<void>();
     const { address } = await server((stream) => {

@@ -84,8 +84,10 @@ export class Runtime {
     this.metrics = options.metrics;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const { bytes, count, streams } = limits;
+    const backlog = { ...DEFAULT_HTTP2_LIMITS.backlog };
     const http2 = {
       ...DEFAULT_HTTP2_LIMITS,
+      backlog,
       headerList: bytes,
       headerBlock: bytes,
       headerCount: count,

@@ -1,6 +1,7 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
 import { installWeir } from '../../../src/cli/install/apply.ts';
 import { admissionOf } from '../../../src/cli/install/discover.ts';
 import { connect } from '../../../src/kube/index.ts';
@@ -22,12 +23,15 @@ export interface KubernetesOptions {
   weir?: boolean;
   /** false: no node component; pods stay Pending unless somebody plays kubelet. */
   node?: boolean;
+  /** Another way to the API server for the node component and every pod, such as a proxy that injects faults. */
+  nodeVia?: (plane: ControlPlane) => Promise<{ server: string; ca: string }>;
   apiserverFlags?: string[];
   controllerManagerFlags?: string[];
 }
 
 export interface KubernetesCluster extends RunningCluster {
   plane: ControlPlane;
+  node: SupervisedChild;
 }
 
 /** A real control plane, Weir's node component running its pods as processes, and Weir installed by its own installer. */
@@ -36,6 +40,7 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
   mkdirSync(join(dir, 'logs'), { recursive: true });
   const { prefix = '198.18', weir = true } = options;
   const plane = await startControlPlane({ ...options, dir, prefix });
+  if (options.nodeVia) rewriteAccess(join(dir, 'kubeconfig.node'), await options.nodeVia(plane));
   const node = new SupervisedChild({
     name: 'node',
     // Finds its kubeconfig in the cluster's directory.
@@ -66,9 +71,16 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
       // The node component knows this image as the code of this checkout, whatever the profile.
       await installWeir(client, { profile: options.profile ?? 'local', image: 'weir', admission });
     }
-    return { kubeconfig: plane.kubeconfig, dir, client, plane, stop };
+    return { kubeconfig: plane.kubeconfig, dir, client, plane, node, stop };
   } catch (thrown) {
     await stop();
     throw thrown;
   }
+}
+
+function rewriteAccess(file: string, { server, ca }: { server: string; ca: string }): void {
+  const config = parse(readFileSync(file, 'utf8')) as { clusters: { cluster: object }[] };
+  const data = Buffer.from(ca).toString('base64');
+  config.clusters[0]!.cluster = { server, 'certificate-authority-data': data };
+  writeFileSync(file, stringify(config), { mode: 0o600 });
 }

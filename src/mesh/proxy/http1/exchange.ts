@@ -13,7 +13,7 @@ import { Upstream } from './upstream.ts';
 const CLOSE = Buffer.from('connection: close\r\n');
 const UPGRADE = Buffer.from('connection: upgrade\r\n');
 /** Requests in flight to one endpoint from which sharing a connection costs less than connections of their own. */
-const MULTIPLEX_FROM = 4;
+const MULTIPLEX_FROM = 6;
 const HEAD_METHOD = 'HEAD';
 
 /** HTTP/1.1 for the exchanges of one session, which come in turn: bytes are passed on as they are. */

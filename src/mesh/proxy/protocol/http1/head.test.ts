@@ -121,6 +121,13 @@ describe('accepted requests', () => {
     expect(head.upgrade).toBe(true);
     request(`GET / HTTP/1.1\r\n${H}Upgrade: websocket\r\n\r\n`);
     expect(head.upgrade).toBe(false);
+    request(`GET / HTTP/1.1\r\n${H}Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n\r\n`);
+    expect(head.upgrade).toBe(false);
+  });
+
+  test('an upgrade to h2c ends here: what came behind it would pass unseen', () => {
+    const text = `GET / HTTP/1.1\r\n${H}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nA: b\r\n\r\n`;
+    expect(forward(text)).toBe(`GET / HTTP/1.1\r\n${H}A: b\r\n\r\n`);
   });
 });
 

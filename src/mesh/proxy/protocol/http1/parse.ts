@@ -194,7 +194,11 @@ function parseFields(
         }
         break;
       case 7:
-        if (isName(buffer, nameStart, 'upgrade')) upgradeLine = at;
+        if (isName(buffer, nameStart, 'upgrade')) {
+          // Behind such an upgrade requests would pass that nobody has looked at (RFC 9113 3.1 does away with it).
+          if (hasToken(buffer, valueStart, valueEnd, 'h2c')) drop = true;
+          else upgradeLine = at;
+        }
         break;
       case 10:
         if (isName(buffer, nameStart, 'connection')) {
@@ -215,7 +219,8 @@ function parseFields(
         } else if (isName(buffer, nameStart, 'keep-alive')) drop = true;
         break;
       case 14:
-        if (isName(buffer, nameStart, 'content-length')) {
+        if (isName(buffer, nameStart, 'http2-settings')) drop = true;
+        else if (isName(buffer, nameStart, 'content-length')) {
           const value = digits(buffer, valueStart, valueEnd);
           // Even equal duplicates are refused: what the peer behind us would do with them is not known.
           if (value < 0 || head.contentLength >= 0) return HEAD_ERRORS.length.code;
@@ -275,6 +280,18 @@ function dropListed(head: Head, buffer: Buffer, teLine: number): boolean {
     head.dropped = true;
   }
   return true;
+}
+
+/** Whether one of the tokens of a list is `name`. */
+function hasToken(buffer: Buffer, start: number, end: number, name: string): boolean {
+  let i = start;
+  while (i < end) {
+    while (i < end && TOKEN[buffer[i]!] !== 1) i += 1;
+    const token = i;
+    while (i < end && TOKEN[buffer[i]!] === 1) i += 1;
+    if (i - token === name.length && isName(buffer, token, name)) return true;
+  }
+  return false;
 }
 
 /** Non-negative integer of 1 to 15 digits (exact in a double), or -1. */

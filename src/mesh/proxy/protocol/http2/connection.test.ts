@@ -291,7 +291,8 @@ describe('requests and responses', () => {
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 2, max: 5_000 }), (steps, window) => {
-        const { client, server } = pair({ streamWindow: window, connectionWindow: 100_000 });
+        const backlog = { bytes: 0, most: 2_000 };
+        const { client, server } = pair({ streamWindow: window, connectionWindow: 100_000, backlog });
         const stream = client.open(GET, false);
         let sent = '';
         const received = () =>
@@ -327,6 +328,7 @@ describe('requests and responses', () => {
         }
         expect(received()).toBe(sent);
         expect(stream.localDone).toBe(true);
+        expect(backlog.bytes).toBe(0);
       }),
     );
   });

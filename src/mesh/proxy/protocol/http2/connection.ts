@@ -74,6 +74,7 @@ export class Http2Connection implements FrameEvents {
     this.#receiveWindow = limits.connectionWindow;
     this.#reader = new FrameReader(this, limits, this.#server);
     this.sender = new Sender(
+      limits.backlog,
       () => events.written(),
       (stream) => this.#localEnd(stream),
     );
@@ -116,6 +117,12 @@ export class Http2Connection implements FrameEvents {
 
   /** `bytes` of a stream's body have been passed on: the peer may send as much again. */
   consume(stream: Http2Stream, bytes: number) {
+    if (this.#server) {
+      const taken = Math.min(bytes, stream.unconsumed);
+      stream.unconsumed -= taken;
+      this.#credit += taken;
+    }
+    if (this.#credit > 0) this.#replenish();
     if (stream.remoteDone || stream.closed) return;
     stream.credit += bytes;
     if (stream.credit < this.#limits.streamWindow / 2) return;
@@ -242,9 +249,22 @@ export class Http2Connection implements FrameEvents {
     handler?.reset(code, by, unprocessed);
   }
 
+  /** Opens the window of the connection again, unless too much waits already. */
+  #replenish() {
+    const { backlog, connectionWindow } = this.#limits;
+    if (this.#credit < connectionWindow / 2 || backlog.bytes > backlog.most) return;
+    this.sender.output.windowUpdate(0, this.#credit);
+    this.#receiveWindow += this.#credit;
+    this.#credit = 0;
+    this.#events.written();
+  }
+
   #remove(stream: Http2Stream, how: number) {
     if (stream.closed) return;
     stream.closed = true;
+    this.#credit += stream.unconsumed;
+    stream.unconsumed = 0;
+    this.#replenish();
     if (how === CLOSED_BY.end) this.#resets.earn(1);
     if (stream.waiting) this.sender.forget(stream);
     this.#streams.delete(stream.id);
@@ -280,20 +300,18 @@ export class Http2Connection implements FrameEvents {
       if (from + padding > to) return this.broken(ERROR.protocol, 'padding longer than its frame');
       to -= padding;
     }
-    // Given back at once: what waits here is bounded by the windows of the streams.
     const size = end - start;
     this.#receiveWindow -= size;
     if (this.#receiveWindow < 0) return this.broken(ERROR.flowControl, 'connection window exceeded');
-    this.#credit += size;
-    if (this.#credit >= this.#limits.connectionWindow / 2) {
-      this.sender.output.windowUpdate(0, this.#credit);
-      this.#receiveWindow += this.#credit;
-      this.#credit = 0;
-      this.#events.written();
-    }
     const ends = (flags & FLAG.endStream) !== 0;
     if (from === to && !ends && !this.#spend()) return;
     const stream = this.#streams.get(id);
+    // A server's connection serves many clients, and one that does not read must not hold up the others: the window of
+    // the connection opens at once. A client holds up itself alone: it opens with what has been passed on.
+    const held = this.#server && stream && !stream.remoteDone ? to - from : 0;
+    this.#credit += size - held;
+    if (held > 0) stream!.unconsumed += held;
+    this.#replenish();
     if (!stream) {
       if (this.#isIdle(id)) return this.broken(ERROR.protocol, 'DATA on an idle stream');
       if (id > this.#lastAccepted || this.#closed.how(id) === CLOSED_BY.us) return;

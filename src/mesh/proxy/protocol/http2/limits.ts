@@ -15,6 +15,8 @@ export interface Http2Limits extends ListLimits {
   resets: readonly [number, number];
   /** Frames that carry nothing: PING, SETTINGS, PRIORITY, empty DATA and the like; at once, and a second. */
   control: readonly [number, number];
+  /** Bytes that wait for peers to take them, of all connections together; beyond `most` nobody may send more. */
+  backlog: { bytes: number; readonly most: number };
   /** Bytes on their way out for a peer that does not read: more ends the connection. */
   output: number;
 }
@@ -24,10 +26,11 @@ export const DEFAULT_HTTP2_LIMITS: Http2Limits = {
   headerCount: 200,
   streams: 256,
   streamWindow: 262_144,
-  connectionWindow: 1_048_576,
+  connectionWindow: 4_194_304,
   headerBlock: 65_536,
   continuations: 64,
   resets: [500, 100],
   control: [1_000, 200],
+  backlog: { bytes: 0, most: 67_108_864 },
   output: 1_048_576,
 };

@@ -20,7 +20,10 @@ export class Sender {
   /** A stream's END_STREAM has gone out. */
   readonly #ended: (stream: Http2Stream) => void;
 
-  constructor(written: () => void, ended: (stream: Http2Stream) => void) {
+  readonly #backlog: { bytes: number };
+
+  constructor(backlog: { bytes: number }, written: () => void, ended: (stream: Http2Stream) => void) {
+    this.#backlog = backlog;
     this.#written = written;
     this.#ended = ended;
   }
@@ -89,6 +92,7 @@ export class Sender {
       stream.queue ??= [];
       stream.queue.push(Buffer.from(bytes.subarray(from + direct, to)));
       stream.queued += size - direct;
+      this.#backlog.bytes += size - direct;
     }
     stream.endQueued ||= end;
     if (!this.#waiting.has(stream)) {
@@ -155,6 +159,7 @@ export class Sender {
     if (size === first.length) stream.queue!.shift();
     else stream.queue![0] = first.subarray(size);
     stream.queued -= size;
+    this.#backlog.bytes -= size;
     const end = stream.endQueued && stream.queued === 0;
     if (end) stream.endQueued = false;
     this.#frames(stream, first, 0, size, end);
@@ -165,6 +170,7 @@ export class Sender {
   forget(stream: Http2Stream): void {
     this.#waiting.delete(stream);
     stream.queue = undefined;
+    this.#backlog.bytes -= stream.queued;
     stream.queued = 0;
     stream.endQueued = false;
     stream.trailersQueued = undefined;

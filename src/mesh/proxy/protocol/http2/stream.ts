@@ -25,6 +25,8 @@ export class Http2Stream {
   sendWindow: number;
   /** The peer may send so much. */
   receiveWindow: number;
+  /** Bytes that came and were not passed on. */
+  unconsumed = 0;
   /** Bytes passed on that the peer has not been told of. */
   credit = 0;
   remoteDone = false;
