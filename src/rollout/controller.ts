@@ -9,6 +9,7 @@ import { type Clock, systemClock } from '../lib/clock.ts';
 import { isCode, toAppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { Caches } from './caches.ts';
+import { Drafts, pressing } from './drafts.ts';
 import { GateWriter } from './effects/gate-data.ts';
 import { carryOut, type EffectContext } from './effects/index.ts';
 import { finalize, withoutFinalizer } from './finalize.ts';
@@ -22,7 +23,7 @@ import { RolloutMetrics } from './metrics.ts';
 import { observe } from './observe.ts';
 import { type Problem, parseSpec, rivalOf, serviceProblem, underWay } from './parse.ts';
 import type { RouteRef, TrafficRouter } from './ports.ts';
-import { brokenStatus, renderStatus, sameMachine, sameStatus } from './status.ts';
+import { brokenStatus, renderStatus, sameStatus } from './status.ts';
 
 export interface RolloutControllerOptions {
   client: KubeClient;
@@ -52,6 +53,7 @@ export class RolloutController {
   readonly #looks: Looks;
   readonly #probes = new Map<string, GateProbe>();
   readonly #probing = new Set<string>();
+  readonly #drafts = new Drafts();
   /** Own writes that the cache has not caught up with. */
   readonly #written = new Map<string, Stored>();
   readonly #errors = new Map<string, string>();
@@ -96,6 +98,7 @@ export class RolloutController {
     this.#signal = signal;
     this.#written.clear();
     this.#probes.clear();
+    this.#drafts.clear();
     this.#everyone();
     await this.#controller.run(signal);
     await this.#events.drained();
@@ -132,6 +135,7 @@ export class RolloutController {
     this.#specs.delete(key);
     this.#looks.forget(key);
     this.#probes.delete(key);
+    this.#drafts.drop(key);
     this.#written.delete(key);
     this.#errors.delete(key);
   }
@@ -153,7 +157,9 @@ export class RolloutController {
     const { spec } = parsed;
     const context = this.#context(key, rollout, spec);
     const observation = this.#observe(key, rollout, spec, context);
-    const state = rollout.status?.machine as State | undefined;
+    const { uid = '' } = rollout.metadata;
+    const state =
+      this.#drafts.state(key, uid, rollout.status) ?? (rollout.status?.machine as State | undefined);
     if (going) {
       if (!rollout.metadata.finalizers?.includes(FINALIZER)) return undefined;
       const done = await finalize(context, state, observation, this.#clock.now(), signal);
@@ -196,11 +202,7 @@ export class RolloutController {
     if (before !== name) {
       context.log.info({ from: before, to: name, reason: result.message }, 'phase changed');
     }
-    // The state is safe before anything is done about it: a crash from here on repeats effects, and forgets none. What
-    // only tells a person about a turn that is over in a moment is left to the next one.
-    const moving = result.effects.some((effect) => acts(effect) || effect.kind === 'probe-gate');
-    const passing = !error && moving && sameMachine(rollout.status, status);
-    if (!passing) await this.#writeStatus(key, rollout, status, signal);
+    const flush = await this.#persist(key, rollout, status, result.state, error !== undefined, signal);
     try {
       for (const effect of result.effects) {
         if (acts(effect)) context.log.debug({ effect }, 'carrying out');
@@ -217,10 +219,37 @@ export class RolloutController {
     }
     if (before !== name) return { requeueAfterMs: 0 };
     const waits = [
+      ...(flush === undefined ? [] : [flush]),
       ...(result.effects.some(acts) ? [AGAIN] : []),
       ...(result.wakeAt === undefined ? [] : [Math.max(1, result.wakeAt - this.#clock.now())]),
     ];
     return waits.length === 0 ? undefined : { requeueAfterMs: Math.min(...waits) };
+  }
+
+  /**
+   * The state is safe before anything is done about it: a crash from here on repeats effects, and forgets none. Answers
+   * after how many milliseconds what may wait is to be written.
+   */
+  async #persist(
+    key: string,
+    rollout: Stored,
+    status: RolloutStatus,
+    state: State,
+    now: boolean,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    if (sameStatus(rollout.status, status)) {
+      this.#drafts.drop(key);
+      return undefined;
+    }
+    if (!now && !pressing(rollout.status, status)) {
+      const { uid = '' } = rollout.metadata;
+      const wait = this.#drafts.keep(key, uid, rollout.status, state, this.#clock.now());
+      if (wait > 0) return wait;
+    }
+    this.#drafts.drop(key);
+    await this.#writeStatus(key, rollout, status, signal);
+    return undefined;
   }
 
   #observe(key: string, rollout: Rollout, spec: RolloutSpec, context: EffectContext): Observation {

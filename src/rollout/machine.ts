@@ -32,6 +32,7 @@ export function machine(state: State, observation: Observation, now: number): Re
     // A phase entered in this turn without effects of its own is looked at again at once.
   }
   consumeDone(turn);
+  gatherEvents(turn);
   const plan = planOf(observation.spec);
   const { phase: current } = turn.state;
   return {
@@ -48,6 +49,16 @@ export function machine(state: State, observation: Observation, now: number): Re
           ? 100
           : 0,
   };
+}
+
+/** Phases that were passed through in one turn are one Event: each costs a request, and a person reads them together. */
+function gatherEvents(turn: Turn): void {
+  const normal = turn.effects.filter((effect) => effect.kind === 'event' && effect.type === 'Normal');
+  const last = normal.at(-1);
+  if (normal.length < 2 || last?.kind !== 'event') return;
+  last.message = normal.flatMap((effect) => (effect.kind === 'event' ? [effect.message] : [])).join('; ');
+  const gathered = turn.effects.filter((effect) => effect === last || !normal.includes(effect));
+  turn.effects.splice(0, turn.effects.length, ...gathered);
 }
 
 /** The Deployment and the Service are there and are the ones that the state speaks of. */

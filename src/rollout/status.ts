@@ -188,14 +188,5 @@ export function brokenStatus(
   };
 }
 
-/** What the controller needs after a restart is the same, and so is what programs wait for. */
-export const sameMachine = (a: RolloutStatus | undefined, b: RolloutStatus): boolean =>
-  a !== undefined &&
-  a.observedGeneration === b.observedGeneration &&
-  sameJson(a.machine, b.machine) &&
-  b.conditions.every(
-    ({ type, status }) => a.conditions.find((condition) => condition.type === type)?.status === status,
-  );
-
 export const sameStatus = (a: RolloutStatus | undefined, b: RolloutStatus): boolean =>
   a !== undefined && sameJson(a, b);

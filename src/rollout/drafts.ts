@@ -1,0 +1,77 @@
+import type { RolloutStatus } from '../api/rollout.ts';
+import { sameJson } from '../lib/same-json.ts';
+import type { State } from './machine/types.ts';
+
+/** How long what no crash must lose, but a person wants to see, may stay unwritten. */
+const LAZY_MS = 1000;
+
+interface Draft {
+  uid: string;
+  /** What was written when the draft was begun: another process's write makes it void. */
+  base: unknown;
+  state: State;
+  since: number;
+}
+
+/**
+ * States that were decided and not written yet. A turn writes at once what must survive a crash (`pressing`); a step's looks, waits
+ * and acknowledgements change several times a second, and go out together. What a crash loses of them is observed again.
+ */
+export class Drafts {
+  readonly #drafts = new Map<string, Draft>();
+
+  /** The state to go on from: newer than the one that is written, or undefined. */
+  state(key: string, uid: string, written: RolloutStatus | undefined): State | undefined {
+    const draft = this.#drafts.get(key);
+    if (!draft) return undefined;
+    if (draft.uid === uid && sameJson(draft.base, written?.machine)) return draft.state;
+    this.#drafts.delete(key);
+    return undefined;
+  }
+
+  /** Keeps a state for later; answers the milliseconds after which it is to be written: 0 means now. */
+  keep(key: string, uid: string, written: RolloutStatus | undefined, state: State, now: number): number {
+    const since = this.#drafts.get(key)?.since ?? now;
+    this.#drafts.set(key, { uid, base: written?.machine, state, since });
+    return Math.max(0, since + LAZY_MS - now);
+  }
+
+  drop(key: string): void {
+    this.#drafts.delete(key);
+  }
+
+  clear(): void {
+    this.#drafts.clear();
+  }
+}
+
+/**
+ * Whether the new status must be written before anything is done about it: a phase, a step, a decision, a condition that programs
+ * wait for, and on the way back every word.
+ */
+export function pressing(before: RolloutStatus | undefined, after: RolloutStatus): boolean {
+  if (!before?.machine || before.observedGeneration !== after.observedGeneration) return true;
+  if (!sameJson(essence(before.machine as State), essence(after.machine as State))) return true;
+  const backwards = after.phase === 'RollingBack' || after.phase === 'Failed';
+  if (backwards && !sameJson(before.traffic, after.traffic)) return true;
+  return after.conditions.some(
+    ({ type, status }) => before.conditions.find((condition) => condition.type === type)?.status !== status,
+  );
+}
+
+/** What a restart cannot see in the world again. */
+function essence({ analysis: _looks, phase, ...state }: State): object {
+  const {
+    wait: _wait,
+    run,
+    step,
+    ...rest
+  } = phase as typeof phase & {
+    wait?: unknown;
+    run?: object;
+    step?: { index: number; undecided?: boolean };
+  };
+  // The largest size of the canary is also in its ReplicaSet.
+  const { peak: _peak, ...lasting } = (run ?? {}) as { peak?: number };
+  return { ...state, phase: { ...rest, run: lasting, index: step?.index, undecided: step?.undecided } };
+}
