@@ -35,23 +35,23 @@ const condition = (value: 'True' | 'False') => ({
 
 describe('what is written at once', () => {
   const before = status(progressing(), { conditions: [condition('True')] });
-  const after = (machine: State, more: Partial<RolloutStatus> = {}) =>
+  const next = (machine: State, more: Partial<RolloutStatus> = {}) =>
     status(machine, { conditions: [condition('True')], ...more });
 
   test('what a restart could not see again', () => {
     expect(pressing(undefined, before)).toBe(true);
-    expect(pressing(before, after(progressing(), { observedGeneration: 2 }))).toBe(true);
-    expect(pressing(before, after(progressing({ index: 1 })))).toBe(true);
-    expect(pressing(before, after(progressing({ undecided: true })))).toBe(true);
-    expect(pressing(before, after({ ...progressing(), consumed: { approve: 'x' } }))).toBe(true);
-    expect(pressing(before, after(progressing(), { conditions: [condition('False')] }))).toBe(true);
+    expect(pressing(before, next(progressing(), { observedGeneration: 2 }))).toBe(true);
+    expect(pressing(before, next(progressing({ index: 1 })))).toBe(true);
+    expect(pressing(before, next(progressing({ undecided: true })))).toBe(true);
+    expect(pressing(before, next({ ...progressing(), consumed: { approve: 'x' } }))).toBe(true);
+    expect(pressing(before, next(progressing(), { conditions: [condition('False')] }))).toBe(true);
   });
 
   test('not what is observed again: acknowledgements, looks, waits, words', () => {
     const wait = { what: 'pods', since: 1, best: 0 };
-    expect(pressing(before, after(progressing({ acknowledgedAt: 9, granted: 1 }, { wait })))).toBe(false);
+    expect(pressing(before, next(progressing({ acknowledgedAt: 9, granted: 1 }, { wait })))).toBe(false);
     expect(
-      pressing(before, after(progressing(), { message: 'another', traffic: { stable: 90, canary: 10 } })),
+      pressing(before, next(progressing(), { message: 'another', traffic: { stable: 90, canary: 10 } })),
     ).toBe(false);
   });
 
