@@ -140,7 +140,6 @@ describe('canary scenarios', () => {
   test('10: a pause without limit outlives the progress deadline; approve in Git continues', async () => {
     await create('s10', {
       strategy: { canary: { steps: [{ weight: 10 }, { pause: {} }, { weight: 50 }], dwell: '500ms' } },
-      spec: { progressDeadline: '4s' },
     });
     await app.deploy('v2');
     const paused = await app.until(
@@ -148,6 +147,8 @@ describe('canary scenarios', () => {
       ({ status }) =>
         status?.phase === 'Progressing' && status.step?.index === 1 && status.traffic?.canary === 10,
     );
+    // Not from the start: how long pods take to come up is not what this is about.
+    await app.applyRollout({ progressDeadline: '2s' });
     const since = Date.parse(paused.status!.step!.since);
     await eventually('longer than the deadline', () => Date.now() - since > 6000);
     expect((await app.rollout()).status?.phase).toBe('Progressing');

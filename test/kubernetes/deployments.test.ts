@@ -78,7 +78,7 @@ describe('a canary whose pods do not come', () => {
     expect(await stalled('ProgressDeadline')).toMatch(/exceeded quota: pods/);
     await untouched(stable);
     await kubectl(['patch', 'quota', 'pods', '--type=merge', '-p', '{"spec":{"hard":{"pods":"8"}}}']);
-    await app.applyRollout({ retry: '1' });
+    await app.applyRollout({ retry: '1', progressDeadline: '60s' });
     await app.promoted('v2');
   });
 

@@ -29,9 +29,10 @@ const HELD = { canary: { steps: [{ weight: 20 }, { pause: {} }], dwell: '500ms' 
 
 describe('etcd', () => {
   test('away for longer than the progress deadline: users notice nothing, nothing fails, it goes on', async () => {
-    app = await App.create(cluster, 'etcd-away', { strategy: HELD, spec: { progressDeadline: '5s' } });
+    app = await App.create(cluster, 'etcd-away', { strategy: HELD });
     await app.deploy('v2');
     await app.until('20 %', ({ status }) => status?.traffic?.canary === 20);
+    await app.applyRollout({ progressDeadline: '2s' });
     const before = await app.load();
     const address = ((await app.pods({ app: 'load' }))[0]!.status as { podIP: string }).podIP;
     const load = async () =>
@@ -120,9 +121,10 @@ describe("the controller's token", () => {
       .containerStatuses[0]!.restartCount;
 
   test('runs out: refused, the rollout stands and nothing fails; with the next token it goes on', async () => {
-    app = await App.create(cluster, 'token', { strategy: HELD, spec: { progressDeadline: '5s' } });
+    app = await App.create(cluster, 'token', { strategy: HELD });
     await app.deploy('v2');
     await app.until('20 %', ({ status }) => status?.traffic?.canary === 20);
+    await app.applyRollout({ progressDeadline: '2s' });
     const { metadata } = await controllerPod();
     const folder = `${metadata.namespace}_${metadata.name}_${metadata.uid}`;
     const file = join(cluster.dir, 'pods', folder, 'serviceaccount/token');

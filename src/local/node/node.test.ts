@@ -193,8 +193,9 @@ describe('containers as processes', () => {
     script: string,
     container: Partial<Container> = {},
     restartPolicy: 'Always' | 'OnFailure' | 'Never' = 'Always',
+    { launch, onChange = () => {} }: { launch?: () => Promise<Launch>; onChange?: () => void } = {},
   ) {
-    const launch = async (): Promise<Launch> => ({
+    const node = async (): Promise<Launch> => ({
       argv: [process.execPath, '-e', script],
       env: { PATH: process.env.PATH ?? '' },
       cwd: dir,
@@ -205,8 +206,8 @@ describe('containers as processes', () => {
       podIP: '127.0.0.1',
       restartPolicy,
       graceMs: 1000,
-      launch,
-      onChange: () => {},
+      launch: launch ?? node,
+      onChange,
       log: silentLogger,
     });
     started.push(runner);
@@ -283,6 +284,24 @@ describe('containers as processes', () => {
 
   test('a recycled pid is not mistaken for the process', () => {
     expect(ManagedProcess.adopt({ pid: process.pid, startTime: '1' })).toBeUndefined();
+  });
+
+  test('an image that cannot be had: once ErrImagePull, then ImagePullBackOff, as a kubelet says it', async () => {
+    const seen: (string | undefined)[] = [];
+    const runner: ContainerRunner = runnerOf('', {}, 'Always', {
+      launch: async () => ({
+        ...commandOf(
+          { name: 'c', image: 'registry.example/web:v2' },
+          { main: 'main.js', sample: 'sample.js' },
+        ),
+        cwd: dir,
+      }),
+      onChange: () => seen.push(runner.status().state.waiting?.reason),
+    });
+    void runner.run();
+    await until('backed off', () => seen.includes('ImagePullBackOff'));
+    expect(seen).toEqual(['ErrImagePull', 'ImagePullBackOff']);
+    expect(runner.status().state.waiting?.message).toContain('registry.example/web:v2');
   });
 
   test('a program that does not exist is a start error', async () => {

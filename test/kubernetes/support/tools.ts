@@ -67,6 +67,9 @@ export function whyNot(): string | undefined {
   if (process.platform !== 'linux') return 'they need Linux: network namespaces';
   if (process.getuid?.() !== 0) return 'they need root: a network namespace of their own';
   if (spawnSync('ip', ['netns', 'list']).status !== 0) return 'they need `ip` (iproute2)';
+  if (spawnSync('setpriv', ['--version']).status !== 0) return 'they need `setpriv` (util-linux)';
+  if (spawnSync('kubectl', ['version', '--client']).status !== 0)
+    return 'they need `kubectl`: much of what is tested is what a person types';
   const missing = (Object.keys(TOOLS) as ToolName[]).filter((name) => !existsSync(binaryOf(name)));
   if (missing.length > 0 && spawnSync('go', ['version']).status !== 0)
     return `they need Go to build ${missing.join(', ')}`;
