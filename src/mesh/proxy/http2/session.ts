@@ -32,7 +32,6 @@ export class Http2Session implements ConnectionHandler, ClientSession {
   readonly #lines: ClientLine[] = [];
   /** GOAWAY was sent: its first step, its second. */
   #leaving: 'no' | 'announced' | 'final' = 'no';
-  #ended = false;
 
   constructor(stack: Stack, connection: Connection) {
     this.stack = stack;
@@ -80,9 +79,9 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     this.#wire.drained();
   }
 
+  /** Without the client's half there are no windows, and nobody is left to cancel: its requests are over. */
   end() {
-    this.#ended = true;
-    if (this.http2.streamCount === 0) this.#wire.finish();
+    this.#wire.finish();
   }
 
   close() {
@@ -168,7 +167,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
 
   #idle() {
     if (this.closed) return;
-    if (this.#ended || this.#leaving === 'final') return this.#wire.finish();
+    if (this.#leaving === 'final') return this.#wire.finish();
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
   }
 
