@@ -8,6 +8,7 @@ import type { Destination } from '../discovery/model.ts';
 import { seededRandom } from './balance/split.ts';
 import { drain } from './drain.ts';
 import { answer, Client, cleanUp, cleanups, destination, outbound, upstream } from './fixtures.ts';
+import { PREFACE } from './protocol/http2/frames.ts';
 import type { DataPlane } from './proxy.ts';
 
 afterEach(cleanUp);
@@ -300,6 +301,14 @@ describe('HTTP/2 to HTTP/2', () => {
     expect((await ask(idle)).body).toBe('ok');
     while (plane.runtime.inFlight > 0) await new Promise(setImmediate);
     expect(plane.runtime.limits.http2.backlog.bytes).toBe(0);
+  });
+
+  test('a header block that does not become whole ends its connection at the deadline', async () => {
+    const { address } = await server(echo);
+    const client = new Client(await outbound(destination([address]), { headDeadline: 200 }));
+    const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    client.socket.write(Buffer.concat([PREFACE, settings, Buffer.from([0, 0, 9, 1, 5, 0, 0, 0, 1, 0x82])]));
+    expect(await client.closed()).toContain('a header block was not whole in time');
   });
 
   test('draining: GOAWAY, what is under way ends well, and the connection closes', async () => {

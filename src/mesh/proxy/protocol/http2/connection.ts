@@ -93,6 +93,11 @@ export class Http2Connection implements FrameEvents {
     events.written();
   }
 
+  /** Number of the header block that has begun and is not whole; 0 = there is none. */
+  get openBlock(): number {
+    return this.#reader.inBlock ? this.#reader.blocks + 1 : 0;
+  }
+
   get streamCount(): number {
     return this.#streams.size;
   }
