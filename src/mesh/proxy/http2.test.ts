@@ -5,8 +5,10 @@ import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../lib/clock.ts';
 import type { Destination } from '../discovery/model.ts';
+import { seededRandom } from './balance/split.ts';
 import { drain } from './drain.ts';
 import { answer, Client, cleanUp, cleanups, destination, outbound, upstream } from './fixtures.ts';
+import { PREFACE } from './protocol/http2/frames.ts';
 import type { DataPlane } from './proxy.ts';
 
 afterEach(cleanUp);
@@ -301,6 +303,14 @@ describe('HTTP/2 to HTTP/2', () => {
     expect(plane.runtime.limits.http2.backlog.bytes).toBe(0);
   });
 
+  test('a header block that does not become whole ends its connection at the deadline', async () => {
+    const { address } = await server(echo);
+    const client = new Client(await outbound(destination([address]), { headDeadline: 200 }));
+    const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    client.socket.write(Buffer.concat([PREFACE, settings, Buffer.from([0, 0, 9, 1, 5, 0, 0, 0, 1, 0x82])]));
+    expect(await client.closed()).toContain('a header block was not whole in time');
+  });
+
   test('draining: GOAWAY, what is under way ends well, and the connection closes', async () => {
     const gate = Promise.withResolvers<void>();
     const { address } = await server((stream) => {
@@ -543,5 +553,72 @@ describe('HTTP/1.1 to a server of HTTP/2', () => {
     expect(written).toBeLessThan(32 * MiB.length);
     client.socket.resume();
     await client.until((all) => all.length > 64 * MiB.length);
+  });
+});
+
+describe('nothing is left behind', () => {
+  /** A server that answers late, in pieces, with errors, or not at all, as the path says. */
+  const unsteady: Serve = (stream, headers) => {
+    const [, what, size] = String(headers[':path']).split('/');
+    if (what === 'never') return;
+    if (what === 'reset') return void stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+    stream.resume();
+    stream.respond({ ':status': what === 'error' ? 500 : 200 });
+    stream.write(Buffer.alloc(Number(size)));
+    if (what === 'half') return;
+    setImmediate(() => stream.end());
+  };
+
+  test.each<[string, 'detect' | 'http1']>([
+    ['HTTP/2 to HTTP/2', 'detect'],
+    ['HTTP/2 to HTTP/1.1', 'http1'],
+  ])('%s: clients that cancel, stall and disappear, servers that break off', async (_, protocol) => {
+    const address =
+      protocol === 'detect'
+        ? (await server(unsteady)).address
+        : await upstream((socket, request) => {
+            const [, what, size] = request.split(' ')[1]?.split('/') ?? [];
+            if (what === undefined || what === 'never') return;
+            if (what === 'reset') return void socket.destroy();
+            const status = what === 'error' ? 500 : 200;
+            socket.write(`HTTP/1.1 ${status} X\r\nContent-Length: ${size}\r\n\r\n`);
+            socket.write(Buffer.alloc(what === 'half' ? Number(size) >> 1 : Number(size)));
+          });
+    const plane = await outbound(destination([address], { protocol }));
+    const random = seededRandom(7);
+    const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
+    const sessions: http2.ClientHttp2Session[] = [];
+    for (let round = 0; round < 12; round += 1) {
+      const session = connect(plane);
+      sessions.push(session);
+      await once(session, 'connect');
+      const streams = Array.from({ length: 30 }, () => {
+        const path = `/${pick(['fine', 'fine', 'never', 'reset', 'error', 'half'])}/${pick([2, 1_000, 100_000, 600_000])}`;
+        const post = random() < 0.4;
+        const stream = session.request(
+          { ':path': path, ':method': post ? 'POST' : 'GET' },
+          { endStream: !post },
+        );
+        stream.on('error', () => {});
+        if (post) stream.write(Buffer.alloc(pick([1, 5_000, 200_000])));
+        if (post && random() < 0.7) stream.end();
+        if (random() < 0.7) stream.resume();
+        return stream;
+      });
+      await new Promise(setImmediate);
+      for (const stream of streams) if (random() < 0.3) stream.close(http2.constants.NGHTTP2_CANCEL);
+      await Promise.race(streams.map((stream) => once(stream, 'close')));
+      if (random() < 0.5) session.destroy();
+      else for (const stream of streams) stream.close(http2.constants.NGHTTP2_CANCEL);
+    }
+    // A stream whose body the server does not take is only reset once it is written: end it from outside.
+    for (const session of sessions) session.destroy();
+    const { runtime } = plane;
+    const [endpoint] = plane.stacks[0]!.table.backends[0]!.endpoints;
+    const left = () => runtime.inFlight + endpoint!.pending + runtime.connections;
+    while (left() > 0) await new Promise(setImmediate);
+    expect(runtime.limits.http2.backlog.bytes).toBe(0);
+    expect((await ask(connect(plane), { ':path': '/fine/3' })).body.length).toBe(3);
+    expect([runtime.inFlight, endpoint!.pending]).toEqual([0, 0]);
   });
 });

@@ -52,6 +52,11 @@ export class Proxies {
     return child;
   }
 
+  /** The process started last. */
+  get last(): ChildProcess {
+    return this.#children.at(-1)!;
+  }
+
   async #start(port: number, config: object): Promise<number> {
     const file = this.#file(`${port}.yaml`, stringify(config));
     const child = this.spawn(process.execPath, ['dist/main.js', 'proxy', '--config', file]);

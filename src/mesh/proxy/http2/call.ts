@@ -108,7 +108,7 @@ export class Http2Call implements Carrier, StreamHandler, Waiter {
   /** The response is complete: a request that is not will not be read to its end. */
   release() {
     const stream = this.#stream;
-    if (stream && !stream.closed) this.#upstream.http2.reset(stream, ERROR.cancel);
+    if (stream) this.#upstream.http2.cancel(stream);
   }
 
   discard() {

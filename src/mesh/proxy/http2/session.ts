@@ -30,9 +30,11 @@ export class Http2Session implements ConnectionHandler, ClientSession {
   readonly #spare: Http2Exchange[] = [];
   /** The same for servers that speak HTTP/1.1. */
   readonly #lines: ClientLine[] = [];
+  /** The header block that is not whole yet, and since when. */
+  #block = 0;
+  #blockSince = 0;
   /** GOAWAY was sent: its first step, its second. */
   #leaving: 'no' | 'announced' | 'final' = 'no';
-  #ended = false;
 
   constructor(stack: Stack, connection: Connection) {
     this.stack = stack;
@@ -73,16 +75,22 @@ export class Http2Session implements ConnectionHandler, ClientSession {
 
   data(chunk: Buffer) {
     this.stack.accepted.read += chunk.length;
-    this.http2.receive(chunk, this.runtime.now());
+    const now = this.runtime.now();
+    this.http2.receive(chunk, now);
+    const block = this.http2.openBlock;
+    if (block === this.#block) return;
+    this.#block = block;
+    this.#blockSince = now;
+    if (block > 0) this.runtime.wheel.arm(this.#deadline, STALL_CHECK);
   }
 
   drain() {
     this.#wire.drained();
   }
 
+  /** Without the client's half there are no windows, and nobody is left to cancel: its requests are over. */
   end() {
-    this.#ended = true;
-    if (this.http2.streamCount === 0) this.#wire.finish();
+    this.#wire.finish();
   }
 
   close() {
@@ -128,7 +136,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     const { sender } = this.http2;
     sender.headers(stream, fields, fields.length, sizeOf(fields), text.length === 0);
     if (text.length > 0) sender.data(stream, text, 0, text.length, true, this.runtime.now());
-    if (!stream.closed && stream.localDone) this.http2.reset(stream, ERROR.none);
+    if (!stream.closed) this.http2.reset(stream, ERROR.none);
   }
 
   // --- its end ---
@@ -168,14 +176,17 @@ export class Http2Session implements ConnectionHandler, ClientSession {
 
   #idle() {
     if (this.closed) return;
-    if (this.#ended || this.#leaving === 'final') return this.#wire.finish();
+    if (this.#leaving === 'final') return this.#wire.finish();
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
   }
 
   #expired() {
     if (this.closed) return;
     const { wheel, limits } = this.runtime;
-    if (this.http2.streamCount > 0) {
+    const inBlock = this.#block > 0;
+    if (inBlock && this.runtime.now() - this.#blockSince >= limits.headDeadline)
+      return this.http2.broken(ERROR.enhanceYourCalm, 'a header block was not whole in time');
+    if (this.http2.streamCount > 0 || inBlock) {
       this.http2.resetStalled(this.runtime.now(), limits.windowStall);
       wheel.arm(this.#deadline, STALL_CHECK);
       return;

@@ -155,6 +155,7 @@ export class Http2Upstream implements ConnectionHandler {
     if (!this.ready) return this.connection.destroy();
     if (this.http2.streamCount === 0) return this.retire();
     const { wheel, limits } = this.runtime;
+    this.http2.cancelMore(this.runtime.now());
     this.http2.resetStalled(this.runtime.now(), limits.bodyIdle || Number.POSITIVE_INFINITY);
     if (this.#heard) {
       this.#heard = false;

@@ -13,14 +13,15 @@ export class Budget {
 
   /** False when it is used up. `now` in milliseconds. */
   spend(now: number): boolean {
-    this.#tokens -= 1;
-    if (this.#tokens >= 0) return true;
-    if (this.#stamp >= 0) {
+    if (this.#stamp < 0) this.#stamp = now;
+    if (this.#tokens < 1) {
       const earned = ((now - this.#stamp) / 1000) * this.#perSecond;
       this.#tokens = Math.min(this.#burst, this.#tokens + earned);
-    } else this.#tokens = 0;
-    this.#stamp = now;
-    return this.#tokens >= 0;
+      this.#stamp = now;
+      if (this.#tokens < 1) return false;
+    }
+    this.#tokens -= 1;
+    return true;
   }
 
   /** Something useful happened that entitles the peer to `count` more. */

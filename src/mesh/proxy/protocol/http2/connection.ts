@@ -45,6 +45,7 @@ export class Http2Connection implements FrameEvents {
   readonly #streams = new Map<number, Http2Stream>();
   readonly #closed = new ClosedStreams();
   readonly #resets: Budget;
+  readonly #cancelled = new Set<Http2Stream>();
   readonly #control: Budget;
   #now = 0;
   /** Nothing is read any more. */
@@ -92,6 +93,11 @@ export class Http2Connection implements FrameEvents {
     events.written();
   }
 
+  /** Number of the header block that has begun and is not whole; 0 = there is none. */
+  get openBlock(): number {
+    return this.#reader.inBlock ? this.#reader.blocks + 1 : 0;
+  }
+
   get streamCount(): number {
     return this.#streams.size;
   }
@@ -130,6 +136,26 @@ export class Http2Connection implements FrameEvents {
     stream.receiveWindow += stream.credit;
     stream.credit = 0;
     this.#events.written();
+  }
+
+  /**
+   * Client role: ends a stream whose answer nobody wants. A server cuts off whoever resets too many, and with it the
+   * requests of all others on this connection; beyond that a stream is left where its window ends, until there is room.
+   */
+  cancel(stream: Http2Stream) {
+    if (stream.closed) return;
+    stream.handler = undefined;
+    this.#cancelled.add(stream);
+    this.cancelMore(this.#now);
+  }
+
+  /** Resets those that were left, as far as there is room. */
+  cancelMore(now: number) {
+    for (const stream of this.#cancelled) {
+      if (!stream.closed && !this.#resets.spend(now)) return;
+      this.#cancelled.delete(stream);
+      this.reset(stream, ERROR.cancel);
+    }
   }
 
   /** Ends a stream at once. Its handler is not told. */
@@ -188,6 +214,7 @@ export class Http2Connection implements FrameEvents {
   receive(chunk: Buffer, now: number) {
     this.#now = now;
     this.#reader.read(chunk);
+    if (this.#cancelled.size > 0) this.cancelMore(now);
   }
 
   frame(type: number, flags: number, id: number, bytes: Buffer, from: number, to: number) {
@@ -337,7 +364,9 @@ export class Http2Connection implements FrameEvents {
     const { list } = this;
     list.begin(this.#strip);
     if (!this.#decoder.decode(bytes, from, to, list))
-      return this.broken(ERROR.compression, 'malformed header block');
+      return list.bomb
+        ? this.broken(ERROR.enhanceYourCalm, 'header list far too large')
+        : this.broken(ERROR.compression, 'malformed header block');
     const stream = this.#streams.get(id);
     if (stream) return this.#further(stream, list, ends);
     if (this.#server && id > this.#lastRemote) return this.#request(list, id, ends, itself);

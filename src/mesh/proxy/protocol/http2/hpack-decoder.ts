@@ -31,7 +31,7 @@ export class HpackDecoder {
     return this.#size;
   }
 
-  /** Adds the fields of one whole block to `list`. False: COMPRESSION_ERROR, the connection cannot go on. */
+  /** Adds the fields of one whole block to `list`. False: malformed, or a bomb; the connection cannot go on. */
   decode(bytes: Buffer, from: number, to: number, list: FieldList): boolean {
     let at = from;
     let updates = true;
@@ -64,6 +64,7 @@ export class HpackDecoder {
         list.add(field);
       }
       updates = false;
+      if (list.bomb) return false;
     }
     return true;
   }

@@ -11,7 +11,10 @@ export interface Http2Limits extends ListLimits {
   headerBlock: number;
   /** CONTINUATION frames of one header block. */
   continuations: number;
-  /** Streams a peer may break, by RST_STREAM or by making us send one: at once, and a second. */
+  /**
+   * Streams a client may break, by RST_STREAM or by making us send one, and that we break at a server, which counts in the
+   * same way: at once, and a second. Every request that ends well allows one more.
+   */
   resets: readonly [number, number];
   /** Frames that carry nothing: PING, SETTINGS, PRIORITY, empty DATA and the like; at once, and a second. */
   control: readonly [number, number];
@@ -29,7 +32,7 @@ export const DEFAULT_HTTP2_LIMITS: Http2Limits = {
   connectionWindow: 4_194_304,
   headerBlock: 65_536,
   continuations: 64,
-  resets: [500, 100],
+  resets: [300, 30],
   control: [1_000, 200],
   backlog: { bytes: 0, most: 67_108_864 },
   output: 1_048_576,

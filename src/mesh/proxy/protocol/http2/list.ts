@@ -8,6 +8,9 @@ export interface ListLimits {
   headerCount: number;
 }
 
+/** Times the limit from which on a list is an attack. */
+const BOMB = 4;
+
 /** Reused for every block of a connection: valid until the next one is decoded. */
 export class FieldList {
   readonly items: Field[] = [];
@@ -76,6 +79,11 @@ export class FieldList {
     this.items[this.count] = field;
     this.count += 1;
     this.size += field.size;
+  }
+
+  /** So much too large that it is no mistake: not worth decoding to its end. */
+  get bomb(): boolean {
+    return this.#seenSize > BOMB * this.#limits.headerList;
   }
 
   /** Adds a field of the proxy's own at the end. */

@@ -35,6 +35,14 @@ export class FrameReader {
     this.#prefaceLeft = preface ? PREFACE.length : 0;
   }
 
+  /** Header blocks that have begun. */
+  blocks = 0;
+
+  /** A header block has begun and is not whole. */
+  get inBlock(): boolean {
+    return this.#block !== undefined || (this.#partial !== undefined && this.#partial[3] === FRAME.headers);
+  }
+
   /** Bytes as they come, in whatever pieces. */
   read(chunk: Buffer) {
     const events = this.#events;
@@ -114,6 +122,7 @@ export class FrameReader {
   #headers(bytes: Buffer, start: number, end: number, flags: number, id: number) {
     let from = start;
     let to = end;
+    this.blocks += 1;
     if (id === 0) return this.#events.broken(ERROR.protocol, 'HEADERS on stream 0');
     if ((flags & FLAG.padded) !== 0) {
       const padding = from < to ? bytes[from]! : 0;
