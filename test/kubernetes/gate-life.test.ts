@@ -1,0 +1,194 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { kinds } from '../../src/api/kinds.ts';
+import type { KubeObject } from '../../src/api/meta.ts';
+import type { Rollout } from '../../src/api/rollout.ts';
+import { installWeir } from '../../src/cli/install/apply.ts';
+import { App } from '../e2e/support/app.ts';
+import { eventually } from '../e2e/support/cluster.ts';
+import type { KubernetesCluster } from './support/cluster.ts';
+import { ALWAYS_GOOD, HOLD, kubectlFor, nativeSets } from './support/kubectl.ts';
+import { ownCluster } from './support/own.ts';
+
+/** A cluster of its own: its gate is changed under running rollouts. It begins with the webhooks. */
+let cluster: KubernetesCluster;
+let app: App | undefined;
+
+beforeAll(async () => {
+  cluster = await ownCluster({ admission: 'webhooks' });
+}, 60_000);
+afterEach(async () => {
+  await app?.remove();
+  app = undefined;
+});
+afterAll(() => cluster?.stop(), 30_000);
+
+const components = ['weir-controller', 'weir-mesh', 'weir-metrics'];
+const scaleWeir = async (replicas: number) => {
+  for (const name of components) {
+    await cluster.client.patch(kinds.Deployment, 'weir', name, {
+      type: 'merge',
+      body: { spec: { replicas } },
+    });
+  }
+  await eventually(`${replicas} of each component`, async () => {
+    const { items } = await cluster.client.list<KubeObject>(kinds.Pod, 'weir');
+    const ready = items.filter(({ status }) =>
+      (status as { conditions?: { type: string; status: string }[] }).conditions?.some(
+        ({ type, status: value }) => type === 'Ready' && value === 'True',
+      ),
+    );
+    return items.length === replicas * components.length && ready.length === items.length;
+  });
+};
+
+/** From the webhooks to the policies, as `weir install | kubectl apply` and docs/install.md say; again changes nothing. */
+const toPolicies = async () => {
+  await installWeir(cluster.client, { profile: 'local', admission: 'policies' });
+  const kubectl = kubectlFor(cluster, 'default');
+  await kubectl(['delete', 'mutatingwebhookconfiguration', 'gate.weir.dev', '--ignore-not-found']);
+  await kubectl(['delete', 'validatingwebhookconfiguration', 'gate-backstop.weir.dev', '--ignore-not-found']);
+};
+
+describe('the gate over its life', () => {
+  test('upgrade from webhooks to policies under a running rollout: held all the time, nothing restarts', async () => {
+    app = await App.create(cluster, 'upgrade', { rps: 0, analysis: ALWAYS_GOOD, strategy: HOLD });
+    const kubectl = kubectlFor(cluster, 'upgrade');
+    await app.deploy('v2');
+    await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
+    const run = (await app.rollout()).status?.canary;
+    const pods = (await app.pods()).map(({ metadata }) => metadata.uid).sort();
+    await installWeir(cluster.client, { profile: 'local', admission: 'policies' });
+    await kubectl(['rollout', 'resume', 'deployment/web']);
+    expect((await app.deployment()).spec.paused).toBe(true);
+    await toPolicies();
+    for (let write = 0; write < 20; write += 1) {
+      await kubectl(['patch', 'deployment', 'web', '--type=merge', '-p', '{"spec":{"paused":false}}']);
+      expect((await app.deployment()).spec.paused).toBe(true);
+    }
+    await app.until('Gated', ({ status }) =>
+      Boolean(status?.conditions.some(({ type, status: value }) => type === 'Gated' && value === 'True')),
+    );
+    expect((await app.rollout()).status?.canary).toEqual(run);
+    expect((await app.pods()).map(({ metadata }) => metadata.uid).sort()).toEqual(pods);
+    await app.applyRollout({ approve: 'v2' });
+    await app.promoted('v2');
+  });
+
+  test('every process of Weir is down: changes are held, and judged when it is back', async () => {
+    await toPolicies();
+    app = await App.create(cluster, 'down', { rps: 0, analysis: ALWAYS_GOOD, strategy: HOLD });
+    await scaleWeir(0);
+    await app.deploy('v2');
+    await app.deploy('v3', {}, { paused: false });
+    const { spec } = await app.deployment();
+    expect(spec.paused).toBe(true);
+    expect(JSON.stringify(spec)).toContain('weir-sample:v3');
+    expect(await nativeSets(app)).toHaveLength(1);
+    expect((await app.podsOf('v1')).length).toBe(2);
+    await scaleWeir(1);
+    await app.until('v3 is judged', ({ status }) => status?.canary?.images[0] === 'weir-sample:v3');
+    expect(await nativeSets(app)).toHaveLength(1);
+  });
+
+  test('hundreds of running Deployments are adopted without restarting one pod, and gated', async () => {
+    await toPolicies();
+    const namespace = 'adoption';
+    const count = 200;
+    const { client } = cluster;
+    const names = Array.from({ length: count }, (_, index) => `web-${index}`);
+    await client.create(kinds.Namespace, { metadata: { name: namespace } });
+    const inBatches = async (act: (name: string) => Promise<unknown>) => {
+      for (let from = 0; from < count; from += 20) await Promise.all(names.slice(from, from + 20).map(act));
+    };
+    await inBatches(async (name) => {
+      const labels = { app: name };
+      await client.create(kinds.Service, {
+        metadata: { name, namespace },
+        spec: { selector: labels, ports: [{ port: 80 }] },
+      } as KubeObject);
+      await client.create(kinds.Deployment, {
+        metadata: { name, namespace },
+        spec: {
+          replicas: 1,
+          selector: { matchLabels: labels },
+          template: {
+            metadata: { labels },
+            // No node has this label: the pods exist, and two cores do not have to run two hundred processes.
+            spec: { nodeSelector: { rack: 'none' }, containers: [{ name: 'app', image: 'weir-sample:v1' }] },
+          },
+        },
+      } as KubeObject);
+    });
+    const uids = async () =>
+      (await client.list<KubeObject>(kinds.Pod, namespace)).items.map(({ metadata }) => metadata.uid).sort();
+    await eventually('all pods exist', async () => (await uids()).length === count);
+    const before = await uids();
+    await inBatches((name) =>
+      client.create(kinds.Rollout, {
+        metadata: { name, namespace },
+        spec: {
+          targetRef: { name },
+          service: { name, port: 80 },
+          strategy: { canary: { weights: [50] } },
+        },
+      } as KubeObject),
+    );
+    const unfinished = async () => {
+      const { items } = await client.list<Rollout & KubeObject>(kinds.Rollout, namespace);
+      return items.filter(
+        ({ status }) =>
+          status?.phase !== 'Healthy' ||
+          !status.conditions.some(({ type, status: value }) => type === 'Gated' && value === 'True'),
+      );
+    };
+    await eventually('all are Healthy and gated', async () => (await unfinished()).length === 0, {
+      timeoutMs: 240_000,
+      everyMs: 250,
+      describe: async () => {
+        const left = await unfinished();
+        return `${left.length} are not, such as ${JSON.stringify(left[0]?.status)}`;
+      },
+    });
+    expect(await uids()).toEqual(before);
+    const { items } = await client.list<KubeObject>(kinds.Deployment, namespace);
+    expect(items.map(({ metadata }) => metadata.generation)).toEqual(Array(count).fill(1));
+    await client.delete(kinds.Namespace, undefined, namespace);
+  }, 400_000);
+
+  test('a thousand Rollouts in the namespace: the policies take less than 10 ms of an update', async () => {
+    await toPolicies();
+    app = await App.create(cluster, 'thousand', { rps: 0, analysis: ALWAYS_GOOD, strategy: HOLD });
+    // Without the controller, which would take back what it did not write.
+    await scaleWeir(0);
+    const data = Object.fromEntries(
+      Array.from({ length: 1000 }, (_, index) => [`deployment.other-${index}`, `other-${index}`]),
+    );
+    await cluster.client.patch(kinds.ConfigMap, 'thousand', 'weir-gate', { type: 'merge', body: { data } });
+    const spent = async () => {
+      const text = (await cluster.client.request('GET', '/metrics')) as string;
+      let [seconds, checks] = [0, 0];
+      for (const [, what, value] of text.matchAll(
+        /^apiserver_(?:mutating|validating)_admission_policy_check_duration_seconds_(sum|count)\{[^}]*weir\.dev[^}]*\} (\S+)$/gm,
+      )) {
+        if (what === 'sum') seconds += Number(value);
+        else checks += Number(value);
+      }
+      return { seconds, checks };
+    };
+    const before = await spent();
+    const writes = 100;
+    for (let index = 0; index < writes; index += 1) {
+      await cluster.client.patch(kinds.Deployment, 'thousand', 'web', {
+        type: 'merge',
+        body: { spec: { template: { metadata: { annotations: { write: String(index) } } } } },
+      });
+    }
+    const after = await spent();
+    expect((await app.deployment()).spec.paused).toBe(true);
+    expect(after.checks - before.checks).toBeGreaterThanOrEqual(writes);
+    const milliseconds = ((after.seconds - before.seconds) * 1000) / writes;
+    console.log(`${milliseconds.toFixed(2)} ms of policies for each update, with 1,001 entries in weir-gate`);
+    expect(milliseconds).toBeLessThan(10);
+    await scaleWeir(1);
+  });
+});
