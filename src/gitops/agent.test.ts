@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '../api/meta.ts';
 import { connect } from '../kube/index.ts';
@@ -94,19 +94,22 @@ const git = (...args: string[]) =>
 function commit(files: Record<string, string | undefined>): void {
   for (const [name, text] of Object.entries(files)) {
     if (text === undefined) rmSync(join(work, name));
-    else writeFileSync(join(work, name), text);
+    else {
+      mkdirSync(dirname(join(work, name)), { recursive: true });
+      writeFileSync(join(work, name), text);
+    }
   }
   git('add', '--all');
   git('commit', '--quiet', '-m', Object.keys(files).join(' '));
 }
 
-function start(driftMs = 60_000): void {
+function start({ driftMs = 60_000, path = '.' } = {}): void {
   running = runAgent(
     {
       client,
       repo: work,
       branch: 'main',
-      path: '.',
+      path,
       name: 'test',
       namespace: 'default',
       intervalMs: 50,
@@ -222,7 +225,7 @@ describe('the agent', () => {
     commit({
       'a.yaml': `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: "1"}\n---\n${object('ConfigMap', 'b')}`,
     });
-    start(100);
+    start({ driftMs: 100 });
     await next('healthy');
     const path = '/api/v1/namespaces/default/configmaps/a';
     cluster.writes.length = 0;
@@ -249,4 +252,82 @@ describe('the agent', () => {
     commit({ 'a.yaml': object('ConfigMap', 'a') });
     expect(await next('applied')).toMatchObject({ objects: 1 });
   });
+});
+
+const noKubectl = spawnSync('kubectl', ['version', '--client']).status !== 0;
+if (noKubectl) console.warn('kubectl is not installed: kustomizations are not rendered here');
+
+(noKubectl ? describe.skip : describe)('a folder with a kustomization', () => {
+  const deployment = [
+    'apiVersion: apps/v1',
+    'kind: Deployment',
+    'metadata: {name: web}',
+    'spec:',
+    '  template:',
+    '    spec:',
+    '      containers: [{name: app, image: "web:latest", envFrom: [{configMapRef: {name: settings}}]}]',
+  ].join('\n');
+  const overlay = (tag: string, level: string) =>
+    [
+      'resources: [../../base]',
+      'namespace: shop',
+      `images: [{name: web, newName: registry.example.com/web, newTag: "${tag}"}]`,
+      `configMapGenerator: [{name: settings, literals: [level=${level}], files: [banner.txt]}]`,
+    ].join('\n');
+  const settings = () => cluster.names().filter((name) => name.startsWith('settings-'));
+  const container = () =>
+    (
+      cluster.objects.get('/apis/apps/v1/namespaces/shop/deployments/web')?.spec as {
+        template: { spec: { containers: { image: string; envFrom: object[] }[] } };
+      }
+    ).template.spec.containers[0];
+
+  test('overlay, images and generated ConfigMaps are what kubectl makes of them, commit by commit', async () => {
+    commit({
+      'base/kustomization.yaml': 'resources: [web.yaml]',
+      'base/web.yaml': deployment,
+      'overlays/prod/kustomization.yaml': overlay('v1', 'info'),
+      'overlays/prod/banner.txt': 'hello',
+      'overlays/prod/unlisted.yaml': object('ConfigMap', 'unlisted'),
+    });
+    start({ path: 'overlays/prod' });
+    expect(await next('applied')).toMatchObject({ objects: 2, problems: [] });
+    const [first] = settings();
+    expect(cluster.names().sort()).toEqual([first, 'web']);
+    expect(container()).toMatchObject({
+      image: 'registry.example.com/web:v1',
+      envFrom: [{ configMapRef: { name: first } }],
+    });
+
+    commit({ 'overlays/prod/kustomization.yaml': overlay('v2', 'debug') });
+    expect(await next('applied')).toMatchObject({ objects: 2, pruned: 1, problems: [] });
+    const [second, ...others] = settings();
+    expect(others).toEqual([]);
+    expect(second).not.toBe(first);
+    expect(container()).toMatchObject({
+      image: 'registry.example.com/web:v2',
+      envFrom: [{ configMapRef: { name: second } }],
+    });
+  }, 20_000);
+
+  test('what cannot be rendered is a problem that names the cause; nothing is removed until it can', async () => {
+    commit({
+      'kustomization.yaml':
+        'resources: [web.yaml]\nconfigMapGenerator: [{name: settings, files: [banner.txt]}]',
+      'web.yaml': deployment,
+      'banner.txt': 'hello',
+    });
+    start();
+    expect(await next('applied')).toMatchObject({ objects: 2, problems: [] });
+    const before = cluster.names().sort();
+    // A file of the commit before must not be found either.
+    commit({ 'banner.txt': undefined });
+    const { problems } = await next('applied');
+    expect(problems).toMatchObject([
+      { source: { file: 'kustomization.yaml' }, message: expect.stringContaining('banner.txt') },
+    ]);
+    expect(cluster.names().sort()).toEqual(before);
+    commit({ 'banner.txt': 'back' });
+    expect(await next('applied')).toMatchObject({ objects: 2, problems: [], pruned: 1 });
+  }, 20_000);
 });
