@@ -277,7 +277,7 @@ if (noKubectl) console.warn('kubectl is not installed: kustomizations are not re
   const settings = () => cluster.names().filter((name) => name.startsWith('settings-'));
   const container = () =>
     (
-      cluster.objects.get('/apis/apps/v1/namespaces/shop/deployments/web')?.spec as {
+      cluster.objects.get('/apis/apps/v1/namespaces/shop/deployments/web')!.spec as {
         template: { spec: { containers: { image: string; envFrom: object[] }[] } };
       }
     ).template.spec.containers[0];
