@@ -154,40 +154,4 @@ describe('the gate over its life', () => {
     expect(items.map(({ metadata }) => metadata.generation)).toEqual(Array(count).fill(1));
     await client.delete(kinds.Namespace, undefined, namespace);
   }, 400_000);
-
-  test('a thousand Rollouts in the namespace: an update is held all the same; what the policies took is printed', async () => {
-    await toPolicies();
-    app = await App.create(cluster, 'thousand', { rps: 0, analysis: ALWAYS_GOOD, strategy: HOLD });
-    // Without the controller, which would take back what it did not write.
-    await scaleWeir(0);
-    const data = Object.fromEntries(
-      Array.from({ length: 1000 }, (_, index) => [`deployment.other-${index}`, `other-${index}`]),
-    );
-    await cluster.client.patch(kinds.ConfigMap, 'thousand', 'weir-gate', { type: 'merge', body: { data } });
-    const spent = async () => {
-      const text = (await cluster.client.request('GET', '/metrics')) as string;
-      let [seconds, checks] = [0, 0];
-      for (const [, what, value] of text.matchAll(
-        /^apiserver_(?:mutating|validating)_admission_policy_check_duration_seconds_(sum|count)\{[^}]*weir\.dev[^}]*\} (\S+)$/gm,
-      )) {
-        if (what === 'sum') seconds += Number(value);
-        else checks += Number(value);
-      }
-      return { seconds, checks };
-    };
-    const before = await spent();
-    const writes = 100;
-    for (let index = 0; index < writes; index += 1) {
-      await cluster.client.patch(kinds.Deployment, 'thousand', 'web', {
-        type: 'merge',
-        body: { spec: { template: { metadata: { annotations: { write: String(index) } } } } },
-      });
-    }
-    const after = await spent();
-    expect((await app.deployment()).spec.paused).toBe(true);
-    expect(after.checks - before.checks).toBeGreaterThanOrEqual(writes);
-    const milliseconds = ((after.seconds - before.seconds) * 1000) / writes;
-    console.log(`${milliseconds.toFixed(2)} ms of policies for each update, with 1,001 entries in weir-gate`);
-    await scaleWeir(1);
-  });
 });
