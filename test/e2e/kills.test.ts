@@ -18,7 +18,7 @@ let app: App;
 
 beforeAll(async () => {
   cluster = await startWithWeir(mkdtempSync(join(tmpdir(), 'weir-kills-')));
-}, 60_000);
+}, 150_000);
 afterEach(() => app?.remove());
 afterAll(() => cluster?.stop(), 30_000);
 

@@ -15,7 +15,7 @@ let app: App | undefined;
 
 beforeAll(async () => {
   cluster = await ownCluster({ admission: 'webhooks' });
-}, 60_000);
+}, 150_000);
 afterEach(async () => {
   await app?.remove();
   app = undefined;

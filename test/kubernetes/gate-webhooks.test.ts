@@ -16,7 +16,7 @@ const WITHOUT_POLICIES = [
 let cluster: KubernetesCluster;
 beforeAll(async () => {
   cluster = await ownCluster({ apiserverFlags: WITHOUT_POLICIES });
-}, 60_000);
+}, 150_000);
 afterAll(() => cluster?.stop(), 30_000);
 
 gateScenarios('webhooks', () => cluster);

@@ -15,7 +15,7 @@ let app: App;
 
 beforeAll(async () => {
   cluster = await ownCluster();
-}, 60_000);
+}, 150_000);
 afterEach(() => app?.remove());
 afterAll(() => cluster?.stop(), 30_000);
 

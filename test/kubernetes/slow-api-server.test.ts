@@ -23,7 +23,7 @@ beforeAll(async () => {
       return proxy;
     },
   });
-}, 60_000);
+}, 150_000);
 afterEach(async () => {
   proxy.faults = NO_FAULTS;
   await app?.remove();

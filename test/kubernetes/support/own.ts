@@ -8,5 +8,8 @@ export function ownCluster(
   options: Omit<KubernetesOptions, 'dir' | 'prefix'> = {},
 ): Promise<KubernetesCluster> {
   const dir = mkdtempSync(join(tmpdir(), 'weir-own-'));
-  return startKubernetes({ ...options, dir, prefix: `100.${64 + Number(process.env.JEST_WORKER_ID ?? 0)}` });
+  // Another network for each file of a worker: what the one before left listening must not be in the way.
+  const turn = Math.floor(Date.now() / 1000) % 16;
+  const prefix = `100.${64 + 16 * Number(process.env.JEST_WORKER_ID ?? 0) + turn}`;
+  return startKubernetes({ ...options, dir, prefix });
 }
