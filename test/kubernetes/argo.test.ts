@@ -6,7 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/
 import type { Rollout } from '../../src/api/rollout.ts';
 import { App } from '../e2e/support/app.ts';
 import { eventually, sharedCluster, type TestCluster } from '../e2e/support/cluster.ts';
-import { generation, manifests, Program, versions } from './support/engine.ts';
+import { atRest, generation, manifests, Program, versions } from './support/engine.ts';
 import { Repository } from './support/git.ts';
 import { tool } from './support/tools.ts';
 
@@ -122,7 +122,7 @@ describe("Argo CD's engine", () => {
     await app.promoted('v5');
     expect(app.phases.filter((phase) => phase === 'Promoting').length).toBe(2);
 
-    const rest = await versions(app);
+    const rest = await atRest(app);
     for (let count = 0; count < 3; count += 1) await sync();
     // A sync that would write has done so by the time that the next one is taken.
     expect(await versions(app)).toEqual(rest);

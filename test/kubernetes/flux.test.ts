@@ -10,7 +10,7 @@ import type { Condition, KubeObject, ResourceKind } from '../../src/api/meta.ts'
 import { applyManifests } from '../../src/cli/install/apply.ts';
 import { App } from '../e2e/support/app.ts';
 import { eventually, sharedCluster, type TestCluster } from '../e2e/support/cluster.ts';
-import { generation, manifests, Program, versions } from './support/engine.ts';
+import { atRest, generation, manifests, Program, versions } from './support/engine.ts';
 import { Repository } from './support/git.ts';
 import { sourceOf, tool } from './support/tools.ts';
 
@@ -256,7 +256,7 @@ describe("Flux's kustomize-controller", () => {
     expect(after.status?.stable?.images).toEqual(['weir-sample:v2']);
 
     await eventually('unpaused', async () => !(await app.deployment()).spec.paused);
-    const rest = await versions(app);
+    const rest = await atRest(app);
     for (let count = 0; count < 2; count += 1) await reconcile();
     expect(await versions(app)).toEqual(rest);
   });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { kinds } from '../../../src/api/kinds.ts';
 import type { KubeObject } from '../../../src/api/meta.ts';
 import type { App } from '../../e2e/support/app.ts';
+import { eventually } from '../../e2e/support/cluster.ts';
 
 /** A program of this suite that ends with it, its output in a file of the cluster's folder. */
 export class Program {
@@ -56,4 +57,19 @@ export async function versions(app: App): Promise<Record<string, string>> {
 export async function generation(app: App): Promise<number> {
   const { metadata } = await app.cluster.client.get<KubeObject>(kinds.Deployment, app.namespace, 'web');
   return metadata.generation ?? 0;
+}
+
+/** The versions once nobody has written for two seconds: Weir's own status is written up to a second late. */
+export async function atRest(app: App): Promise<Record<string, string>> {
+  let last = '';
+  let since = 0;
+  return eventually('nobody writes', async () => {
+    const now = await versions(app);
+    const text = JSON.stringify(now);
+    if (text !== last) {
+      last = text;
+      since = Date.now();
+    }
+    return Date.now() - since >= 2000 && now;
+  });
 }
