@@ -4,6 +4,7 @@ import type { KubeObject, ResourceKind } from '../../api/meta.ts';
 import { Informer, type KubeClient } from '../../kube/index.ts';
 import { toAppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
+import { SettlingVersion } from './settling.ts';
 
 const GATE_KINDS: ResourceKind[] = [
   kinds.MutatingAdmissionPolicy,
@@ -28,7 +29,9 @@ export class GateWatch {
   readonly #log: Logger;
   readonly #listeners = new Set<() => void>();
   #informers: { kind: string; informer: Informer<KubeObject> }[] = [];
-  #version: string | undefined;
+  readonly #version = new SettlingVersion(() => {
+    for (const listener of this.#listeners) listener();
+  });
 
   constructor(client: KubeClient, log: Logger) {
     this.#client = client;
@@ -37,7 +40,7 @@ export class GateWatch {
 
   /** Equal versions mean the same gate. Undefined: not known yet, or nothing that this controller may watch. */
   get version(): string | undefined {
-    return this.#version;
+    return this.#version.current;
   }
 
   onChange(listener: () => void): void {
@@ -62,6 +65,7 @@ export class GateWatch {
       informer.onChange(() => this.#update());
       informer.start(signal);
     }
+    signal.addEventListener('abort', () => this.#version.stop(), { once: true });
     await Promise.all(this.#informers.map(({ informer }) => informer.synced));
     this.#update();
   }
@@ -97,8 +101,6 @@ export class GateWatch {
         .map(({ metadata: { name, uid, generation } }) => `${kind}/${name} ${uid} ${generation}`),
     );
     const version = createHash('sha256').update(parts.sort().join('\n')).digest('hex').slice(0, 16);
-    if (version === this.#version) return;
-    this.#version = version;
-    for (const listener of this.#listeners) listener();
+    this.#version.seen(version);
   }
 }
