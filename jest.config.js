@@ -15,7 +15,8 @@ const common = {
 export default {
   // Scenarios wait for real processes; the deadline of each wait is its own.
   testTimeout: 120_000,
-  maxWorkers: 2,
+  // Scenarios mostly wait: three of them keep two cores busy.
+  maxWorkers: 3,
   testSequencer: '<rootDir>/test/sequencer.js',
   // A scenario that failed may leave a watch open; it must not keep the run from ending.
   forceExit: true,

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '../api/meta.ts';
+import { plainKubeconfig } from '../kube/fixtures.ts';
 import { connect } from '../kube/index.ts';
 import type { KubeClient } from '../kube/types.ts';
 import { type AgentEvent, runAgent } from './agent.ts';
@@ -25,9 +26,9 @@ class Cluster {
     });
   }
 
-  async start(): Promise<string> {
+  async start(): Promise<number> {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return (this.#server.address() as AddressInfo).port;
   }
 
   stop(): Promise<void> {
@@ -140,18 +141,7 @@ beforeEach(async () => {
   work = join(root, 'work');
   execFileSync('git', ['init', '--quiet', '--initial-branch=main', work]);
   cluster = new Cluster();
-  const server = await cluster.start();
-  const kubeconfig = join(root, 'kubeconfig');
-  writeFileSync(
-    kubeconfig,
-    JSON.stringify({
-      'current-context': 'test',
-      contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
-      clusters: [{ name: 'test', cluster: { server, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'test', user: { token: 'test' } }],
-    }),
-  );
-  client = await connect({ kubeconfig });
+  client = await connect({ kubeconfig: plainKubeconfig(await cluster.start(), 'test') });
   stop = new AbortController();
   events = [];
   heard = () => {};

@@ -1,14 +1,12 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { kinds } from '../api/kinds.ts';
 import type { KubeObject } from '../api/meta.ts';
 import { silentLogger } from '../lib/log.ts';
 import { type Client, connect } from './client.ts';
+import { plainKubeconfig } from './fixtures.ts';
 import { Informer } from './informer.ts';
 import { LeaderElection } from './leader.ts';
 
@@ -23,18 +21,11 @@ async function serve(handler: Handler): Promise<Client> {
   const server: Server = createServer((request, response) => void handler(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  const file = join(mkdtempSync(join(tmpdir(), 'weir-faults-')), 'config');
-  const named = (rest: object) => [{ name: 'a', ...rest }];
-  writeFileSync(
-    file,
-    JSON.stringify({
-      'current-context': 'a',
-      contexts: named({ context: { cluster: 'a', user: 'a' } }),
-      clusters: named({ cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } }),
-      users: named({ user: { token: 'secret' } }),
-    }),
-  );
-  const client = await connect({ kubeconfig: file, callTimeoutMs: 200, watchIdleMs: 200 });
+  const client = await connect({
+    kubeconfig: plainKubeconfig(port, 'secret'),
+    callTimeoutMs: 200,
+    watchIdleMs: 200,
+  });
   ends.push(() => {
     client.close();
     server.closeAllConnections();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** Writes a kubeconfig for a test's server on plain HTTP of this machine, and returns its path. */
-export function plainKubeconfig(port: number): string {
+export function plainKubeconfig(port: number, token?: string): string {
   const file = join(mkdtempSync(join(tmpdir(), 'weir-kube-')), 'config');
   writeFileSync(
     file,
@@ -16,7 +16,7 @@ export function plainKubeconfig(port: number): string {
       clusters: [
         { name: 'a', cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } },
       ],
-      users: [{ name: 'a', user: {} }],
+      users: [{ name: 'a', user: token ? { token } : {} }],
     }),
   );
   return file;

@@ -1,10 +1,8 @@
 import { once } from 'node:events';
-import { mkdtemp, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { KubeObject } from '../api/meta.ts';
+import { plainKubeconfig } from '../kube/fixtures.ts';
 
 /**
  * For the tests of the control plane: as much of the Kubernetes API over real HTTP as it uses (get, list, watch, create,
@@ -26,20 +24,7 @@ export class FakeApi {
   async start(): Promise<this> {
     await once(this.#server.listen(0, '127.0.0.1'), 'listening');
     const { port } = this.#server.address() as AddressInfo;
-    this.kubeconfig = join(await mkdtemp(join(tmpdir(), 'weir-mesh-')), 'kubeconfig');
-    await writeFile(
-      this.kubeconfig,
-      JSON.stringify({
-        apiVersion: 'v1',
-        kind: 'Config',
-        'current-context': 'test',
-        clusters: [
-          { name: 'test', cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } },
-        ],
-        users: [{ name: 'test', user: { token: 'test' } }],
-        contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
-      }),
-    );
+    this.kubeconfig = plainKubeconfig(port, 'test');
     return this;
   }
 

@@ -21,7 +21,15 @@ import type { GateProbe, Observation } from './machine/types.ts';
 import { initialState, machine, type State } from './machine.ts';
 import { RolloutMetrics } from './metrics.ts';
 import { observe } from './observe.ts';
-import { type Problem, parseSpec, rivalOf, serviceProblem, underWay } from './parse.ts';
+import {
+  type ParsedSpec,
+  type Problem,
+  parseSpec,
+  rivalOf,
+  serviceProblem,
+  specOf,
+  underWay,
+} from './parse.ts';
 import type { RouteRef, TrafficRouter } from './ports.ts';
 import { brokenStatus, renderStatus, sameStatus } from './status.ts';
 
@@ -57,7 +65,7 @@ export class RolloutController {
   /** Own writes that the cache has not caught up with. */
   readonly #written = new Map<string, Stored>();
   readonly #errors = new Map<string, string>();
-  readonly #specs = new Map<string, { of: string; parsed: ReturnType<typeof parseSpec> }>();
+  readonly #specs = new Map<string, { of: string; parsed: ParsedSpec }>();
   readonly #metrics: RolloutMetrics | undefined;
   #signal: AbortSignal = AbortSignal.abort();
 
@@ -122,11 +130,12 @@ export class RolloutController {
   }
 
   /** Once per generation. */
-  #parse(key: string, rollout: Stored): ReturnType<typeof parseSpec> {
+  #parse(key: string, rollout: Stored): ParsedSpec {
     const of = `${rollout.metadata.uid} ${rollout.metadata.generation}`;
     const known = this.#specs.get(key);
     if (known?.of === of) return known.parsed;
-    const parsed = parseSpec(rollout);
+    const sameObject = known?.of.startsWith(`${rollout.metadata.uid} `);
+    const parsed = specOf(parseSpec(rollout), sameObject ? known?.parsed.spec : undefined);
     this.#specs.set(key, { of, parsed });
     return parsed;
   }
@@ -146,15 +155,14 @@ export class RolloutController {
       this.#forget(key);
       return undefined;
     }
-    const parsed = this.#parse(key, rollout);
+    const { spec, problem: misread } = this.#parse(key, rollout);
     const going = rollout.metadata.deletionTimestamp !== undefined;
-    if ('problem' in parsed) {
+    if (!spec) {
       // What was never understood was never acted upon, and the schema keeps a bad change of a good one out.
       if (going) await withoutFinalizer(this.#options.client, rollout.metadata.namespace!, rollout, signal);
-      else await this.#broken(key, rollout, parsed.problem, signal);
+      else await this.#broken(key, rollout, misread!, signal);
       return undefined;
     }
-    const { spec } = parsed;
     const context = this.#context(key, rollout, spec);
     const observation = this.#observe(key, rollout, spec, context);
     const { uid = '' } = rollout.metadata;
@@ -167,6 +175,7 @@ export class RolloutController {
       return done ? undefined : { requeueAfterMs: AGAIN };
     }
     const problem =
+      misread ??
       rivalOf(rollout, spec, this.caches.rivals(rollout)) ??
       serviceProblem(spec, this.caches.sources(rollout).service(spec.service.name), observation);
     if (problem && !underWay(state?.phase.name)) {

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { type Rollout, rolloutSpecSchema } from '../api/rollout.ts';
 import { cachedService } from './cached.ts';
 import type { Service } from './objects.ts';
-import { parseSpec, rivalOf, serviceProblem } from './parse.ts';
+import { parseSpec, rivalOf, serviceProblem, specOf } from './parse.ts';
 
 const good = {
   targetRef: { name: 'web' },
@@ -35,6 +35,17 @@ test('a good spec comes with its defaults', () => {
   expect(parseSpec(rollout(good))).toMatchObject({
     spec: { onDelete: 'Hold', progressDeadline: '10m', analysis: { noData: 'hold', minRequests: 50 } },
   });
+});
+
+test('a change that cannot be understood leaves a run what it is judged and rolled back by', () => {
+  const before = parseSpec(rollout(good));
+  const cron = parseSpec(rollout({ ...good, watch: '3m', windows: [{ allow: '61 * * * *', for: '1h' }] }));
+  expect(cron).toMatchObject({ spec: { watch: '3m', windows: [] }, problem: { reason: 'InvalidSpec' } });
+  expect(specOf(cron, before.spec)).toBe(cron);
+  const typo = parseSpec(rollout({ ...good, typo: true }));
+  expect(specOf(typo, before.spec)).toEqual({ spec: before.spec, problem: typo.problem });
+  expect(specOf(typo, undefined)).toBe(typo);
+  expect(specOf(before, cron.spec)).toBe(before);
 });
 
 describe('two Rollouts on one Deployment', () => {

@@ -9,8 +9,14 @@ export interface Problem {
   message: string;
 }
 
-/** The spec with every default, or the first things to correct, each with its field. */
-export function parseSpec(rollout: Rollout): { spec: RolloutSpec } | { problem: Problem } {
+/** `spec` without `problem`: good. With it: what a run that is under way can still be judged and rolled back by. */
+export interface ParsedSpec {
+  spec?: RolloutSpec;
+  problem?: Problem;
+}
+
+/** The spec with every default, and the first things to correct, each with its field. */
+export function parseSpec(rollout: Rollout): ParsedSpec {
   const parsed = rolloutSpecSchema.safeParse(rollout.spec);
   if (!parsed.success) {
     const message = parsed.error.issues
@@ -21,8 +27,9 @@ export function parseSpec(rollout: Rollout): { spec: RolloutSpec } | { problem: 
   }
   const problems = windowProblems(parsed.data);
   if (problems.length > 0) {
-    const message = problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');
-    return { problem: { reason: 'InvalidSpec', message } };
+    const message = problems.map(({ path, message: text }) => `${fieldOf(path)}: ${text}`).join('; ');
+    // No step begins while there is a problem, so windows decide nothing.
+    return { spec: { ...parsed.data, windows: [] }, problem: { reason: 'InvalidSpec', message } };
   }
   const { apiVersion, kind, name } = parsed.data.targetRef;
   if (apiVersion !== 'apps/v1' || kind !== 'Deployment') {
@@ -42,6 +49,15 @@ const fieldOf = (path: PropertyKey[]): string =>
       typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`,
     '',
   );
+
+/**
+ * A change that cannot be understood leaves a run with the spec that it was last understood by: the schema refuses nearly all such
+ * changes at the API server, and what it does not know (a cron expression) must not leave users on a canary that nobody judges.
+ */
+export function specOf(parsed: ParsedSpec, before: RolloutSpec | undefined): ParsedSpec {
+  if (!parsed.problem || parsed.spec || !before) return parsed;
+  return { spec: before, problem: parsed.problem };
+}
 
 /** Sorts Rollouts of one Deployment: the older first; in the same second the one that already runs it. */
 function precedence({ metadata, status }: Rollout): string {

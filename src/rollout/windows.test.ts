@@ -54,8 +54,8 @@ describe('windows', () => {
       ],
     });
     expect(windowProblems(spec).map(({ path }) => path)).toEqual([
-      'spec.windows[0].allow',
-      'spec.windows[1].timeZone',
+      ['spec', 'windows', 0, 'allow'],
+      ['spec', 'windows', 1, 'timeZone'],
     ]);
   });
 });

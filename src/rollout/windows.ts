@@ -46,37 +46,35 @@ export function windowState(windows: WindowSpec[], now: number): WindowState {
 }
 
 /** What zod cannot see in windows: cron expressions and time zones. Field paths as in the schema's errors. */
-export function windowProblems(spec: RolloutSpec): { path: string; message: string }[] {
+export function windowProblems(spec: RolloutSpec): { path: (string | number)[]; message: string }[] {
   return spec.windows.flatMap((window, index) => {
-    const path = `spec.windows[${index}]`;
+    const path = ['spec', 'windows', index];
     try {
       new Intl.DateTimeFormat('en', { timeZone: window.timeZone });
     } catch {
       return [
         {
-          path: `${path}.timeZone`,
+          path: [...path, 'timeZone'],
           message: `"${window.timeZone}" is not an IANA time zone: write one such as Europe/Copenhagen`,
         },
       ];
     }
     const expression = expressionOf(window);
+    const field = [...path, window.allow === undefined ? 'freeze' : 'allow'];
     const { valid, error } = CronTime.validateCronExpression(expression);
-    try {
-      if (valid) new CronTime(expression, window.timeZone).getNextDateFrom(new Date(), window.timeZone);
-    } catch {
+    if (!valid) {
       return [
         {
-          path: `${path}.${window.allow === undefined ? 'freeze' : 'allow'}`,
-          message: `"${expression}" never comes: write a date that exists`,
+          path: field,
+          message: `"${expression}" is not a cron expression (${error?.message ?? 'unreadable'}): write five fields, such as "0 9 * * 1-5"`,
         },
       ];
     }
-    if (valid) return [];
-    return [
-      {
-        path: `${path}.${window.allow === undefined ? 'freeze' : 'allow'}`,
-        message: `"${expression}" is not a cron expression (${error?.message ?? 'unreadable'}): write five fields, such as "0 9 * * 1-5"`,
-      },
-    ];
+    try {
+      new CronTime(expression, window.timeZone).getNextDateFrom(new Date(), window.timeZone);
+    } catch {
+      return [{ path: field, message: `"${expression}" never comes: write a date that exists` }];
+    }
+    return [];
   });
 }

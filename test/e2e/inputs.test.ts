@@ -61,6 +61,41 @@ describe('bad input', () => {
   test('a bad cron expression', () =>
     stalled('cron', { targetRef: { name: 'load' }, windows: [{ allow: 'whenever', for: '1h' }] }, /windows/));
 
+  test('a change mid-run that cannot be understood holds the run, which is judged and rolled back as ever', async () => {
+    const held = await App.create(cluster, 'inputs-held', {
+      analysis: {
+        interval: '500ms',
+        minRequests: 10,
+        // Time to make the mistake before the canary is found out.
+        metrics: [{ name: 'success-rate', threshold: { min: '99%' }, over: '10s', failureLimit: 8 }],
+      },
+    });
+    await held.deploy('v2', { ERROR_RATE: '1' });
+    await held.until(
+      '10 %',
+      ({ status }) => status?.phase === 'Progressing' && status.traffic?.canary === 10,
+    );
+    // The API server knows no cron: this passes it.
+    await held.applyRollout({ windows: [{ allow: '61 * * * *', for: '1h' }] });
+    const told = (type: string) =>
+      held.until(
+        type,
+        ({ status }) =>
+          status?.conditions.some(
+            (each) =>
+              each.type === type &&
+              each.status === 'True' &&
+              each.reason === 'InvalidSpec' &&
+              each.message.includes('spec.windows[0].allow'),
+          ) ?? false,
+      );
+    await told('Held');
+    await told('Stalled');
+    expect((await held.rollout()).status?.phase).toBe('Failed');
+    expect((await held.split()).spec.backends).toContainEqual({ service: 'web-canary', weight: 0 });
+    await held.remove();
+  });
+
   test('a PromQL typo holds with the server’s message, and every other Rollout goes on', async () => {
     const typo = await App.create(cluster, 'inputs-typo', {
       analysis: {

@@ -1,16 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { plainKubeconfig } from '../../kube/fixtures.ts';
 import { connect } from '../../kube/index.ts';
 import type { KubeClient } from '../../kube/types.ts';
 import { applyManifests, available, until } from './apply.ts';
 import { generateManifests } from './manifests.ts';
 
 const applied: string[] = [];
-let directory: string;
 let client: KubeClient;
 /** How many answers are 503 before the server works, and how many looks a CRD needs to be established. */
 let refusals = 0;
@@ -37,26 +34,14 @@ const server = createServer(async (request, response) => {
 });
 
 beforeEach(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'weir-apply-'));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const kubeconfig = join(directory, 'kubeconfig');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  writeFileSync(
-    kubeconfig,
-    JSON.stringify({
-      'current-context': 'test',
-      contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
-      clusters: [{ name: 'test', cluster: { server: url, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'test', user: { token: 'test' } }],
-    }),
-  );
+  const kubeconfig = plainKubeconfig((server.address() as AddressInfo).port, 'test');
   client = await connect({ kubeconfig });
   applied.length = 0;
 });
 afterEach(async () => {
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
-  rmSync(directory, { recursive: true, force: true });
 });
 
 test('applies everything in stages, waits for CRDs, and tries again what may work a moment later', async () => {

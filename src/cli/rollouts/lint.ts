@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { LineCounter, type LineCounter as LineCounterType, parseAllDocuments } from 'yaml';
 import { rolloutSpecSchema } from '../../api/rollout.ts';
+import { specWarnings } from '../../rollout/advice.ts';
+import { windowProblems } from '../../rollout/windows.ts';
 
 export interface LintProblem {
   file: string;
@@ -9,6 +11,8 @@ export interface LintProblem {
   object: string;
   field: string;
   message: string;
+  /** Valid, but not what anybody would want: told, and no reason to fail. */
+  warning?: true;
 }
 
 type YamlDocument = Extract<ReturnType<typeof parseAllDocuments>, unknown[]>[number];
@@ -58,37 +62,47 @@ export function lintText(text: string, file: string): { problems: LintProblem[];
         message: 'is missing: give the Rollout a name',
       });
     }
-    const parsed = rolloutSpecSchema.safeParse(value.spec ?? {});
-    for (const issue of parsed.error?.issues ?? []) {
-      const path = ['spec', ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
-      problems.push({
-        file,
-        line: lineOf(document, path, counter),
-        object,
-        field: path.join('.'),
-        message: issue.message,
-      });
+    for (const { path, ...found } of specFindings(value.spec ?? {})) {
+      problems.push({ file, line: lineOf(document, path, counter), object, field: path.join('.'), ...found });
     }
   }
   return { problems, rollouts };
 }
 
-/** Reads files (`-` is standard input), prints problems; the number of problems decides the exit code. */
+type Finding = Pick<LintProblem, 'message' | 'warning'> & { path: (string | number)[] };
+
+/** What the schema, the API server's rules and the controller would say of a spec. */
+function specFindings(value: unknown): Finding[] {
+  const { data: spec, error } = rolloutSpecSchema.safeParse(value);
+  if (error)
+    return error.issues.map(({ path, message }) => ({
+      path: ['spec', ...path.map((part) => (typeof part === 'symbol' ? String(part) : part))],
+      message,
+    }));
+  return [
+    ...windowProblems(spec),
+    ...specWarnings(spec).map((each) => ({ ...each, warning: true as const })),
+  ];
+}
+
+/** Reads files (`-` is standard input), prints problems and warnings; the number of problems decides the exit code. */
 export function lintFiles(files: string[], write: (text: string) => void): number {
   let problems = 0;
+  let warnings = 0;
   let rollouts = 0;
   for (const file of files) {
     const result = lintText(readFileSync(file === '-' ? 0 : file, 'utf8'), file);
     rollouts += result.rollouts;
-    problems += result.problems.length;
-    for (const { line, object, field, message } of result.problems) {
-      write(`${file}:${line}: ${[object, field].filter(Boolean).join(' ')}: ${message}\n`);
+    for (const { line, object, field, message, warning } of result.problems) {
+      if (warning) warnings += 1;
+      else problems += 1;
+      const what = [object, field].filter(Boolean).join(' ');
+      write(`${file}:${line}: ${warning ? 'warning: ' : ''}${what}: ${message}\n`);
     }
   }
-  write(
-    problems === 0
-      ? `${rollouts} Rollout${rollouts === 1 ? '' : 's'}, no problems\n`
-      : `${problems} problem${problems === 1 ? '' : 's'}\n`,
-  );
+  const found = problems === 0 ? `${count(rollouts, 'Rollout')}, no problems` : count(problems, 'problem');
+  write(`${found}${warnings === 0 ? '' : `, ${count(warnings, 'warning')}`}\n`);
   return problems;
 }
+
+const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`;

@@ -1,7 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import type { Rollout } from '../../api/rollout.ts';
 import { stripColour } from '../render/colour.ts';
-import { lintText } from './lint.ts';
+import { lintFiles, lintText } from './lint.ts';
 import { historyTable, rolloutCard, rolloutTable, whyText } from './view.ts';
 import { EXIT, outcomeOf, plainLine } from './watch.ts';
 
@@ -131,6 +134,44 @@ describe('lint', () => {
         message: expect.stringContaining('at most 100'),
       }),
     ]);
+  });
+
+  test('a cron expression that the API server lets through is found', () => {
+    const { problems } = lintText(`${good}  windows:\n    - { allow: "61 * * * *", for: 1h }\n`, 'a.yaml');
+    expect(problems).toEqual([
+      expect.objectContaining({
+        line: 11,
+        field: 'spec.windows.0.allow',
+        message: expect.stringContaining('is not a cron expression'),
+      }),
+    ]);
+  });
+
+  test('a green that nobody will call is a warning, unless something else judges it', () => {
+    const blueGreen = good.replace('canary:\n      weights: [5, 20]', 'blueGreen: {dwell: 1m}');
+    expect(lintText(blueGreen, 'a.yaml').problems).toEqual([
+      expect.objectContaining({
+        warning: true,
+        field: 'spec.analysis',
+        message: expect.stringContaining('green has no user traffic before it goes live'),
+      }),
+    ]);
+    for (const more of [
+      '  analysis: {noData: pass}\n',
+      '  analysis: {metrics: [{name: errors, prometheus: {query: vector(0)}, threshold: {max: 1}}]}\n',
+    ]) {
+      expect(lintText(`${blueGreen}${more}`, 'a.yaml').problems).toEqual([]);
+    }
+    const preview = blueGreen.replace('{dwell: 1m}', '{dwell: 1m, preview: {service: web-preview}}');
+    expect(lintText(preview, 'a.yaml').problems).toEqual([]);
+    const directory = mkdtempSync(join(tmpdir(), 'weir-lint-'));
+    const written: string[] = [];
+    writeFileSync(join(directory, 'web.yaml'), blueGreen);
+    expect(lintFiles([join(directory, 'web.yaml')], (text) => written.push(text))).toBe(0);
+    expect(written.join('')).toMatch(
+      /:1?\d: warning: web spec\.analysis: green .*\n1 Rollout, no problems, 1 warning\n$/,
+    );
+    rmSync(directory, { recursive: true });
   });
 
   test('broken YAML is one problem, not a crash', () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { deployment, type Harness, startHarness, whyNoKubectl, widgetCrd } from './fixtures/harness.ts';
@@ -152,6 +152,87 @@ where('the real kubectl', () => {
     expect(await ok('logs talker --previous --tail=2')).toBe('two\nthree\n');
     expect(await ok('get pod talker')).toMatch(/talker\s+0\/1\s+Pending/);
     await ok('delete pod talker --wait');
+  });
+
+  test('logs -f prints what is written until the container ends, and what it wrote last', async () => {
+    const containers = [{ name: 'app', image: 'weir:1' }];
+    await ok('create -f -', {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'follow' },
+      spec: { containers },
+    });
+    const folder = join(
+      harness.dir,
+      'pods',
+      `default_follow_${await ok('get pod follow -o jsonpath={.metadata.uid}')}`,
+      'app',
+    );
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, '0.log'), 'one\n');
+    const state = async (value: object) =>
+      expect(
+        await harness.call(
+          'PATCH',
+          '/api/v1/namespaces/default/pods/follow/status',
+          {
+            status: { containerStatuses: [{ name: 'app', image: 'weir:1', restartCount: 0, state: value }] },
+          },
+          { type: 'application/merge-patch+json' },
+        ),
+      ).toMatchObject({ status: 200 });
+    await state({ running: { startedAt: '2026-01-05T12:00:00Z' } });
+    const following = harness.kubectlStream(['logs', '-f', 'follow']);
+    await following.until('one\n');
+    appendFileSync(join(folder, '0.log'), 'two\n');
+    await following.until('one\ntwo\n');
+    appendFileSync(join(folder, '0.log'), 'last words\n');
+    await state({ terminated: { exitCode: 0 } });
+    expect(await following.ended).toEqual({ code: 0, out: 'one\ntwo\nlast words\n', err: '' });
+    await ok('delete pod follow --wait');
+  });
+
+  test('an eviction is refused by a PodDisruptionBudget that allows none, and deletes otherwise', async () => {
+    const labels = { app: 'guarded' };
+    const containers = [{ name: 'app', image: 'weir:1' }];
+    await ok('create -f -', {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'guarded', labels },
+      spec: { containers },
+    });
+    await ok('create -f -', {
+      apiVersion: 'policy/v1',
+      kind: 'PodDisruptionBudget',
+      metadata: { name: 'keep' },
+      spec: { minAvailable: 1, selector: { matchLabels: labels } },
+    });
+    const allow = (disruptionsAllowed: number) =>
+      harness.call(
+        'PATCH',
+        '/apis/policy/v1/namespaces/default/poddisruptionbudgets/keep/status',
+        { status: { disruptionsAllowed, currentHealthy: 1, desiredHealthy: 1, expectedPods: 1 } },
+        { type: 'application/merge-patch+json' },
+      );
+    const evict = () =>
+      harness.call('POST', '/api/v1/namespaces/default/pods/guarded/eviction', {
+        apiVersion: 'policy/v1',
+        kind: 'Eviction',
+        metadata: { name: 'guarded', namespace: 'default' },
+      });
+    expect((await allow(0)).status).toBe(200);
+    expect(await evict()).toMatchObject({
+      status: 429,
+      body: {
+        reason: 'TooManyRequests',
+        details: { causes: [{ reason: 'DisruptionBudget', message: expect.stringContaining('keep') }] },
+      },
+    });
+    expect(await ok('get pod guarded -o name')).toContain('pod/guarded');
+    await allow(1);
+    expect((await evict()).status).toBe(201);
+    await ok('wait --for=delete pod/guarded --timeout=5s');
+    await ok('delete pdb keep');
   });
 
   test('get -w prints changes as they happen', async () => {

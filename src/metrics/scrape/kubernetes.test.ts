@@ -1,8 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
+import { plainKubeconfig } from '../../kube/fixtures.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { startMetricsStore } from '../index.ts';
 
@@ -52,28 +50,7 @@ test('pods come and go with the watch of an API server', async () => {
   });
   await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve));
 
-  const directory = mkdtempSync(join(tmpdir(), 'weir-pods-'));
-  const kubeconfig = join(directory, 'kubeconfig');
-  writeFileSync(
-    kubeconfig,
-    JSON.stringify({
-      apiVersion: 'v1',
-      kind: 'Config',
-      // The client refuses plain HTTP unless told otherwise.
-      clusters: [
-        {
-          name: 'a',
-          cluster: {
-            server: `http://127.0.0.1:${(api.address() as { port: number }).port}`,
-            'insecure-skip-tls-verify': true,
-          },
-        },
-      ],
-      users: [{ name: 'a', user: { token: 't' } }],
-      contexts: [{ name: 'a', context: { cluster: 'a', user: 'a' } }],
-      'current-context': 'a',
-    }),
-  );
+  const kubeconfig = plainKubeconfig((api.address() as { port: number }).port, 't');
   const running = await startMetricsStore({
     config: CONFIG,
     host: '127.0.0.1',
@@ -108,6 +85,5 @@ test('pods come and go with the watch of an API server', async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     }
-    rmSync(directory, { recursive: true, force: true });
   }
 });

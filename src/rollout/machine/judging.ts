@@ -1,5 +1,6 @@
 import type { RolloutSpec } from '../../api/rollout.ts';
 import { parseDuration } from '../../lib/duration.ts';
+import { greenNeedsCallers } from '../advice.ts';
 import type { Turn } from './context.ts';
 import type { AnalysisMemory, Run } from './types.ts';
 
@@ -64,6 +65,5 @@ export function judge(turn: Turn, run: Run, judging: Judging): AnalysisMemory | 
 export function requestsAsked(spec: RolloutSpec, weight: number): number {
   const { analysis, strategy } = spec;
   if (!strategy.blueGreen || weight > 0) return analysis.minRequests;
-  const explicit = analysis.metrics.every(({ prometheus, templateRef }) => prometheus ?? templateRef);
-  return explicit || analysis.noData === 'pass' ? 0 : analysis.minRequests;
+  return greenNeedsCallers(spec) ? analysis.minRequests : 0;
 }

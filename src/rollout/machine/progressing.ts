@@ -1,4 +1,5 @@
 import { parseDuration } from '../../lib/duration.ts';
+import { callersRemedy, greenNeedsCallers } from '../advice.ts';
 import { peek, refuseOthers, take } from './commands.ts';
 import type { Turn } from './context.ts';
 import { acknowledgedText, scaled, weightsSet } from './goals.ts';
@@ -208,6 +209,7 @@ function decided(
     turn.wake(dwelt);
     return;
   }
+  if (planned.weight === 0 && greenNeedsCallers(spec)) turn.message += `; ${callersRemedy(spec)}`;
   const { after, then } = spec.analysis.inconclusive;
   const end = since + parseDuration(after);
   if (turn.now < end) {

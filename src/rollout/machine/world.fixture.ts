@@ -1,10 +1,10 @@
 import type { Verdict } from '../../analysis/ports.ts';
-import { type RolloutSpec, rolloutSpecSchema } from '../../api/rollout.ts';
+import type { RolloutSpec } from '../../api/rollout.ts';
 import { type Effect, initialState, machine, type Result, type State } from '../machine.ts';
 import type { DeploymentView, Look, Observation, ReplicaSetView, ServiceView } from './types.ts';
+import { deploymentView, digest, parse, replicaSetView, service } from './views.fixture.ts';
 
 const START = Date.parse('2026-01-05T12:00:00Z');
-const digest = (version: string): string => `digest-${version}`.padEnd(20, '0');
 
 /**
  * A small cluster for tests of the machine: gate, Deployment controller, ReplicaSet controller, Services, proxies. It
@@ -49,23 +49,7 @@ export class World {
   }
 
   create(version: string, replicas = 4): void {
-    this.deployment = {
-      name: 'web',
-      uid: `uid-${this.#counter++}`,
-      resourceVersion: this.#next(),
-      generation: 1,
-      observedGeneration: 0,
-      paused: false,
-      pausedBy: undefined,
-      replicas,
-      surge: 1,
-      digest: digest(version),
-      images: [`app:${version}`],
-      strategy: 'RollingUpdate',
-      revisionHistoryLimit: 10,
-      selectsEverything: false,
-      status: { replicas: 0, updated: 0, ready: 0, available: 0 },
-    };
+    this.deployment = deploymentView(version, replicas, `uid-${this.#counter++}`, this.#next());
     this.sets = [];
     this.settle();
   }
@@ -158,24 +142,7 @@ export class World {
   }
 
   #set(name: string, digestOf: string, images: string[], owned: boolean): ReplicaSetView {
-    return {
-      name,
-      uid: `set-${this.#counter}`,
-      resourceVersion: this.#next(),
-      digest: digestOf,
-      hash: name.slice(4),
-      images,
-      replicas: 0,
-      current: 0,
-      ready: 0,
-      available: 0,
-      desired: undefined,
-      owned,
-      released: owned,
-      canary: !owned,
-      deleting: false,
-      revision: 0,
-    };
+    return replicaSetView(name, `set-${this.#counter}`, this.#next(), { digest: digestOf, images, owned });
   }
 
   /** What must hold at every moment. */
@@ -401,15 +368,3 @@ export class World {
     };
   }
 }
-
-function service(name: string, ours: boolean): ServiceView {
-  return { name, hash: undefined, selector: ['app=web'], ports: '80', ours, ready: {} };
-}
-
-const parse = (spec: object): RolloutSpec =>
-  rolloutSpecSchema.parse({
-    targetRef: { name: 'web' },
-    service: { name: 'web', port: 80 },
-    strategy: { canary: { weights: [10, 50], dwell: '1m' } },
-    ...spec,
-  });
