@@ -51,7 +51,7 @@ export function command(): Command {
       [],
     )
     .option('--system-namespace <name>', "Weir's own namespace", system)
-    .option('--concurrency <number>', 'Rollouts reconciled at the same time', '8')
+    .option('--concurrency <number>', 'Rollouts reconciled at the same time', '32')
     .addHelpText(
       'after',
       '\nExamples:\n  weir controller\n  weir controller --prometheus-url http://prometheus.monitoring.svc:9090\n  weir controller --kubeconfig ~/.kube/config --listen 127.0.0.1:9090',

@@ -21,6 +21,7 @@ import {
 } from './cached.ts';
 import type { ConfigMap } from './objects.ts';
 import type { Sources } from './observe.ts';
+import { underWay } from './parse.ts';
 import { serviceSelects } from './selector.ts';
 
 interface Target {
@@ -48,8 +49,6 @@ const selectedBy = ({ metadata, spec }: CachedService): string[] => {
 };
 
 /** Everything the controller watches, and who is to be told of a change: one Rollout's view costs a few lookups. */
-import { underWay } from './parse.ts';
-
 export class Caches {
   readonly rollouts: Informer<CachedRollout>;
   readonly deployments: Informer<CachedDeployment>;

@@ -6,12 +6,12 @@ import type { Rollout, RolloutSpec, RolloutStatus } from '../api/rollout.ts';
 import { Controller, type MetricsRegistry, type ReconcileResult } from '../controller/index.ts';
 import { EventRecorder, type KubeClient } from '../kube/index.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
-import { isCode, toAppError } from '../lib/errors.ts';
+import { toAppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { Caches } from './caches.ts';
 import { Drafts, pressing } from './drafts.ts';
 import { GateWriter } from './effects/gate-data.ts';
-import { carryOut, type EffectContext } from './effects/index.ts';
+import { carryOutAll, type EffectContext } from './effects/index.ts';
 import { finalize, withoutFinalizer } from './finalize.ts';
 import { probeGate } from './gate/probe.ts';
 import { GateWatch } from './gate/watch.ts';
@@ -20,7 +20,9 @@ import { acts } from './machine/context.ts';
 import type { GateProbe, Observation } from './machine/types.ts';
 import { initialState, machine, type State } from './machine.ts';
 import { RolloutMetrics } from './metrics.ts';
+import type { Deployment } from './objects.ts';
 import { observe } from './observe.ts';
+import { OwnWrites } from './own-writes.ts';
 import {
   type ParsedSpec,
   type Problem,
@@ -62,8 +64,7 @@ export class RolloutController {
   readonly #probes = new Map<string, GateProbe>();
   readonly #probing = new Set<string>();
   readonly #drafts = new Drafts();
-  /** Own writes that the cache has not caught up with. */
-  readonly #written = new Map<string, Stored>();
+  readonly #written: OwnWrites<Stored>;
   readonly #errors = new Map<string, string>();
   readonly #specs = new Map<string, { of: string; parsed: ParsedSpec }>();
   readonly #metrics: RolloutMetrics | undefined;
@@ -74,6 +75,10 @@ export class RolloutController {
     this.#options = options;
     this.#clock = clock;
     this.caches = new Caches(client, log, options.namespaces);
+    this.#written = new OwnWrites({
+      cached: (key) => this.caches.rollouts.store.get(key),
+      read: ({ namespace, name }) => client.find<Stored>(kinds.Rollout, namespace, name, this.#signal),
+    });
     this.#gate = new GateWatch(client, log);
     this.#gateWriter = new GateWriter(client);
     this.#events = new EventRecorder({ client, component: FIELD_MANAGER, log, clock });
@@ -82,7 +87,7 @@ export class RolloutController {
     this.#metrics = options.metrics && new RolloutMetrics(options.metrics, this.caches.rollouts.store, clock);
     this.#controller = new Controller({
       name: 'rollout',
-      workers: options.concurrency ?? 8,
+      workers: options.concurrency ?? 32,
       reconcile: (key, signal) => this.#reconcile(key, signal),
       log,
       clock,
@@ -116,19 +121,6 @@ export class RolloutController {
     for (const rollout of this.caches.rollouts.store.list()) this.#controller.enqueue(keyOf(rollout));
   }
 
-  /** The newer of cache and own last write. */
-  #current(key: string): Stored | undefined {
-    const cached = this.caches.rollouts.store.get(key);
-    const own = this.#written.get(key);
-    if (!own || !cached || own.metadata.uid !== cached.metadata.uid) {
-      this.#written.delete(key);
-      return cached;
-    }
-    if (Number(own.metadata.resourceVersion) > Number(cached.metadata.resourceVersion)) return own;
-    this.#written.delete(key);
-    return cached;
-  }
-
   /** Once per generation. */
   #parse(key: string, rollout: Stored): ParsedSpec {
     const of = `${rollout.metadata.uid} ${rollout.metadata.generation}`;
@@ -145,12 +137,12 @@ export class RolloutController {
     this.#looks.forget(key);
     this.#probes.delete(key);
     this.#drafts.drop(key);
-    this.#written.delete(key);
+    this.#written.drop(key);
     this.#errors.delete(key);
   }
 
   async #reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | undefined> {
-    const rollout = this.#current(key);
+    const rollout = this.#written.current(key);
     if (!rollout) {
       this.#forget(key);
       return undefined;
@@ -211,12 +203,19 @@ export class RolloutController {
     if (before !== name) {
       context.log.info({ from: before, to: name, reason: result.message }, 'phase changed');
     }
+    if (result.effects.some(({ kind }) => kind === 'create-canary')) {
+      context.held = this.#options.client.get<Deployment>(
+        kinds.Deployment,
+        context.namespace,
+        context.spec.targetRef.name,
+        signal,
+      );
+      // Whoever needs it is told.
+      context.held.catch(() => {});
+    }
     const flush = await this.#persist(key, rollout, status, result.state, error !== undefined, signal);
     try {
-      for (const effect of result.effects) {
-        if (acts(effect)) context.log.debug({ effect }, 'carrying out');
-        await carryOut(effect, context, signal);
-      }
+      await carryOutAll(result.effects, context, signal);
       this.#errors.delete(key);
     } catch (thrown) {
       const cause = toAppError(thrown);
@@ -341,7 +340,7 @@ export class RolloutController {
     signal: AbortSignal,
   ): Promise<boolean> {
     if (sameStatus(rollout.status, status)) return false;
-    const written = await this.#write(key, () =>
+    const written = await this.#written.write(key, () =>
       this.#options.client.replace<Stored>(
         kinds.Rollout,
         { ...rollout, status },
@@ -354,7 +353,7 @@ export class RolloutController {
   async #withFinalizer(key: string, rollout: Stored, signal: AbortSignal): Promise<Stored> {
     const finalizers = rollout.metadata.finalizers ?? [];
     if (finalizers.includes(FINALIZER)) return rollout;
-    return this.#write(key, () =>
+    return this.#written.write(key, () =>
       this.#options.client.patch<Stored>(
         kinds.Rollout,
         rollout.metadata.namespace,
@@ -371,29 +370,5 @@ export class RolloutController {
         { fieldManager: FIELD_MANAGER, signal },
       ),
     );
-  }
-
-  /** Remembers what was written; after a conflict the cache alone is believed, once it has caught up. */
-  async #write(key: string, write: () => Promise<Stored>): Promise<Stored> {
-    try {
-      const written = await write();
-      this.#written.set(key, written);
-      return written;
-    } catch (error) {
-      if (isCode(error, 'Conflict')) await this.#refetch(key);
-      throw error;
-    }
-  }
-
-  async #refetch(key: string): Promise<void> {
-    const known = this.#current(key);
-    if (!known) return;
-    const live = await this.#options.client.find<Stored>(
-      kinds.Rollout,
-      known.metadata.namespace,
-      known.metadata.name,
-      this.#signal,
-    );
-    if (live) this.#written.set(key, live);
   }
 }

@@ -79,6 +79,19 @@ describe('drafts', () => {
     expect(drafts.keep('a/b', 'u', written, progressing({ acknowledgedAt: 3 }), 1100)).toBe(0);
   });
 
+  test('of a hundred Rollouts wait longer, so that their writes do not add up, and never longer than ten seconds', () => {
+    const drafts = new Drafts();
+    const written = status(progressing());
+    const keep = (name: string, now: number) =>
+      drafts.keep(name, 'u', written, progressing({ acknowledgedAt: now }), now);
+    for (let index = 0; index < 100; index += 1) keep(`a/${index}`, 0);
+    expect(keep('a/0', 1000)).toBe(3000);
+    for (let index = 0; index < 1000; index += 1) keep(`a/${index}`, 0);
+    expect(keep('a/0', 1000)).toBe(9000);
+    for (let index = 1; index < 1000; index += 1) drafts.drop(`a/${index}`);
+    expect(keep('a/0', 1000)).toBe(0);
+  });
+
   test('are void for another object of the name, and when somebody else has written', () => {
     const drafts = new Drafts();
     const written = status(progressing());

@@ -4,6 +4,9 @@ import type { State } from './machine/types.ts';
 
 /** How long what no crash must lose, but a person wants to see, may stay unwritten. */
 const LAZY_MS = 1000;
+/** Each Rollout that has something to write makes all of them wait so much longer: some 25 such writes a second, whatever runs. */
+const EACH_MS = 40;
+const LAZIEST_MS = 10_000;
 
 interface Draft {
   uid: string;
@@ -33,7 +36,8 @@ export class Drafts {
   keep(key: string, uid: string, written: RolloutStatus | undefined, state: State, now: number): number {
     const since = this.#drafts.get(key)?.since ?? now;
     this.#drafts.set(key, { uid, base: written?.machine, state, since });
-    return Math.max(0, since + LAZY_MS - now);
+    const wait = Math.min(LAZIEST_MS, Math.max(LAZY_MS, EACH_MS * this.#drafts.size));
+    return Math.max(0, since + wait - now);
   }
 
   drop(key: string): void {

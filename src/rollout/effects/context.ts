@@ -4,6 +4,7 @@ import type { KubeClient } from '../../kube/types.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { CachedService } from '../cached.ts';
 import type { Effect } from '../machine/types.ts';
+import type { Deployment } from '../objects.ts';
 import type { RouteRef, TrafficRouter } from '../ports.ts';
 import type { GateWriter } from './gate-data.ts';
 
@@ -16,6 +17,8 @@ export interface EffectContext {
   router: TrafficRouter;
   route: RouteRef;
   gate: GateWriter;
+  /** The Deployment as it is read live while the state is being written: the template that becomes a canary. */
+  held?: Promise<Deployment>;
   /**
    * A Service as the observation saw it. Writes carry its resourceVersion, so one that has changed since is a Conflict
    * and is observed again.

@@ -1,3 +1,4 @@
+import { acts } from '../machine/context.ts';
 import type { Effect } from '../machine/types.ts';
 import { consume } from './consume.ts';
 import type { EffectContext } from './context.ts';
@@ -5,6 +6,7 @@ import { createCanary } from './create-canary.ts';
 import { deleteReplicaSet } from './delete-replica-set.ts';
 import { ensureLeaf } from './ensure-leaf.ts';
 import { ensureGateEntry } from './gate-data.ts';
+import { groups } from './groups.ts';
 import { pinService } from './pin-service.ts';
 import { release } from './release.ts';
 import { raiseScale, scaleReplicaSet } from './scale.ts';
@@ -12,8 +14,24 @@ import { setPaused } from './set-paused.ts';
 
 export type { EffectContext } from './context.ts';
 
-/** Carries out one effect. Throws AppError; a Conflict means: observe again. */
+/**
+ * Carries out the effects of a turn, as much as possible at the same time. Throws AppError, the first, after all of its group
+ * have ended; a Conflict means: observe again.
+ */
+export async function carryOutAll(
+  effects: readonly Effect[],
+  context: EffectContext,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const group of groups(effects)) {
+    const outcomes = await Promise.allSettled(group.map((effect) => carryOut(effect, context, signal)));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed) throw failed.reason;
+  }
+}
+
 export async function carryOut(effect: Effect, context: EffectContext, signal: AbortSignal): Promise<void> {
+  if (acts(effect)) context.log.debug({ effect }, 'carrying out');
   switch (effect.kind) {
     case 'ensure-gate-entry':
       return ensureGateEntry(context, signal);

@@ -3,9 +3,10 @@ import fc from 'fast-check';
 import { World } from './world.fixture.ts';
 
 describe('13: killed between any two effects', () => {
-  const crash = (verdict: 'pass' | 'fail', crashes: number[]) => {
+  const crash = (verdict: 'pass' | 'fail', crashes: number[], backwards = false) => {
     const world = new World({}).rest();
     world.verdict = verdict;
+    world.backwards = backwards;
     world.apply('v2');
     const end = verdict === 'pass' ? 'Healthy' : 'Failed';
     for (const after of crashes) {
@@ -24,12 +25,16 @@ describe('13: killed between any two effects', () => {
   test.each(['pass', 'fail'] as const)('%s: the same end', (verdict) => {
     const expected = crash(verdict, []).outcome();
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 60 }), (crashes) => {
-        const result = crash(verdict, crashes);
-        expect(result.problems).toEqual([]);
-        expect(result.outcome()).toEqual(expected);
-        expect(result.weightsSeen.every((weight) => [0, 10, 50, 100].includes(weight))).toBe(true);
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 60 }),
+        fc.boolean(),
+        (crashes, backwards) => {
+          const result = crash(verdict, crashes, backwards);
+          expect(result.problems).toEqual([]);
+          expect(result.outcome()).toEqual(expected);
+          expect(result.weightsSeen.every((weight) => [0, 10, 50, 100].includes(weight))).toBe(true);
+        },
+      ),
       { numRuns: 20 },
     );
   });

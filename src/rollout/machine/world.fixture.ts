@@ -1,5 +1,6 @@
 import type { Verdict } from '../../analysis/ports.ts';
 import type { RolloutSpec } from '../../api/rollout.ts';
+import { groups } from '../effects/groups.ts';
 import { type Effect, initialState, machine, type Result, type State } from '../machine.ts';
 import type { DeploymentView, Look, Observation, ReplicaSetView, ServiceView } from './types.ts';
 import { deploymentView, digest, parse, replicaSetView, service } from './views.fixture.ts';
@@ -33,6 +34,8 @@ export class World {
   weightsSeen: number[] = [];
   problems: string[] = [];
   started = 0;
+  /** What may be carried out at the same time is, in the other order. */
+  backwards = false;
   generation = 1;
   #counter = 1;
   last: Result | undefined;
@@ -206,7 +209,10 @@ export class World {
     this.state = JSON.parse(JSON.stringify(result.state)) as State;
     this.last = result;
     let count = 0;
-    for (const effect of result.effects) {
+    const order = this.backwards
+      ? groups(result.effects).flatMap((group) => group.toReversed())
+      : result.effects;
+    for (const effect of order) {
       if (count >= crashAfter) break;
       count += 1;
       this.effects.push(effect);

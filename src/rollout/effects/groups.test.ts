@@ -1,0 +1,21 @@
+import { expect, test } from '@jest/globals';
+import type { Effect } from '../machine/types.ts';
+import { groups } from './groups.ts';
+
+test('what fences goes together, everything else keeps its place', () => {
+  const effects: Effect[] = [
+    { kind: 'event', type: 'Normal', reason: 'Preparing', message: '' },
+    { kind: 'ensure-gate-entry' },
+    { kind: 'pin-service', service: 'web', hash: 'e1' },
+    { kind: 'ensure-leaf', role: 'canary', service: 'web-canary', hash: 'e1' },
+    { kind: 'set-weights', stable: 100, canary: 0 },
+    { kind: 'ensure-route' },
+  ];
+  expect(groups(effects).map((group) => group.map(({ kind }) => kind))).toEqual([
+    ['event'],
+    ['ensure-gate-entry', 'pin-service', 'ensure-leaf'],
+    ['set-weights'],
+    ['ensure-route'],
+  ]);
+  expect(groups([])).toEqual([]);
+});

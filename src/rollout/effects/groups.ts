@@ -1,0 +1,28 @@
+import type { Effect, EffectKind } from '../machine/types.ts';
+
+/**
+ * What fences users off from a canary that has no pods yet. Each is a goal of its own, the canary is scaled only once all of them
+ * are seen to be in place, and a crash may leave any of them undone: so none has to wait for the answer to another.
+ */
+const FENCE: ReadonlySet<EffectKind> = new Set<EffectKind>([
+  'create-canary',
+  'ensure-gate-entry',
+  'pin-service',
+  'ensure-leaf',
+  'ensure-route',
+]);
+
+/** Effects in their order; those of one group may be carried out at the same time, and all end before the next begins. Pure. */
+export function groups(effects: readonly Effect[]): Effect[][] {
+  const result: Effect[][] = [];
+  let open: Effect[] | undefined;
+  for (const effect of effects) {
+    const fence = FENCE.has(effect.kind);
+    if (fence && open) open.push(effect);
+    else {
+      open = fence ? [effect] : undefined;
+      result.push(open ?? [effect]);
+    }
+  }
+  return result;
+}
