@@ -145,6 +145,13 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
   row(`the same, max of ${singles.length}`, round(Math.max(...singles)), 'ms', 100);
   await promoted(fleet, 0, SINGLES, 'v2');
 
+  row(
+    `what the gate adds to a change of a Deployment among ${SIZE} guarded ones, median`,
+    round(await gateCost(cluster, fleet), 1),
+    'ms',
+    10,
+  );
+
   await settle();
   rows.push(...(await wave(cluster, fleet, kubelet, pid!, metrics, log)));
   row('RSS after the wave', round(rssMiB(pid!)), 'MiB');
@@ -211,6 +218,32 @@ async function canaryCreated({ client }: KubernetesCluster, fleet: Fleet, index:
   const at = await seen;
   stop.abort();
   return Math.max(0, at - applied);
+}
+
+const GATE_ROUNDS = 60;
+
+/** Milliseconds: the median change of a guarded Deployment less that of one in a namespace without a gate, in turn. */
+async function gateCost({ client }: KubernetesCluster, fleet: Fleet): Promise<number> {
+  const free = new Fleet(client, 'ungated', 1);
+  await free.createApplications();
+  const change = async (namespace: string, name: string, turn: number): Promise<number> => {
+    const annotations = { 'bench/turn': String(turn) };
+    const started = performance.now();
+    await client.patch(
+      kinds.Deployment,
+      namespace,
+      name,
+      { type: 'merge', body: { spec: { template: { metadata: { annotations } } } } },
+      { dryRun: true },
+    );
+    return performance.now() - started;
+  };
+  const [guarded, ungated]: [number[], number[]] = [[], []];
+  for (let turn = 0; turn < GATE_ROUNDS; turn += 1) {
+    guarded.push(await change(fleet.namespace, fleet.name(turn % SIZE), turn));
+    ungated.push(await change(free.namespace, free.name(0), turn));
+  }
+  return Math.max(0, median(guarded) - median(ungated));
 }
 
 async function wave(

@@ -77,17 +77,19 @@ export class Fleet {
   }
 
   async createRollouts(analysis: object, canary: object): Promise<void> {
-    await this.each(0, this.size, (index) =>
-      this.#client.create(kinds.Rollout, {
-        metadata: { name: this.name(index), namespace: this.namespace },
-        spec: {
-          targetRef: { name: this.name(index) },
-          service: { name: this.name(index), port: 80 },
-          strategy: { canary },
-          analysis,
-        },
-      }),
-    );
+    await this.each(0, this.size, (index) => this.createRollout(index, analysis, canary));
+  }
+
+  createRollout(index: number, analysis: object, canary: object): Promise<KubeObject> {
+    return this.#client.create(kinds.Rollout, {
+      metadata: { name: this.name(index), namespace: this.namespace },
+      spec: {
+        targetRef: { name: this.name(index) },
+        service: { name: this.name(index), port: 80 },
+        strategy: { canary },
+        analysis,
+      },
+    });
   }
 
   rollouts(): Promise<Rollout[]> {

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
+import { kinds } from '../../../src/api/kinds.ts';
 import { installWeir } from '../../../src/cli/install/apply.ts';
 import { admissionOf } from '../../../src/cli/install/discover.ts';
 import { connect } from '../../../src/kube/index.ts';
@@ -19,6 +20,8 @@ export interface KubernetesOptions {
   profile?: 'cluster' | 'local';
   /** How the gate is enforced; default: as the cluster allows. */
   admission?: 'policies' | 'webhooks';
+  /** Weir's controller serves these only, which are made first; default: all of them. */
+  namespaces?: string[];
   /** false: a bare cluster. */
   weir?: boolean;
   /** false: no node component; pods stay Pending unless somebody plays kubelet. */
@@ -69,7 +72,9 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
     if (weir) {
       const admission = options.admission ?? (await admissionOf(client)).admission;
       // The node component knows this image as the code of this checkout, whatever the profile.
-      await installWeir(client, { profile: options.profile ?? 'local', image: 'weir', admission });
+      const { profile = 'local', namespaces = [] } = options;
+      for (const name of namespaces) await client.create(kinds.Namespace, { metadata: { name } });
+      await installWeir(client, { profile, image: 'weir', admission, namespaces });
     }
     return { kubeconfig: plane.kubeconfig, dir, client, plane, node, stop };
   } catch (thrown) {
