@@ -51,6 +51,9 @@ export const TRUST_CONFIG_MAP = 'weir-trust';
 /** Audience of the ServiceAccount token that a proxy exchanges for a certificate. */
 export const IDENTITY_AUDIENCE = 'weir-identity';
 
+/** User of an intercepting proxy. Not that of Weir's image (65532, which many applications run as): connections of this user leave the pod untouched. */
+export const PROXY_UID = 2102;
+
 export const ports = {
   outbound: 4140,
   inbound: 4143,
