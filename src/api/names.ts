@@ -26,6 +26,8 @@ export const annotations = {
   digest: 'weir.dev/template-digest',
   /** On an injected pod: JSON map of application port -> mesh (mTLS) port, e.g. {"8080":4143}. */
   inboundPorts: 'weir.dev/inbound-ports',
+  /** On a pod whose traffic is intercepted: the inbound ports that are not, e.g. "4191,9000-9100". */
+  notIntercepted: 'weir.dev/not-intercepted',
   /** On an injected pod: the injector's version, so that a second injection changes nothing. */
   injected: 'weir.dev/injected',
   configPrefix: 'config.weir.dev/',

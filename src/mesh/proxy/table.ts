@@ -46,7 +46,10 @@ export class RoutingTable {
     const known = new Map<string, EndpointState>();
     for (const backend of previous?.backends ?? [])
       for (const endpoint of backend.endpoints) known.set(endpoint.id, endpoint);
-    const service = destination.key.split('.')[0] ?? destination.key;
+    // An address is nobody's name.
+    const service = /^(\[|\d+\.\d+\.\d+\.\d+:)/.test(destination.key)
+      ? undefined
+      : destination.key.split('.')[0];
     const base: Labels =
       direction === 'inbound'
         ? { direction, authority: destination.key }
