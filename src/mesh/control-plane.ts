@@ -28,7 +28,8 @@ export interface ControlPlaneOptions {
   listen: { host: string; port: number };
   /** Image of injected proxies. */
   image: string;
-  sidecar: 'container' | 'native';
+  sidecar?: 'container' | 'native';
+  interception?: 'transparent' | 'explicit';
   /** Milliseconds. */
   certificateLifetime: number;
   log: Logger;
@@ -213,7 +214,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     onTlsChange: (listener) => certificate.onRotate(listener),
     inject: injectHandler({
       image: options.image,
-      sidecar: options.sidecar,
+      ...(options.sidecar ? { sidecar: options.sidecar } : {}),
+      interception: options.interception ?? 'explicit',
       trustDomain,
       meshAddress: `https://${MESH_SERVICE}.${namespace}.svc:8443`,
       isService: (name, of) => index.service(`${of}/${name}`) !== undefined,

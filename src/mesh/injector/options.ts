@@ -19,6 +19,11 @@ export interface InjectOptions {
    * before the application and outlives it, where the cluster has them.
    */
   sidecar?: 'container' | 'native';
+  /**
+   * `transparent`: an init container sends all TCP through the sidecar by iptables rules, and the application stays as it
+   * is. `explicit`: without privileges, a listener for each destination (ADR 0003).
+   */
+  interception?: 'transparent' | 'explicit';
 }
 
 export type ResolvedInjectOptions = Required<Omit<InjectOptions, 'workload'>> &
@@ -28,6 +33,7 @@ export const resolveInjectOptions = (options: InjectOptions): ResolvedInjectOpti
   meshAddress: `https://${MESH_SERVICE}.${SYSTEM_NAMESPACE}.svc:${ports.discovery}`,
   trustDomain: TRUST_DOMAIN,
   clusterDomain: 'cluster.local',
-  sidecar: 'container',
+  sidecar: options.interception === 'transparent' ? 'native' : 'container',
+  interception: 'explicit',
   ...options,
 });

@@ -9,6 +9,8 @@ export interface AdminOptions {
   host: string;
   proxy: DataPlane;
   ready: () => boolean;
+  /** Whether the application may start. */
+  started: () => boolean;
   shutdown: () => void;
 }
 
@@ -22,6 +24,7 @@ export async function startAdmin({
   host,
   proxy,
   ready,
+  started,
   shutdown,
 }: AdminOptions): Promise<AdminServer> {
   const server: Server = createServer((request, response) => {
@@ -44,12 +47,14 @@ export async function startAdmin({
         return answer(200, 'live\n');
       case '/ready':
         return ready() ? answer(200, 'ready\n') : answer(503, 'not ready\n');
+      case '/started':
+        return started() ? answer(200, 'started\n') : answer(503, 'not started\n');
       case '/metrics':
         return answer(200, proxy.runtime.metrics.expose(), 'text/plain; version=0.0.4; charset=utf-8');
       case '/config':
         return answer(200, `${JSON.stringify(proxy.describe(), null, 2)}\n`, 'application/json');
       default:
-        return answer(404, 'known: /live /ready /metrics /config /shutdown\n');
+        return answer(404, 'known: /live /ready /started /metrics /config /shutdown\n');
     }
   });
   const address = splitAddress(listen, host);

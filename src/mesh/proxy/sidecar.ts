@@ -11,6 +11,8 @@ import { PortableTransport } from './transport/portable.ts';
 import { serverName } from './transport/spiffe.ts';
 
 const SERVERNAME = 'weir-mesh.weir.svc';
+/** How long the application of an intercepted pod waits for a control plane that does not answer. */
+const PATIENCE = 10_000;
 const TRUST_DOMAIN = 'weir.local';
 /** How long listeners wait for the first routes: until then every answer would be 503. */
 const FIRST_ROUTES = 2_000;
@@ -119,6 +121,7 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
     log,
   });
   let ready = false;
+  let passing = Number.POSITIVE_INFINITY;
   const interception =
     config.intercept &&
     new Interception({
@@ -130,6 +133,7 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
   const started = (async () => {
     // Everything of the pod comes through here, its probes too: that must not wait for the control plane.
     await interception?.start();
+    if (interception) passing = proxy.runtime.now() + PATIENCE;
     await identity.start();
     discovery.start();
     await Promise.race([
@@ -146,6 +150,7 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
     proxy,
     started,
     ready: () => ready,
+    passing: () => proxy.runtime.now() >= passing,
     reload: async () => {},
     stop: async () => {
       interception?.stop();
