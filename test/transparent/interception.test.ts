@@ -14,6 +14,12 @@ import { Processes, TestPod, until } from './support/pods.ts';
 
 const WEB = { ipv4: '100.64.0.10', ipv6: 'fd64::10' };
 const AUTHORITY = 'web.shop:80';
+const SETTINGS = {
+  'config.weir.dev/skip-inbound-ports': '9000',
+  'config.weir.dev/skip-outbound-ports': '7001',
+  'config.weir.dev/skip-subnets': '203.0.113.0/24',
+  'config.weir.dev/opaque-ports': '7777',
+};
 const processes = new Processes();
 const mesh = new Mesh(processes);
 /** a: a client in the mesh; b: a server in the mesh; c: in no mesh. */
@@ -39,18 +45,12 @@ function selfSigned(): { APP_KEY: string; APP_CERTIFICATE: string } {
 beforeAll(async () => {
   const certificate = selfSigned();
   await mesh.start();
-  mesh.pod('a');
-  mesh.pod('b');
-  mesh.pod('c', false);
+  for (const { name } of [a, b]) mesh.pod(name, SETTINGS);
+  mesh.pod('c');
   mesh.service('web', [WEB.ipv4, WEB.ipv6], ['b']);
   await Promise.all([b.startApp(certificate), c.startApp(certificate)]);
   const trust = await until('the trust bundle', async () => mesh.trust);
-  for (const pod of [a, b]) {
-    const rules = ['--skip-inbound-ports', '9000', '--skip-outbound-ports', '7001'];
-    const done = await pod.proxyInit([...rules, '--skip-subnets', '203.0.113.0/24']);
-    expect(done).toMatchObject({ code: 0 });
-    await pod.startProxy(pod.name, trust);
-  }
+  for (const pod of [a, b]) await pod.startInjected(SETTINGS, trust);
 });
 
 afterAll(async () => {

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { KubeObject } from '../../../src/api/meta.ts';
 import { FakeApi } from '../../../src/mesh/fake-api.ts';
 import { nodeAddresses, type PodName, podAddresses } from './network.ts';
-import { type Processes, until } from './pods.ts';
+import { injected, type Processes, until } from './pods.ts';
 
 const CORE = '/api/v1';
 const SLICES = '/apis/discovery.k8s.io/v1/endpointslices';
@@ -61,8 +61,8 @@ export class Mesh {
     return bundle?.data?.['ca.pem'] ?? '';
   }
 
-  /** A pod of ServiceAccount `name`, with a sidecar that takes all but what is skipped. */
-  pod(name: PodName, meshed = true): void {
+  /** A pod of ServiceAccount `name`; with annotations for the injector, one that it has changed. */
+  pod(name: PodName, annotations?: Record<string, string>): void {
     this.api.tokens.set(name, {
       username: `system:serviceaccount:shop:${name}`,
       audiences: ['weir-identity'],
@@ -73,7 +73,7 @@ export class Mesh {
         name,
         namespace: 'shop',
         labels: { app: name },
-        annotations: meshed ? { 'weir.dev/injected': '2', 'weir.dev/not-intercepted': '4191,9000' } : {},
+        annotations: annotations ? injected(name, annotations).metadata!.annotations! : {},
       },
       spec: { serviceAccountName: name },
       status: {

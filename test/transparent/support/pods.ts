@@ -4,7 +4,8 @@ import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { PROXY_UID } from '../../../src/api/names.ts';
+import { injectPodTemplate } from '../../../src/mesh/injector/patch.ts';
+import type { Container, PodLike } from '../../../src/mesh/injector/pod.ts';
 import { Network, nodeAddresses, type PodName, podAddresses } from './network.ts';
 
 const run = promisify(execFile);
@@ -30,6 +31,22 @@ export async function until<T>(what: string, read: () => Promise<T | undefined |
   }
   throw new Error(`${what}: not within 30 s; last: ${last}`);
 }
+
+/** A pod as the injector leaves it. */
+export const injected = (name: PodName, annotations: Record<string, string>): PodLike =>
+  injectPodTemplate(
+    {
+      metadata: { name, namespace: 'shop', labels: { app: name }, annotations },
+      spec: { serviceAccountName: name, containers: [{ name: 'app' }] },
+    },
+    {
+      namespace: 'shop',
+      image: 'weir:1',
+      isService: () => true,
+      enabled: true,
+      interception: 'transparent',
+    },
+  );
 
 /** Every process of the tests, so that none is left. */
 export class Processes {
@@ -138,30 +155,45 @@ export class TestPod {
     await once(child.stdout!, 'data');
   }
 
-  /** `weir proxy` with the environment that the injector would set. */
-  async startProxy(token: string, trust: string): Promise<ChildProcess> {
+  /** Does with this pod what the kubelet does with one that the injector has changed: rules first, then the sidecar. */
+  async startInjected(annotations: Record<string, string>, trust: string): Promise<void> {
+    const [init, proxy] = injected(this.name, annotations).spec!.initContainers!;
+    const rules = await this.run(process.execPath, [...WEIR, ...init!.args!], { uid: 0 });
+    if (rules.code !== 0) throw new Error(rules.stderr);
+    await this.#startProxy(proxy!, trust);
+  }
+
+  async #startProxy({ env = [], securityContext }: Container, trust: string): Promise<void> {
     const dir = mkdtempSync(join(tmpdir(), 'weir-transparent-'));
     chmodSync(dir, 0o755);
-    writeFileSync(join(dir, 'token'), token);
+    writeFileSync(join(dir, 'token'), this.name);
     writeFileSync(join(dir, 'ca.pem'), trust);
-    const user = ['setpriv', '--reuid', String(PROXY_UID), '--clear-groups', ...READ];
+    const fields: Record<string, string> = {
+      'status.podIP': this.addresses.ipv4,
+      'metadata.name': this.name,
+      'metadata.namespace': 'shop',
+      'spec.serviceAccountName': this.name,
+    };
+    const given = env.map(({ name, value, valueFrom }) => [
+      name,
+      value ?? fields[valueFrom?.fieldRef?.fieldPath ?? ''] ?? '',
+    ]);
+    const user = ['setpriv', '--reuid', String(securityContext!.runAsUser), '--clear-groups', ...READ];
     const child = this.#processes.start('ip', [...this.#enter, ...user, process.execPath, ...WEIR, 'proxy'], {
-      POD_IP: this.addresses.ipv4,
-      POD_NAME: this.name,
-      POD_NAMESPACE: 'shop',
-      SERVICE_ACCOUNT: token,
-      WEIR_DEPLOYMENT: this.name,
+      ...Object.fromEntries(given),
+      // Names need a DNS server, files a kubelet.
       WEIR_MESH: `https://${nodeAddresses.ipv4}:8443`,
       WEIR_TRUST: join(dir, 'ca.pem'),
       WEIR_TOKEN: join(dir, 'token'),
-      WEIR_INTERCEPT: JSON.stringify({ outbound: 4140, inbound: 4143, uid: PROXY_UID, opaque: [] }),
-      WEIR_DRAIN_MINIMUM_MS: '0',
     });
     await until(`proxy of ${this.name} ready`, async () => {
       if (child.exitCode !== null) throw new Error(`it ended: ${this.#processes.output.join('')}`);
-      return (await fetch(`http://${this.addresses.ipv4}:4191/ready`)).ok;
+      const paths = ['ready', 'started'];
+      const answers = await Promise.all(
+        paths.map((path) => fetch(`http://${this.addresses.ipv4}:4191/${path}`)),
+      );
+      return answers.every(({ ok }) => ok);
     });
-    return child;
   }
 
   /** Lines of the proxy's metrics of this family that have all these labels. */
