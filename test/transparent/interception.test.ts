@@ -1,9 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -34,7 +33,7 @@ const outside = [7000, 7001, 7002, 7003].map((port) => {
 
 /** A certificate of the application's own, which the mesh knows nothing of. */
 function selfSigned(): { APP_KEY: string; APP_CERTIFICATE: string } {
-  const dir = mkdtempSync(join(tmpdir(), 'weir-app-'));
+  const dir = processes.directory();
   const [key, certificate] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
   const subject = ['-subj', '/CN=app.example', '-days', '2', '-nodes'];
   const args = ['req', '-x509', '-newkey', 'rsa:2048', '-keyout', key, '-out', certificate, ...subject];
@@ -198,6 +197,14 @@ test('endpoints that change are followed; the last ones known serve while the co
   await until('the new endpoint', async () => (await call()) === 'c');
   mesh.endpoints('web', ['b']);
   await until('the old endpoint', async () => (await call()) === 'b');
+
+  // A split is followed as well: a canary that is given everything gets it.
+  mesh.service('web-stable', [], ['b']);
+  mesh.service('web-canary', [], ['c']);
+  mesh.split('web', { 'web-stable': 0, 'web-canary': 100 });
+  await until('the canary', async () => (await call()) === 'c');
+  mesh.split('web', { 'web-stable': 100, 'web-canary': 0 });
+  await until('the stable one', async () => (await call()) === 'b');
 
   await mesh.kill();
   expect(await call()).toBe('b');

@@ -85,13 +85,12 @@ export class Mesh {
     } as KubeObject);
   }
 
-  /** A Service in front of these pods, with an address of each family. */
+  /** A Service in front of these pods. */
   service(name: string, clusterIPs: string[], pods: PodName[]): void {
     this.api.set(`${CORE}/services`, {
       metadata: { name, namespace: 'shop' },
       spec: {
-        clusterIP: clusterIPs[0],
-        clusterIPs,
+        ...(clusterIPs.length > 0 ? { clusterIP: clusterIPs[0], clusterIPs } : {}),
         selector: { app: name },
         ports: Object.entries(PORTS).map(([port, [own, target]]) => ({
           name: port,
@@ -101,6 +100,16 @@ export class Mesh {
       },
     } as KubeObject);
     this.endpoints(name, pods);
+  }
+
+  split(service: string, weights: Record<string, number>): void {
+    this.api.set('/apis/split.smi-spec.io/v1alpha4/trafficsplits', {
+      metadata: { name: service, namespace: 'shop' },
+      spec: {
+        service,
+        backends: Object.entries(weights).map(([name, weight]) => ({ service: name, weight })),
+      },
+    } as KubeObject);
   }
 
   endpoints(name: string, pods: PodName[]): void {

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -51,6 +51,7 @@ export const injected = (name: PodName, annotations: Record<string, string>): Po
 /** Every process of the tests, so that none is left. */
 export class Processes {
   readonly #children = new Set<ChildProcess>();
+  readonly #directories: string[] = [];
   readonly output: string[] = [];
 
   start(program: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
@@ -72,8 +73,17 @@ export class Processes {
     await gone;
   }
 
+  /** A directory that every user may read, until `stop`. */
+  directory(): string {
+    const dir = mkdtempSync(join(tmpdir(), 'weir-transparent-'));
+    chmodSync(dir, 0o755);
+    this.#directories.push(dir);
+    return dir;
+  }
+
   async stop(): Promise<void> {
     await Promise.all([...this.#children].map((child) => this.end(child)));
+    for (const dir of this.#directories) rmSync(dir, { recursive: true, force: true });
   }
 }
 
@@ -164,8 +174,7 @@ export class TestPod {
   }
 
   async #startProxy({ env = [], securityContext }: Container, trust: string): Promise<void> {
-    const dir = mkdtempSync(join(tmpdir(), 'weir-transparent-'));
-    chmodSync(dir, 0o755);
+    const dir = this.#processes.directory();
     writeFileSync(join(dir, 'token'), this.name);
     writeFileSync(join(dir, 'ca.pem'), trust);
     const fields: Record<string, string> = {

@@ -48,16 +48,26 @@ export class OutboundRoutes {
   readonly #port: number;
   readonly #own: OwnAddresses;
   readonly #directory: Directory;
+  readonly #patience: number;
   readonly #routes = new Map<string, Route>();
   readonly #targets = new Map<string, Target>();
   /** Replaced, but not empty yet. */
   readonly #leaving = new Set<Stack>();
 
-  constructor(options: { plane: DataPlane; port: number; own: OwnAddresses; directory: Directory }) {
+  constructor(options: {
+    plane: DataPlane;
+    /** Where the proxy itself takes what goes out. */
+    port: number;
+    own: OwnAddresses;
+    directory: Directory;
+    /** Milliseconds. */
+    patience?: number;
+  }) {
     this.#plane = options.plane;
     this.#port = options.port;
     this.#own = options.own;
     this.#directory = options.directory;
+    this.#patience = options.patience ?? LOOKUP;
   }
 
   get size(): number {
@@ -87,7 +97,7 @@ export class OutboundRoutes {
 
   #add(key: string): Route | undefined {
     if (this.#routes.size >= MAX_ADDRESSES && !this.#makeRoom()) return undefined;
-    const { wheel, limits } = this.#plane.runtime;
+    const { wheel } = this.#plane.runtime;
     const route: Route = {
       key,
       target: undefined,
@@ -99,7 +109,7 @@ export class OutboundRoutes {
       used: 0,
     };
     this.#routes.set(key, route);
-    wheel.arm(route.deadline, Math.min(LOOKUP, limits.connectTimeout));
+    wheel.arm(route.deadline, this.#patience);
     this.#directory.follow(key);
     return route;
   }
