@@ -211,10 +211,10 @@ test('endpoints that change are followed; the last ones known serve while the co
   // Never asked about before, and nobody to ask: it goes where it was going.
   expect(seen((await a.curl([`http://${c.addresses.ipv4}:9000/`])).body)).toMatchObject({ name: 'c' });
   await mesh.run();
-  mesh.endpoints('web', ['c']);
+  mesh.split('web', { 'web-stable': 0, 'web-canary': 100 });
   await until('the stream is back', async () => (await call()) === 'c');
-  mesh.endpoints('web', ['b']);
-  await until('and the old endpoint', async () => (await call()) === 'b');
+  mesh.split('web', { 'web-stable': 100, 'web-canary': 0 });
+  await until('and the stable one', async () => (await call()) === 'b');
 });
 
 test('the rules are the same after the second run, and gone after their removal', async () => {
