@@ -164,6 +164,14 @@ describe('what goes past the mesh', () => {
     expect(await b.metric('tcp_open_total', { direction: 'outbound' })).toBe(before);
   });
 
+  test('TCP probes, which the proxy makes itself, find out about the application', async () => {
+    const probe = async (port: number) =>
+      (await fetch(`http://${b.addresses.ipv4}:4191/probe/tcp/${port}`)).status;
+    expect(await probe(2525)).toBe(200);
+    expect(await probe(2526)).toBe(503);
+    expect(await probe(65_536)).toBe(503);
+  });
+
   test('a server that speaks first greets a client outside the mesh', async () => {
     const socket = connect(2525, b.addresses.ipv4);
     const [first] = (await once(socket, 'data')) as [Buffer];

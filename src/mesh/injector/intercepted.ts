@@ -3,7 +3,9 @@ import { formatPorts, readPorts } from '../interception/ports.ts';
 import { familyOf } from '../interception/rules.ts';
 import type { ResolvedInjectOptions } from './options.ts';
 import { type Container, declaredPorts, INIT_CONTAINER, type PodLike, RUN_VOLUME } from './pod.ts';
+import { redirectProbes } from './probes.ts';
 import { imageOf, setting, type Wiring } from './sidecar.ts';
+import type { Undo } from './undo.ts';
 
 /** What one way of interception adds to a pod. */
 export interface Wired {
@@ -17,7 +19,7 @@ export interface Wired {
 const OPAQUE_PORTS = '25,587,3306,4444,5432,6379,9300,11211';
 
 /** Transparent interception: rules for the pod's network, and one listener of the proxy each way. */
-export function intercepted(pod: PodLike, options: ResolvedInjectOptions): Wired {
+export function intercepted(pod: PodLike, options: ResolvedInjectOptions, undo: Undo): Wired {
   const taken = new Set(declaredPorts(pod));
   const port = (name: string, preferred: number): number => {
     let number = readPorts(setting(pod, name))[0]?.from ?? preferred;
@@ -29,6 +31,10 @@ export function intercepted(pod: PodLike, options: ResolvedInjectOptions): Wired
   const inbound = port('proxy-inbound-port', ports.inbound);
   const admin = port('proxy-admin-port', ports.admin);
   const uid = proxyUser(pod);
+  for (const container of pod.spec?.containers ?? []) {
+    const replaced = redirectProbes(container, admin);
+    if (replaced) undo.probes = { ...undo.probes, [container.name]: replaced };
+  }
   const skipped = readPorts(setting(pod, 'skip-inbound-ports'));
   const flags: [string, string | number][] = [
     ['proxy-uid', uid],

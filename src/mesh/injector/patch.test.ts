@@ -211,6 +211,21 @@ describe('transparent', () => {
     expect(injected.metadata!.annotations!['weir.dev/not-intercepted']).toBe('4191,9000,9100-9200');
   });
 
+  test('the proxy makes the tcpSocket probes, which it would otherwise answer itself', () => {
+    const own = annotated({});
+    const [container] = own.spec!.containers!;
+    container!.ports = [{ name: 'redis', containerPort: 6379 }];
+    container!.livenessProbe = { tcpSocket: { port: 'redis' }, periodSeconds: 3 };
+    container!.readinessProbe = { httpGet: { path: '/', port: 8080 } };
+    container!.startupProbe = { tcpSocket: { host: '10.1.1.1', port: 1 } };
+    const injected = injectPodTemplate(own, transparent);
+    expect(injected.spec!.containers![0]).toEqual({
+      ...container,
+      livenessProbe: { httpGet: { path: '/probe/tcp/6379', port: 4191 }, periodSeconds: 3 },
+    });
+    expect(uninjectPodTemplate(injected)).toEqual(own);
+  });
+
   test('ports and user step around the application’s own', () => {
     const own = annotated({}, { securityContext: { runAsUser: 2102 } });
     own.spec!.containers![0]!.ports = [{ containerPort: 4143 }, { containerPort: 4191 }];
@@ -267,6 +282,13 @@ const container = fc.record({
     fc.array(fc.integer({ min: 4140, max: 4150 }).map((containerPort) => ({ containerPort }))),
     { nil: undefined },
   ),
+  livenessProbe: fc.option(
+    fc.oneof(
+      fc.record({ tcpSocket: fc.record({ port: fc.constantFrom<number | string>(80, 'web') }) }),
+      fc.record({ httpGet: fc.constant({ port: 80 }) }),
+    ),
+    { nil: undefined },
+  ),
 });
 const anyPod: fc.Arbitrary<PodLike> = fc
   .record({
@@ -293,10 +315,11 @@ const anyPod: fc.Arbitrary<PodLike> = fc
     ({ containers, annotations, metadata, volumes, initContainers }): PodLike => ({
       ...(metadata ? { metadata: annotations ? { annotations } : {} } : {}),
       spec: {
-        containers: containers.map(({ env, ports }, index) => ({
+        containers: containers.map(({ env, ports, livenessProbe }, index) => ({
           name: `c${index}`,
           ...(env ? { env: env.map(([name, rest]) => ({ name, ...rest })) } : {}),
           ...(ports ? { ports } : {}),
+          ...(livenessProbe ? { livenessProbe } : {}),
         })),
         ...(volumes ? { volumes } : {}),
         ...(initContainers ? { initContainers } : {}),

@@ -12,6 +12,7 @@ import {
   RUN_VOLUME,
   TRUST_VOLUME,
 } from './pod.ts';
+import { restoreProbes } from './probes.ts';
 import { explicitWiring, type InboundListener, proxyContainer, proxyVolumes } from './sidecar.ts';
 import { readUndo, UNDO_ANNOTATION, type Undo } from './undo.ts';
 
@@ -36,8 +37,9 @@ export function skipReason(pod: PodLike, options: Pick<InjectOptions, 'enabled'>
 
 /**
  * Adds the sidecar to a pod or pod template: pure, the same pod again for a pod that has it or must not have it, and
- * undone to the letter by `uninjectPodTemplate`. Application containers keep everything; with explicit listeners, all but
- * the http URLs of Services in their env values, which point at the proxy afterwards.
+ * undone to the letter by `uninjectPodTemplate`. Application containers keep everything but their tcpSocket probes, which
+ * the proxy then makes; with explicit listeners, everything but the http URLs of Services in their env values, which point
+ * at the proxy afterwards.
  */
 export function injectPodTemplate<P extends PodLike>(pod: P, options: InjectOptions): P {
   if (skipReason(pod, options) !== undefined) return pod;
@@ -51,7 +53,7 @@ export function injectPodTemplate<P extends PodLike>(pod: P, options: InjectOpti
 
   const wired =
     resolved.interception === 'transparent'
-      ? intercepted(next, resolved)
+      ? intercepted(next, resolved, undo)
       : listenersFor(next, resolved, undo);
   const sidecar = proxyContainer(next, resolved, wired.wiring);
   const native = resolved.sidecar === 'native';
@@ -124,7 +126,10 @@ export function uninjectPodTemplate<P extends PodLike>(pod: P): P {
   if (spec.containers) spec.containers = spec.containers.filter((each) => !isProxy(each));
   if (spec.initContainers) spec.initContainers = spec.initContainers.filter((each) => !isProxy(each));
   spec.volumes = (spec.volumes ?? []).filter(({ name }) => !VOLUMES.has(name));
-  for (const container of spec.containers ?? []) restoreEnv(container, undo);
+  for (const container of spec.containers ?? []) {
+    restoreEnv(container, undo);
+    restoreProbes(container, undo.probes?.[container.name] ?? {});
+  }
   for (const name of [...undo.annotations, UNDO_ANNOTATION]) delete metadata.annotations[name];
   if (undo.created.includes('annotations') && Object.keys(metadata.annotations).length === 0)
     delete metadata.annotations;
