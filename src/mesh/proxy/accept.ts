@@ -112,7 +112,7 @@ export function detectProtocol(stack: Stack, connection: Connection): Connection
     },
     drain: () => {},
     end: () => {
-      if (seen === undefined && !opaque) return connection.destroy();
+      // Even a client with nothing to say may want to hear what the server says to that.
       toOpaque();
       connection.handler.end();
     },
