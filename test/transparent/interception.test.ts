@@ -149,7 +149,9 @@ describe('what goes past the mesh', () => {
     expect(await direct(7003)).toBeGreaterThan(0);
     // Intercepted on its way out, and reached past the inbound proxy: the application sees who called.
     const skipped = await a.curl([`http://${WEB.ipv4}:9000/`]);
-    expect(seen(skipped.body)).toMatchObject({ name: 'b', from: expect.stringContaining(a.addresses.ipv4) });
+    const { name, from } = seen(skipped.body);
+    expect(name).toBe('b');
+    expect(Object.values(a.addresses)).toContain(from.replace('::ffff:', ''));
     const labels = { direction: 'outbound', authority: 'web.shop:9000', tls: 'false' };
     expect(await a.metric('request_total', labels)).toBe(1);
   });

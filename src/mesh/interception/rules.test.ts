@@ -1,17 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { plain } from './fixtures.ts';
 import { formatPorts, inPorts, parsePorts, readPorts } from './ports.ts';
 import { type InterceptOptions, intercepts, removeInput, restoreInput, rules } from './rules.ts';
-
-const plain: InterceptOptions = {
-  proxyUid: 2102,
-  outboundPort: 4140,
-  inboundPort: 4143,
-  adminPort: 4191,
-  skipInboundPorts: [],
-  skipOutboundPorts: [],
-  skipSubnets: ['10.0.0.0/8', 'fd00::/8'],
-};
 
 /** As much of iptables-restore --noflush and iptables-save as these inputs use. */
 function restored(table: Map<string, string[]>, input: string): Map<string, string[]> {

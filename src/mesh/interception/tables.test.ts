@@ -1,17 +1,8 @@
 import { expect, test } from '@jest/globals';
+import { plain as options } from './fixtures.ts';
 import { intercept, removeInterception } from './index.ts';
-import type { InterceptOptions } from './rules.ts';
 import { findTables, type Run } from './tables.ts';
 
-const options: InterceptOptions = {
-  proxyUid: 2102,
-  outboundPort: 4140,
-  inboundPort: 4143,
-  adminPort: 4191,
-  skipInboundPorts: [],
-  skipOutboundPorts: [],
-  skipSubnets: [],
-};
 const ours = '*nat\n:WEIR_INBOUND - [0:0]\n-A PREROUTING -p tcp -j WEIR_INBOUND\n';
 
 /** A machine: program -> what it prints, or its complaint. Remembers what was restored. */
