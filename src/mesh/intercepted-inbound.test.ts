@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import tls from 'node:tls';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { silentLogger } from '../lib/log.ts';
@@ -30,12 +30,12 @@ beforeAll(async () => {
 afterEach(cleanUp);
 
 /** A proxy to whose inbound port connections come that were meant for `address`. */
-async function intercepting(address: string, opaque = false) {
+async function intercepting(address: string, opaque = false, handshakeTimeout = 10_000) {
   const credentials = { current: () => server, onRotate: () => () => {} };
   const plane = new DataPlane({
     transport: new PortableTransport(credentials),
     log: silentLogger,
-    config: { inbound: [], outbound: [], destinations: {}, limits: { handshakeTimeout: 2_000 } },
+    config: { inbound: [], outbound: [], destinations: {}, limits: { handshakeTimeout } },
   });
   cleanups.push(() => plane.destroy());
   const [host = '', text] = address.split(':');
@@ -56,7 +56,7 @@ async function intercepting(address: string, opaque = false) {
     ),
   });
   const going: { to: Address | undefined } = { to: { host, port } };
-  const options = { host: '127.0.0.1', port: 0, tls: 'offered' as const, handshakeTimeout: 2_000, alpn: [] };
+  const options = { host: '127.0.0.1', port: 0, tls: 'offered' as const, handshakeTimeout, alpn: [] };
   await plane.listen(options, (connection) => {
     connection.originalDestination = () => going.to;
     return routes.accept(connection);
@@ -160,6 +160,24 @@ describe.each([
     const [chunk] = (await once(socket, 'data')) as [Buffer];
     expect(chunk.toString()).toBe('220 ready\r\n');
   });
+});
+
+test('a handshake that is not finished in time ends its connection', async () => {
+  const { plane } = await intercepting('127.0.0.1:1', false, 300);
+  // A ClientHello, and nothing after it.
+  const listener = createServer();
+  await once(listener.listen(0, '127.0.0.1'), 'listening');
+  cleanups.push(() => void listener.close());
+  const probe = tls.connect({ port: (listener.address() as { port: number }).port, servername: NAME });
+  probe.on('error', () => {});
+  const [socket] = (await once(listener, 'connection')) as [Socket];
+  const [hello] = (await once(socket, 'data')) as [Buffer];
+  probe.destroy();
+  socket.destroy();
+  const client = new Client(plane);
+  client.socket.write(hello);
+  await client.closed();
+  expect(plane.runtime.connections).toBe(0);
 });
 
 test('a handshake that comes late still ends at the proxy', async () => {

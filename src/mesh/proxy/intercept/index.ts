@@ -27,7 +27,8 @@ export class Interception {
     directory: Directory;
   }) {
     const { plane, config, adminPort, directory } = options;
-    const reason = prepareOriginalDestination();
+    const { intercepts } = plane.runtime.transport;
+    const reason = intercepts ? prepareOriginalDestination() : 'this transport cannot';
     if (reason !== undefined)
       throw new AppError(
         'Unavailable',

@@ -130,6 +130,7 @@ function acceptSecure(
 }
 
 export class PortableTransport implements Transport {
+  readonly intercepts = true;
   readonly #credentials: CredentialSource | undefined;
   #clientContext: tls.SecureContext | undefined;
 
@@ -174,8 +175,8 @@ export class PortableTransport implements Transport {
         else acceptSecure(socket, accept);
       },
     );
-    // A failed handshake is the peer's trouble; the connection is gone already.
-    server.on('tlsClientError', () => {});
+    // A failed handshake is the peer's trouble. One that took too long is told here too, with its connection still there.
+    server.on('tlsClientError', (_error, socket) => socket.destroy());
     const off = this.#credentials?.onRotate(() => server.setSecureContext(this.#serverContext()));
     if (options.tls === 'required') return listening(server, options, off);
     if (options.tls === 'offered') {

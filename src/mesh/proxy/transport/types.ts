@@ -99,6 +99,8 @@ export interface Listener {
 }
 
 export interface Transport {
+  /** Its connections have `originalDestination` and `startTls`. */
+  readonly intercepts?: boolean;
   listen(
     options: ListenOptions,
     accept: (connection: Connection) => ConnectionHandler | undefined,
