@@ -35,7 +35,7 @@ export function command(): Command {
   return new Command('proxy-init')
     .summary('send a pod’s traffic through its proxy (iptables rules)')
     .description(
-      'Writes nat rules of IPv4 and IPv6 into this network namespace: what arrives goes to the proxy’s inbound port, what\nleaves to its outbound port, but for the proxy’s own connections, loopback and what is skipped. Run again, it makes\nthe same rules. The injector puts it into pods as an init container; it needs root, NET_ADMIN and NET_RAW.',
+      'Writes nat rules of IPv4 and IPv6 into this network namespace: what arrives goes to the proxy’s inbound port, what leaves to its outbound port, but for the proxy’s own connections, loopback and what is skipped. Run again, it makes the same rules. The injector puts it into pods as an init container; it needs root, NET_ADMIN and NET_RAW.',
     )
     .option(
       '--proxy-uid <uid>',

@@ -80,6 +80,13 @@ describe('an application that knows nothing of the mesh', () => {
     expect(await b.metric('request_total', inbound)).toBe(before[1]! + 1);
   });
 
+  test('calls many at a time', async () => {
+    const url = `http://${WEB.ipv4}/[1-300]`;
+    const format = ['-o', '/dev/null', '-w', '%{http_code}\n'];
+    const { stdout } = await a.run('curl', ['-s', '-Z', '--parallel-max', '50', ...format, url]);
+    expect(stdout).toBe('200\n'.repeat(300));
+  });
+
   test('calls a pod by its own address, as who that pod is', async () => {
     const answer = await a.curl([`http://${b.addresses.ipv4}:8080/`]);
     expect(seen(answer.body)).toMatchObject({ name: 'b', headers: { 'weir-client-id': expect.any(String) } });
