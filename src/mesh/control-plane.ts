@@ -219,7 +219,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       trustDomain,
       meshAddress: `https://${MESH_SERVICE}.${namespace}.svc:8443`,
       isService: (name, of) => index.service(`${of}/${name}`) !== undefined,
-      namespaceLabels: (name) => namespaces.store.get(name)?.metadata.labels,
+      namespaceMetadata: (name) => namespaces.store.get(name)?.metadata,
       prepare: async (name) => {
         // The pod's volumes wait for the bundle anyway: a pod is never refused over it.
         await trust.ensure(name).catch((error: unknown) => {

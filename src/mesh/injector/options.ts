@@ -9,6 +9,8 @@ export interface InjectOptions {
   isService: (name: string, namespace: string) => boolean;
   /** Inject unless the pod says no: the namespace's label, or `weir inject`. A pod's own `enabled` suffices too. */
   enabled: boolean;
+  /** Annotations of the namespace: its `config.weir.dev/…` count where the pod has no such annotation of its own. */
+  defaults?: Record<string, string>;
   /** Name of the Deployment (or other workload) when it is known; otherwise read from the pod's owner or labels. */
   workload?: string;
   meshAddress?: string;
@@ -26,7 +28,7 @@ export interface InjectOptions {
   interception?: 'transparent' | 'explicit';
 }
 
-export type ResolvedInjectOptions = Required<Omit<InjectOptions, 'workload'>> &
+export type ResolvedInjectOptions = Required<Omit<InjectOptions, 'workload' | 'defaults'>> &
   Pick<InjectOptions, 'workload'>;
 
 export const resolveInjectOptions = (options: InjectOptions): ResolvedInjectOptions => ({

@@ -211,6 +211,21 @@ describe('transparent', () => {
     expect(injected.metadata!.annotations!['weir.dev/not-intercepted']).toBe('4191,9000,9100-9200');
   });
 
+  test('the namespace’s settings count where the pod has none, and nothing of them is left on it', () => {
+    const own = annotated({ 'config.weir.dev/skip-inbound-ports': '9000' });
+    const defaults = {
+      'config.weir.dev/skip-inbound-ports': '1',
+      'config.weir.dev/skip-outbound-ports': '25',
+      'team.example/owner': 'shop',
+    };
+    const injected = injectPodTemplate(own, { ...transparent, defaults });
+    expect(injected.spec!.initContainers![0]!.args).toEqual(
+      expect.arrayContaining(['--skip-inbound-ports=9000', '--skip-outbound-ports=25']),
+    );
+    expect(injected.metadata!.annotations!['config.weir.dev/skip-outbound-ports']).toBeUndefined();
+    expect(uninjectPodTemplate(injected)).toEqual(own);
+  });
+
   test('the proxy makes the tcpSocket probes, which it would otherwise answer itself', () => {
     const own = annotated({});
     const [container] = own.spec!.containers!;

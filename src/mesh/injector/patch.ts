@@ -51,11 +51,12 @@ export function injectPodTemplate<P extends PodLike>(pod: P, options: InjectOpti
   next.metadata = metadata;
   const containers = spec.containers!;
 
+  const told = withDefaults(next, options.defaults);
   const wired =
     resolved.interception === 'transparent'
-      ? intercepted(next, resolved, undo)
-      : listenersFor(next, resolved, undo);
-  const sidecar = proxyContainer(next, resolved, wired.wiring);
+      ? intercepted(told, resolved, undo)
+      : listenersFor(told, resolved, undo);
+  const sidecar = proxyContainer(told, resolved, wired.wiring);
   const native = resolved.sidecar === 'native';
   // A native sidecar serves the pod's other init containers; without one, rules would cut them off, so they come last.
   const first = [...(native ? wired.init : []), ...(native ? [sidecar] : [])];
@@ -85,6 +86,17 @@ export function injectPodTemplate<P extends PodLike>(pod: P, options: InjectOpti
   undo.annotations = Object.keys(added).filter((name) => kept[name] === undefined);
   metadata.annotations = { ...added, ...kept, [UNDO_ANNOTATION]: JSON.stringify(undo) };
   return next;
+}
+
+/** The same pod (its spec is shared) with the namespace's settings beneath its own. */
+function withDefaults(pod: PodLike, defaults: Record<string, string> = {}): PodLike {
+  const settings = Object.entries(defaults).filter(([name]) => name.startsWith(annotations.configPrefix));
+  if (settings.length === 0) return pod;
+  const { metadata } = pod;
+  return {
+    ...pod,
+    metadata: { ...metadata, annotations: { ...Object.fromEntries(settings), ...metadata?.annotations } },
+  };
 }
 
 /** Explicit interception: a mesh port for each port of the application, a listener for each Service in its env. */
