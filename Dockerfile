@@ -10,9 +10,9 @@ RUN npm ci
 
 # Node 24 again: bin/weir.js looks for another Node in node_modules when it meets an older one, and there is none here.
 FROM node:24-bookworm-slim
-# For `weir gitops` and `weir demo`; everything else needs Node alone.
+# iptables for `weir proxy-init`; git for `weir gitops` and `weir demo`; everything else needs Node alone.
 RUN apt-get update \
-  && apt-get install --yes --no-install-recommends git ca-certificates \
+  && apt-get install --yes --no-install-recommends git ca-certificates iptables \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /weir
 ENV NODE_ENV=production

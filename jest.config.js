@@ -46,6 +46,12 @@ export default {
       globalTeardown: '<rootDir>/test/e2e/support/global-teardown.ts',
     },
     {
+      // In network namespaces: `npm run test:transparent` makes them.
+      ...common,
+      displayName: 'transparent',
+      testMatch: ['<rootDir>/test/transparent/**/*.test.ts'],
+    },
+    {
       // The same scenarios, and more, on a real API server: `npm run test:kubernetes` starts it.
       ...common,
       displayName: 'kubernetes',

@@ -26,6 +26,8 @@ export const annotations = {
   digest: 'weir.dev/template-digest',
   /** On an injected pod: JSON map of application port -> mesh (mTLS) port, e.g. {"8080":4143}. */
   inboundPorts: 'weir.dev/inbound-ports',
+  /** On a pod whose traffic is intercepted: the inbound ports that are not, e.g. "4191,9000-9100". */
+  notIntercepted: 'weir.dev/not-intercepted',
   /** On an injected pod: the injector's version, so that a second injection changes nothing. */
   injected: 'weir.dev/injected',
   configPrefix: 'config.weir.dev/',
@@ -50,6 +52,9 @@ export const ISSUER_SECRET = 'weir-identity-issuer';
 export const TRUST_CONFIG_MAP = 'weir-trust';
 /** Audience of the ServiceAccount token that a proxy exchanges for a certificate. */
 export const IDENTITY_AUDIENCE = 'weir-identity';
+
+/** User of an intercepting proxy. Not that of Weir's image (65532, which many applications run as): connections of this user leave the pod untouched. */
+export const PROXY_UID = 2102;
 
 export const ports = {
   outbound: 4140,

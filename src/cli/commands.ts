@@ -88,6 +88,12 @@ export const commands: CommandEntry[] = [
   },
   { name: 'proxy', summary: 'run the sidecar proxy', group: 'Processes', load: () => import('./proxy.ts') },
   {
+    name: 'proxy-init',
+    summary: 'send a pod’s traffic through its proxy (iptables rules)',
+    group: 'Processes',
+    load: () => import('./proxy-init.ts'),
+  },
+  {
     name: 'gitops',
     summary: 'apply a Git repository to the cluster on every commit',
     group: 'Processes',

@@ -8,7 +8,8 @@ import { installOptions } from './install/options.ts';
 interface Flags {
   namespace: string;
   proxyImage: string;
-  sidecar: 'container' | 'native';
+  sidecar?: 'container' | 'native';
+  interception: 'transparent' | 'explicit';
   service: string[];
 }
 
@@ -22,19 +23,28 @@ export function command(): Command {
     .option('-n, --namespace <name>', 'for objects that name none', 'default')
     .option('--proxy-image <image>', 'image of the proxy', installOptions().image)
     .addOption(
-      new Option('--sidecar <placement>', 'beside the application, or as a native sidecar')
-        .choices(['container', 'native'])
-        .default('container'),
+      new Option(
+        '--sidecar <placement>',
+        'beside the application, or as a native sidecar; by default native where interception is transparent',
+      ).choices(['container', 'native']),
+    )
+    .addOption(
+      new Option(
+        '--interception <mode>',
+        'transparent: all TCP, by an init container with NET_ADMIN; explicit: by URLs in env values, without privileges',
+      )
+        .choices(['transparent', 'explicit'])
+        .default('transparent'),
     )
     .option(
       '--service <name>',
-      'a Service (name or name.namespace) that URLs call by its short name; repeatable. Full names (web.shop.svc) need no telling',
+      'with explicit interception: a Service (name or name.namespace) that URLs call by its short name; repeatable. Full names (web.shop.svc) need no telling',
       (value: string, all: string[]) => [...all, value],
       [],
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  weir inject deploy.yaml --service orders | kubectl apply -f -\n  kubectl get deploy -n shop -o yaml | weir inject - | kubectl apply -f -',
+      '\nExamples:\n  weir inject deploy.yaml | kubectl apply -f -\n  kubectl get deploy -n shop -o yaml | weir inject - | kubectl apply -f -',
     )
     .action(async (file: string, flags: Flags) => {
       const services = new Set(
@@ -44,7 +54,8 @@ export function command(): Command {
       const { yaml, results } = injectManifests(input, {
         namespace: flags.namespace,
         image: flags.proxyImage,
-        sidecar: flags.sidecar,
+        ...(flags.sidecar ? { sidecar: flags.sidecar } : {}),
+        interception: flags.interception,
         isService: (name, namespace) => services.has(`${name}.${namespace}`),
       });
       process.stdout.write(yaml);

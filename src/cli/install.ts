@@ -14,6 +14,7 @@ interface Flags {
   namespaces?: string[];
   image?: string;
   admission: 'auto' | 'policies' | 'webhooks';
+  interception: 'transparent' | 'explicit';
   prometheusUrl?: string;
   crdsOnly: boolean;
   kubeconfig?: string;
@@ -41,6 +42,14 @@ export function command(): Command {
         .choices(['auto', 'policies', 'webhooks'])
         .default('auto'),
     )
+    .addOption(
+      new Option(
+        '--interception <mode>',
+        'transparent: pods’ traffic by iptables rules (an init container with NET_ADMIN); explicit: by URLs in env values, without privileges',
+      )
+        .choices(['transparent', 'explicit'])
+        .default('transparent'),
+    )
     .option('--prometheus-url <url>', 'judge by this Prometheus and install no metrics store')
     .option('--crds-only', 'only the CustomResourceDefinitions', false)
     .option('--kubeconfig <file>', 'the cluster that auto asks')
@@ -58,6 +67,7 @@ export function command(): Command {
         ha: flags.ha,
         namespace: flags.namespace,
         admission,
+        interception: flags.interception,
         ...(flags.namespaces ? { namespaces: flags.namespaces } : {}),
         ...(flags.image ? { image: flags.image } : {}),
         ...(flags.prometheusUrl ? { prometheusUrl: flags.prometheusUrl } : {}),

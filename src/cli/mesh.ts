@@ -23,7 +23,8 @@ interface Flags {
   namespace: string;
   trustDomain: string;
   certificateLifetime: string;
-  sidecar: 'container' | 'native';
+  sidecar?: 'container' | 'native';
+  interception: 'transparent' | 'explicit';
   proxyImage?: string;
   kubeconfig?: string;
 }
@@ -51,11 +52,19 @@ export function command(): Command {
     .addOption(
       new Option(
         '--sidecar <placement>',
-        'container: beside the application; native: an init container that always restarts (Kubernetes 1.29)',
+        'container: beside the application; native: an init container that always restarts (Kubernetes 1.29); by default native where interception is transparent',
       )
         .choices(['container', 'native'])
-        .env('WEIR_SIDECAR')
-        .default('container'),
+        .env('WEIR_SIDECAR'),
+    )
+    .addOption(
+      new Option(
+        '--interception <mode>',
+        'of injected pods; transparent: all TCP by iptables rules; explicit: a listener for each destination, without privileges',
+      )
+        .choices(['transparent', 'explicit'])
+        .env('WEIR_INTERCEPTION')
+        .default('explicit'),
     )
     .addOption(
       new Option('--proxy-image <image>', 'of injected proxies; by default the image of this pod').env(
@@ -89,7 +98,8 @@ async function run(flags: Flags, signal: AbortSignal, log: Logger): Promise<void
     trustDomain,
     listen: parseListen(flags.listen),
     image: flags.proxyImage ?? (await ownImage(client, namespace, log)),
-    sidecar: flags.sidecar,
+    ...(flags.sidecar ? { sidecar: flags.sidecar } : {}),
+    interception: flags.interception,
     certificateLifetime: parseDuration(flags.certificateLifetime),
     log,
     signal,

@@ -28,7 +28,8 @@ export interface ControlPlaneOptions {
   listen: { host: string; port: number };
   /** Image of injected proxies. */
   image: string;
-  sidecar: 'container' | 'native';
+  sidecar?: 'container' | 'native';
+  interception?: 'transparent' | 'explicit';
   /** Milliseconds. */
   certificateLifetime: number;
   log: Logger;
@@ -213,11 +214,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     onTlsChange: (listener) => certificate.onRotate(listener),
     inject: injectHandler({
       image: options.image,
-      sidecar: options.sidecar,
+      ...(options.sidecar ? { sidecar: options.sidecar } : {}),
+      interception: options.interception ?? 'explicit',
       trustDomain,
       meshAddress: `https://${MESH_SERVICE}.${namespace}.svc:8443`,
       isService: (name, of) => index.service(`${of}/${name}`) !== undefined,
-      namespaceLabels: (name) => namespaces.store.get(name)?.metadata.labels,
+      namespaceMetadata: (name) => namespaces.store.get(name)?.metadata,
       prepare: async (name) => {
         // The pod's volumes wait for the bundle anyway: a pod is never refused over it.
         await trust.ensure(name).catch((error: unknown) => {

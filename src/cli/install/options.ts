@@ -11,6 +11,8 @@ export interface InstallOptions {
   ha: boolean;
   /** `local`: for one machine. Probes and scrapes every second, no requests for resources. */
   profile: 'cluster' | 'local';
+  /** How injected pods' traffic comes to their sidecars: by iptables rules, or by a listener for each destination. */
+  interception: 'transparent' | 'explicit';
   /** An existing Prometheus; without it Weir's own metrics store is installed. */
   prometheusUrl?: string;
 }
@@ -23,6 +25,7 @@ export function installOptions(given: Partial<InstallOptions> = {}): InstallOpti
     admission: 'webhooks',
     ha: false,
     profile: 'cluster',
+    interception: given.profile === 'local' ? 'explicit' : 'transparent',
     ...given,
   };
 }

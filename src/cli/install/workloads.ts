@@ -222,6 +222,7 @@ export function workloads(options: InstallOptions): KubeObject[] {
         `--listen=:${ports.discovery}`,
         `--webhook-listen=:${ports.webhook}`,
         `--health-listen=:${ports.health}`,
+        ...(options.interception === 'transparent' ? ['--interception=transparent'] : []),
       ],
       containerPorts: [
         { name: 'discovery', containerPort: ports.discovery },

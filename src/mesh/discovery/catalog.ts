@@ -1,15 +1,20 @@
 import type { TrafficSplit } from '../../api/traffic-split.ts';
 import { sameJson } from '../../lib/same-json.ts';
-import type { ClusterIndex, ClusterObject } from './cluster-index.ts';
-import { type DestinationKey, parseDestinationKey } from './destination-key.ts';
+import { addressSubject, type ClusterIndex, type ClusterObject } from './cluster-index.ts';
+import {
+  type AddressKey,
+  type DestinationKey,
+  parseAddressKey,
+  parseDestinationKey,
+} from './destination-key.ts';
 import { diffDestination } from './diff.ts';
 import type { Destination, DownFrame } from './model.ts';
-import { type Resolution, resolve } from './resolve.ts';
+import { type Resolution, resolve, resolveAddress } from './resolve.ts';
 
 /** One destination that somebody follows, with its frames serialised once per version however many follow it. */
 export class CatalogEntry {
   readonly key: string;
-  readonly parsed: DestinationKey;
+  readonly parsed: DestinationKey | AddressKey;
   /** Sessions that follow it; the catalog drops an entry that nobody follows and no split rules. */
   followers = 0;
   destination: Destination | null = null;
@@ -18,20 +23,29 @@ export class CatalogEntry {
   splitSince = 0;
   delta: { base: number; frame: Buffer } | undefined;
   #problem: Resolution['problem'];
+  #alias: string | undefined;
   #snapshot: Buffer | undefined;
 
-  constructor(key: string, parsed: DestinationKey) {
+  constructor(key: string, parsed: DestinationKey | AddressKey) {
     this.key = key;
     this.parsed = parsed;
   }
 
-  get service(): string {
-    return `${this.parsed.namespace}/${this.parsed.name}`;
+  /** What of the cluster it depends on, as the index names it. */
+  get subject(): string {
+    const { parsed } = this;
+    return 'ip' in parsed ? addressSubject(parsed.ip) : `${parsed.namespace}/${parsed.name}`;
   }
 
   get snapshot(): Buffer {
     this.#snapshot ??= Buffer.concat([
-      frame({ type: 'snapshot', key: this.key, version: this.version, destination: this.destination }),
+      frame({
+        type: 'snapshot',
+        key: this.key,
+        version: this.version,
+        destination: this.destination,
+        ...(this.#alias === undefined ? {} : { alias: this.#alias }),
+      }),
       ...(this.#problem ? [frame({ type: 'error', key: this.key, ...this.#problem })] : []),
     ]);
     return this.#snapshot;
@@ -39,9 +53,12 @@ export class CatalogEntry {
 
   /** True when this changed what followers must know. */
   update(resolution: Resolution, nextVersion: () => number): boolean {
-    const { destination, problem } = resolution;
+    const { destination, problem, alias } = resolution;
     const same =
-      this.version > 0 && sameJson(destination, this.destination) && sameJson(problem, this.#problem);
+      this.version > 0 &&
+      alias === this.#alias &&
+      sameJson(destination, this.destination) &&
+      sameJson(problem, this.#problem);
     if (same) return false;
     const base = this.version;
     const changes = base > 0 ? diffDestination(this.destination, destination) : undefined;
@@ -50,6 +67,7 @@ export class CatalogEntry {
     if (destination?.split?.version !== splitBefore) this.splitSince = this.version;
     this.destination = destination;
     this.#problem = problem;
+    this.#alias = alias;
     this.#snapshot = undefined;
     this.delta = changes && {
       base,
@@ -75,7 +93,7 @@ export interface CatalogOptions {
 export class Catalog {
   readonly #options: CatalogOptions;
   readonly #entries = new Map<string, CatalogEntry>();
-  readonly #byService = new Map<string, Set<CatalogEntry>>();
+  readonly #bySubject = new Map<string, Set<CatalogEntry>>();
   readonly #listeners = new Set<(entry: CatalogEntry) => void>();
   readonly #dirty = new Set<string>();
   readonly #conflicts = new Map<string, Set<string>>();
@@ -133,11 +151,11 @@ export class Catalog {
   /** Recomputes at once what is marked, instead of at the end of this turn. */
   flush(): void {
     this.#scheduled = false;
-    const services = [...this.#dirty];
+    const subjects = [...this.#dirty];
     this.#dirty.clear();
-    for (const service of services) {
+    for (const service of subjects) {
       this.#pinPorts(service);
-      for (const entry of [...(this.#byService.get(service) ?? [])]) {
+      for (const entry of [...(this.#bySubject.get(service) ?? [])]) {
         if (entry.update(this.#resolve(entry), this.#nextVersion))
           for (const listener of this.#listeners) listener(entry);
         this.#dropIfIdle(entry);
@@ -160,13 +178,13 @@ export class Catalog {
   }
 
   #create(key: string): CatalogEntry | undefined {
-    const parsed = parseDestinationKey(key);
+    const parsed = parseDestinationKey(key) ?? parseAddressKey(key);
     if (!parsed) return undefined;
     const entry = new CatalogEntry(key, parsed);
     this.#entries.set(key, entry);
-    const siblings = this.#byService.get(entry.service);
+    const siblings = this.#bySubject.get(entry.subject);
     if (siblings) siblings.add(entry);
-    else this.#byService.set(entry.service, new Set([entry]));
+    else this.#bySubject.set(entry.subject, new Set([entry]));
     entry.update(this.#resolve(entry), this.#nextVersion);
     return entry;
   }
@@ -174,13 +192,16 @@ export class Catalog {
   #dropIfIdle(entry: CatalogEntry): void {
     if (entry.followers > 0 || entry.destination?.split) return;
     this.#entries.delete(entry.key);
-    const siblings = this.#byService.get(entry.service);
+    const siblings = this.#bySubject.get(entry.subject);
     siblings?.delete(entry);
-    if (siblings?.size === 0) this.#byService.delete(entry.service);
+    if (siblings?.size === 0) this.#bySubject.delete(entry.subject);
   }
 
   #resolve(entry: CatalogEntry): Resolution {
-    return resolve(this.#options.index, entry.parsed, this.#options.leaseSeconds);
+    const { index, leaseSeconds } = this.#options;
+    return 'ip' in entry.parsed
+      ? resolveAddress(index, entry.parsed)
+      : resolve(index, entry.parsed, leaseSeconds);
   }
 
   readonly #nextVersion = (): number => ++this.#version;

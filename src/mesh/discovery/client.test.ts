@@ -115,6 +115,7 @@ async function serve(catalog: Catalog, port = 0): Promise<{ server: DiscoverySer
 
 function follow(port: number) {
   const applied: (Destination | undefined)[] = [];
+  const others: { key: string; alias?: string; destination?: Destination | undefined }[] = [];
   let wake = () => {};
   let words = 0;
   const client = new DiscoveryClient({
@@ -123,8 +124,9 @@ function follow(port: number) {
     credentials: { current: () => material },
     pod: 'client-1',
     keys: [KEY],
-    apply: (_key, destination) => {
-      applied.push(destination);
+    apply: (key, destination, alias) => {
+      if (key === KEY) applied.push(destination);
+      else others.push(alias ? { key, alias } : { key, destination });
       wake();
     },
     heard: () => {
@@ -142,7 +144,16 @@ function follow(port: number) {
       });
     }
   };
-  return { client, applied, until, words: () => words };
+  /** The next answer about another key. */
+  const other = async () => {
+    while (others.length === 0) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    return others.shift()!;
+  };
+  return { client, applied, until, other, words: () => words };
 }
 
 const weightOf = (destination: Destination | undefined, name: string) =>
@@ -221,6 +232,61 @@ describe('with a control plane', () => {
     expect(network.seen.streams).toBe(1);
     weights(catalog, '4', 30);
     await until((destination) => weightOf(destination, 'web-canary') === 30);
+  });
+});
+
+describe('addresses', () => {
+  const at = (clusterIP: string) => ({ kind: 'Service' as const, object: service('web', { clusterIP }) });
+
+  test('are followed when they are first seen, and no longer when they are not', async () => {
+    const catalog = cluster();
+    const { server, port } = await serve(catalog);
+    cleanups.push(() => server.stop());
+    const { client, other, until } = follow(port);
+    await client.synced;
+    client.follow('10.96.0.1:80');
+    expect(await other()).toEqual({ key: '10.96.0.1:80', destination: undefined });
+    catalog.set(at('10.96.0.1'));
+    expect(await other()).toEqual({ key: '10.96.0.1:80', alias: KEY });
+    catalog.set(at('10.96.0.2'));
+    expect(await other()).toEqual({ key: '10.96.0.1:80', destination: undefined });
+    client.unfollow('10.96.0.1:80');
+    while (catalog.get('10.96.0.1:80')) await new Promise((resolve) => setImmediate(resolve));
+    // Everything else goes on as it did.
+    catalog.set({ kind: 'TrafficSplit', object: split('2', { 'web-stable': 80, 'web-canary': 20 }) });
+    await until((destination) => weightOf(destination, 'web-canary') === 20);
+  });
+
+  test('that are no longer followed do not stay because a request was lost: nobody waits for their proxy', async () => {
+    const catalog = cluster();
+    const { server, port } = await serve(catalog);
+    const network = await between(port);
+    cleanups.push(() => server.stop());
+    const { client, other, until } = follow(network.port);
+    await until((destination) => weightOf(destination, 'web-stable') === 100);
+    client.follow('web-canary.shop:80');
+    await other();
+    const before = network.seen.subscriptions;
+    network.faults.subscribe = () => (network.seen.subscriptions === before + 1 ? 204 : undefined);
+    client.unfollow('web-canary.shop:80');
+    while (network.seen.subscriptions === before) await new Promise((resolve) => setImmediate(resolve));
+    expect(catalog.get('web-canary.shop:80')?.followers).toBe(1);
+    catalog.set({ kind: 'EndpointSlice', object: slice('web-canary', [{ ip: '10.0.0.1', pod: 'a' }]) });
+    while (catalog.get('web-canary.shop:80')) await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  test('are followed again in a new session', async () => {
+    const catalog = cluster();
+    catalog.set(at('10.96.0.1'));
+    const first = await serve(catalog);
+    const { client, other, until } = follow(first.port);
+    await until((destination) => weightOf(destination, 'web-stable') === 100);
+    client.follow('10.96.0.1:80');
+    await other();
+    await first.server.stop();
+    const second = await serve(catalog, first.port);
+    cleanups.push(() => second.server.stop());
+    expect(await other()).toEqual({ key: '10.96.0.1:80', alias: KEY });
   });
 });
 

@@ -13,10 +13,13 @@ export interface DiscoveryClientOptions extends ControlPlane {
   credentials: { current(): IdentityMaterial | undefined };
   /** Names this proxy in the control plane's books. */
   pod?: string;
-  /** Destination keys to follow. */
+  /** Destination keys to follow from the start. */
   keys: string[];
-  /** Must have switched routing when it returns: the acknowledgement follows. undefined: no such destination. */
-  apply: (key: string, destination: Destination | undefined) => void;
+  /**
+   * Must have switched routing when it returns: the acknowledgement follows. undefined: no such destination. `alias`: the
+   * key is an address that stands for this destination.
+   */
+  apply: (key: string, destination: Destination | undefined, alias?: string) => void;
   /** Any word from the control plane renews the leases for this many seconds. */
   heard: (leaseSeconds: number) => void;
   trust: (bundle: string) => void;
@@ -36,6 +39,7 @@ export class DiscoveryClient {
   readonly #options: DiscoveryClientOptions;
   readonly #clock: Clock;
   readonly #stop = new AbortController();
+  readonly #keys: Set<string>;
   readonly #known = new Map<string, Known>();
   /** Keys without a version at the last ping. */
   #overdue = new Set<string>();
@@ -45,6 +49,11 @@ export class DiscoveryClient {
   readonly #synced = Promise.withResolvers<void>();
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
   readonly #backoff: Backoff;
+  readonly #greeted = Promise.withResolvers<void>();
+  /** Keys added (true) and removed (false) that the control plane has not been told of. */
+  readonly #changes = new Map<string, boolean>();
+  /** This stream has said hello: what changes from now on is told by itself. */
+  #greeting = false;
   #session: string | undefined;
   #leaseSeconds = 15;
   #acks = new Map<string, AckRequest['acks'][number]>();
@@ -57,6 +66,7 @@ export class DiscoveryClient {
   constructor(options: DiscoveryClientOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#keys = new Set(options.keys);
     this.#waiting = new Set(options.keys);
     this.#backoff = new Backoff({ initial: 50, max: 5_000, random: options.random ?? Math.random });
     if (this.#waiting.size === 0) this.#synced.resolve();
@@ -70,6 +80,43 @@ export class DiscoveryClient {
   /** Resolves when every destination has had its first answer. */
   get synced(): Promise<void> {
     return this.#synced.promise;
+  }
+
+  /** Resolves when a stream has opened for the first time. */
+  get greeted(): Promise<void> {
+    return this.#greeted.promise;
+  }
+
+  /** Follows one more destination, from now on and in every session. */
+  follow(key: string) {
+    if (this.#keys.has(key)) return;
+    this.#keys.add(key);
+    this.#change(key, true);
+  }
+
+  /** Follows it no longer: what was known of it is forgotten. */
+  unfollow(key: string) {
+    if (!this.#keys.delete(key)) return;
+    this.#known.delete(key);
+    this.#acks.delete(key);
+    this.#overdue.delete(key);
+    this.#refused.delete(key);
+    this.#change(key, false);
+  }
+
+  /** Tells the control plane, together with whatever else changes in this turn of the event loop. */
+  #change(key: string, follow: boolean) {
+    const { size } = this.#changes;
+    this.#changes.set(key, follow);
+    if (size > 0) return;
+    setImmediate(() => {
+      const changes = [...this.#changes];
+      this.#changes.clear();
+      // Without a stream there is nobody to tell; the next session begins with all of them.
+      if (!this.#greeting) return;
+      const of = (added: boolean) => changes.filter(([, each]) => each === added).map(([each]) => each);
+      this.#subscribe(of(true), of(false));
+    });
   }
 
   start() {
@@ -96,6 +143,7 @@ export class DiscoveryClient {
         log.warn({ error: error.message }, 'discovery stream ended; routing by what is known');
       }
       this.#connected = false;
+      this.#greeting = false;
       await this.#clock.sleep(this.#backoff.next(), signal).catch(() => {});
     }
   }
@@ -155,6 +203,8 @@ export class DiscoveryClient {
     switch (frame.type) {
       case 'hello': {
         this.#session = frame.session;
+        this.#greeting = true;
+        this.#greeted.resolve();
         this.#leaseSeconds = frame.leaseSeconds;
         if (!frame.resumed) {
           // Versions mean nothing beyond their session; what they described goes on being used meanwhile.
@@ -169,8 +219,9 @@ export class DiscoveryClient {
         return;
       }
       case 'snapshot':
-        return this.#accept(frame.key, frame.destination ?? undefined, frame.version);
+        return this.#accept(frame.key, frame.destination ?? undefined, frame.version, frame.alias);
       case 'delta': {
+        if (!this.#keys.has(frame.key)) return this.#stray(frame.key);
         const known = this.#known.get(frame.key);
         if (known?.version === frame.base && known.destination) {
           return this.#accept(frame.key, applyChanges(known.destination, frame.changes), frame.version);
@@ -196,19 +247,27 @@ export class DiscoveryClient {
     }
   }
 
-  #accept(key: string, destination: Destination | undefined, version: number) {
-    if (!this.#options.keys.includes(key)) return;
-    this.#options.apply(key, destination);
+  #accept(key: string, destination: Destination | undefined, version: number, alias?: string) {
+    if (!this.#keys.has(key)) return this.#stray(key);
+    this.#options.apply(key, destination, alias);
     this.#known.set(key, { destination, version });
     this.#acks.set(key, { key, version, split: destination?.split?.version });
     if (this.#waiting.delete(key) && this.#waiting.size === 0) this.#synced.resolve();
     this.#flush();
   }
 
+  /**
+   * The control plane has not heard that this key is followed no longer. It must: it would wait for acknowledgements.
+   */
+  #stray(key: string) {
+    this.#change(key, false);
+  }
+
   /** Keys that this session has given no state for, or none that can be built on. */
   #missing(): string[] {
-    const { keys } = this.#options;
-    return keys.filter((key) => this.#known.get(key)?.version === undefined && !this.#refused.has(key));
+    return [...this.#keys].filter(
+      (key) => this.#known.get(key)?.version === undefined && !this.#refused.has(key),
+    );
   }
 
   /** What was missing for a whole interval between pings is asked for again, whatever became of the request. */
@@ -218,10 +277,10 @@ export class DiscoveryClient {
     this.#overdue = new Set(missing);
   }
 
-  #subscribe(add: string[]) {
-    if (add.length === 0) return;
+  #subscribe(add: string[], remove: string[] = []) {
+    if (add.length === 0 && remove.length === 0) return;
     const { log } = this.#options;
-    const body: SubscriptionRequest = { session: this.#session!, add, remove: [] };
+    const body: SubscriptionRequest = { session: this.#session!, add, remove };
     const breakStream = this.#breakStream;
     this.#post('/v1/subscriptions', body).catch((thrown) => {
       log.warn({ error: toAppError(thrown).message }, 'could not subscribe');

@@ -1,5 +1,7 @@
 import { keyOf } from '../../api/meta.ts';
 import type { TrafficSplit } from '../../api/traffic-split.ts';
+import { sameJson } from '../../lib/same-json.ts';
+import { canonicalIp } from './destination-key.ts';
 import type { EndpointSlice, Pod, Service } from './objects.ts';
 import { type PodInfo, podInfo } from './pod-info.ts';
 
@@ -14,7 +16,8 @@ const SERVICE_NAME = 'kubernetes.io/service-name';
 
 /**
  * The cluster as discovery sees it, with the indexes that tell which Services a change can affect. No I/O: informers
- * feed it. `set` and `remove` return the keys (`namespace/name`) of the affected Services, roots of splits included.
+ * feed it. `set` and `remove` return what is affected: the keys (`namespace/name`) of Services, roots of splits included,
+ * and addresses (`addressSubject`).
  */
 export class ClusterIndex {
   readonly #trustDomain: string;
@@ -26,6 +29,8 @@ export class ClusterIndex {
   readonly #servicesByPod = new MultiMap();
   readonly #splitsByRoot = new MultiMap();
   readonly #splitsByLeaf = new MultiMap();
+  readonly #servicesByIp = new MultiMap();
+  readonly #podsByIp = new MultiMap();
 
   constructor(options: { trustDomain: string }) {
     this.#trustDomain = options.trustDomain;
@@ -43,6 +48,25 @@ export class ClusterIndex {
     return this.#pods.get(key);
   }
 
+  /** The Service with this cluster IP (canonical). */
+  serviceAt(ip: string): Service | undefined {
+    const [key] = this.#servicesByIp.get(ip);
+    return key === undefined ? undefined : this.#services.get(key);
+  }
+
+  /** The pod with this address (canonical). */
+  podAt(ip: string): PodInfo | undefined {
+    const key = this.#podsByIp.get(ip).at(-1);
+    return key === undefined ? undefined : this.#pods.get(key);
+  }
+
+  /** Services whose EndpointSlices name the pod. */
+  servicesOf(pod: PodInfo): Service[] {
+    return this.#servicesByPod
+      .get(`${pod.namespace}/${pod.name}`)
+      .flatMap((key) => this.#services.get(key) ?? []);
+  }
+
   pods(): IterableIterator<PodInfo> {
     return this.#pods.values();
   }
@@ -58,9 +82,12 @@ export class ClusterIndex {
   set(change: ClusterObject): Set<string> {
     const key = keyOf(change.object);
     switch (change.kind) {
-      case 'Service':
+      case 'Service': {
+        const before = this.remove(change);
         this.#services.set(key, change.object);
-        return this.#withRoots([key]);
+        for (const ip of ipsOf(change.object)) this.#servicesByIp.add(ip, key);
+        return union(before, this.#affectedBy(key, change.object));
+      }
       case 'EndpointSlice': {
         const before = this.remove(change);
         this.#slices.set(key, change.object);
@@ -76,7 +103,9 @@ export class ClusterIndex {
         this.#pods.set(key, info);
         // Pods change their status all the time; only what reaches a destination matters.
         if (previous && sameForPeers(previous, info)) return new Set();
-        return this.#withRoots(this.#servicesByPod.get(key));
+        for (const ip of previous?.ips ?? []) this.#podsByIp.delete(ip, key);
+        for (const ip of info.ips) this.#podsByIp.add(ip, key);
+        return this.#affectedByPod(key, [...(previous?.ips ?? []), ...info.ips]);
       }
       case 'TrafficSplit': {
         const before = this.remove(change);
@@ -92,9 +121,13 @@ export class ClusterIndex {
   remove(change: ClusterObject): Set<string> {
     const key = keyOf(change.object);
     switch (change.kind) {
-      case 'Service':
+      case 'Service': {
+        const stored = this.#services.get(key);
         this.#services.delete(key);
-        return this.#withRoots([key]);
+        if (!stored) return this.#withRoots([key]);
+        for (const ip of ipsOf(stored)) this.#servicesByIp.delete(ip, key);
+        return this.#affectedBy(key, stored);
+      }
       case 'EndpointSlice': {
         const stored = this.#slices.get(key);
         const service = stored && serviceOf(stored);
@@ -105,8 +138,10 @@ export class ClusterIndex {
         return this.#withRoots([service]);
       }
       case 'Pod': {
+        const ips = this.#pods.get(key)?.ips ?? [];
         this.#pods.delete(key);
-        return this.#withRoots(this.#servicesByPod.get(key));
+        for (const ip of ips) this.#podsByIp.delete(ip, key);
+        return this.#affectedByPod(key, ips);
       }
       case 'TrafficSplit': {
         const stored = this.#splits.get(key);
@@ -120,11 +155,36 @@ export class ClusterIndex {
     }
   }
 
+  /** A Service decides about its own addresses, and by its ports' protocols about those of its pods. */
+  #affectedBy(key: string, service: Service): Set<string> {
+    const affected = this.#withRoots([key]);
+    for (const ip of ipsOf(service)) affected.add(addressSubject(ip));
+    for (const slice of this.slicesOf(key))
+      for (const { addresses } of slice.endpoints ?? [])
+        for (const ip of addresses ?? []) affected.add(addressSubject(canonicalIp(ip) ?? ip));
+    return affected;
+  }
+
+  #affectedByPod(key: string, ips: string[]): Set<string> {
+    const affected = this.#withRoots(this.#servicesByPod.get(key));
+    for (const ip of ips) affected.add(addressSubject(ip));
+    return affected;
+  }
+
   #withRoots(services: string[]): Set<string> {
     const affected = new Set(services);
     for (const service of services) for (const root of this.#splitsByLeaf.get(service)) affected.add(root);
     return affected;
   }
+}
+
+/** How an address (canonical) is named among the keys of Services. */
+export const addressSubject = (ip: string): string => `ip ${ip}`;
+
+/** Addresses of its own: a headless Service has none, its name means its pods. */
+function ipsOf({ spec }: Service): string[] {
+  if (spec?.type === 'ExternalName') return [];
+  return (spec?.clusterIPs ?? [spec?.clusterIP]).flatMap((ip) => (ip && canonicalIp(ip)) || []);
 }
 
 /** `namespace/name` of the Service a TrafficSplit splits; SMI allows `name` and `name.namespace…`. */
@@ -157,7 +217,10 @@ function sameForPeers(a: PodInfo, b: PodInfo): boolean {
     a.identity === b.identity &&
     a.revision === b.revision &&
     a.deployment === b.deployment &&
-    JSON.stringify(a.meshPorts) === JSON.stringify(b.meshPorts)
+    sameJson(
+      [a.meshPorts, a.notIntercepted, a.ips, a.opaque],
+      [b.meshPorts, b.notIntercepted, b.ips, b.opaque],
+    )
   );
 }
 

@@ -32,7 +32,7 @@ export interface Policy {
 }
 
 export interface Destination {
-  /** `name.namespace:port`. */
+  /** `name.namespace:port`, or `ip:port` for what is not reached by a Service. */
   key: string;
   namespace: string;
   protocol: Protocol;
@@ -50,8 +50,11 @@ export interface Destination {
 export type DownFrame =
   /** First frame of a response. `resumed` tells whether the session's subscriptions were still known. */
   | { type: 'hello'; session: string; leaseSeconds: number; resumed: boolean }
-  /** The whole state of one destination, at `version` (opaque, monotonic within a session). null: no such Service. */
-  | { type: 'snapshot'; key: string; version: number; destination: Destination | null }
+  /**
+   * The whole state of one destination, at `version` (opaque, monotonic within a session). null: no such Service.
+   * `alias`: the key is an address of a Service's, follow this one.
+   */
+  | { type: 'snapshot'; key: string; version: number; destination: Destination | null; alias?: string }
   /** Changes on top of `base`; a proxy that is not at `base` asks for the destination again. */
   | { type: 'delta'; key: string; base: number; version: number; changes: DestinationChange[] }
   /** The trust bundle (PEM) changed. */

@@ -14,6 +14,7 @@ export interface Service extends KubeObject {
   spec?: {
     type?: string;
     clusterIP?: string;
+    clusterIPs?: string[];
     externalName?: string;
     selector?: Record<string, string>;
     ports?: ServicePort[];
@@ -34,10 +35,11 @@ export interface EndpointSlice extends KubeObject {
 }
 
 export interface Pod extends KubeObject {
-  spec?: { serviceAccountName?: string; nodeName?: string };
+  spec?: { serviceAccountName?: string; nodeName?: string; hostNetwork?: boolean };
   status?: {
     phase?: string;
     podIP?: string;
+    podIPs?: { ip?: string }[];
     conditions?: { type: string; status: string }[];
   };
 }

@@ -104,7 +104,7 @@ export class SessionRegistry {
           type: 'error',
           key,
           code: 'Invalid',
-          message: `"${key}" is not a destination: write name.namespace:port`,
+          message: `"${key}" is not a destination: write name.namespace:port or ip:port`,
         }),
       );
   }

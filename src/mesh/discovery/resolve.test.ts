@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { ClusterIndex } from './cluster-index.ts';
-import { parseDestinationKey } from './destination-key.ts';
+import { parseAddressKey, parseDestinationKey } from './destination-key.ts';
 import { pod, service, slice, split } from './fixtures.ts';
-import { resolve } from './resolve.ts';
+import type { Pod } from './objects.ts';
+import { resolve, resolveAddress } from './resolve.ts';
 
 let index: ClusterIndex;
 beforeEach(() => {
@@ -153,6 +154,10 @@ describe('what a change affects', () => {
     expect(index.set({ kind: 'Pod', object: pod('b') })).toEqual(new Set(['shop/web-stable', 'shop/web']));
     expect(index.set({ kind: 'Pod', object: pod('b', { ready: false }) })).toEqual(new Set());
     expect(index.set({ kind: 'Service', object: service('orders') })).toEqual(new Set(['shop/orders']));
+    // What a Service says of its ports' protocols is true of its pods' addresses too.
+    expect(index.set({ kind: 'Service', object: service('web-stable', { clusterIP: '10.96.0.7' }) })).toEqual(
+      new Set(['shop/web-stable', 'shop/web', 'ip 10.96.0.7', 'ip 10.0.0.1', 'ip 10.0.0.2']),
+    );
   });
 
   test('a slice that moves to another Service affects both', () => {
@@ -161,6 +166,104 @@ describe('what a change affects', () => {
     moved.metadata.name = 'web-1';
     expect(index.set({ kind: 'EndpointSlice', object: moved })).toEqual(new Set(['shop/web', 'shop/orders']));
     expect(index.slicesOf('shop/web')).toEqual([]);
+  });
+});
+
+describe('an address', () => {
+  const of = (text: string) => resolveAddress(index, parseAddressKey(text)!);
+  const running = (name: string, ip: string, annotations = {}, spec = {}): Pod => {
+    const object = pod(name, { meshed: false });
+    object.metadata.annotations = annotations;
+    return {
+      ...object,
+      spec: { ...object.spec, ...spec },
+      status: { ...object.status, phase: 'Running', podIPs: [{ ip }] },
+    };
+  };
+
+  test('of a Service stands for it, port by port and in each family', () => {
+    const clusterIPs = ['10.96.0.1', 'FD00:0::1'];
+    index.set({ kind: 'Service', object: service('web', { clusterIP: '10.96.0.1', clusterIPs }) });
+    expect(of('10.96.0.1:80')).toEqual({ destination: null, alias: 'web.shop:80' });
+    expect(of('[fd00::1]:80')).toEqual({ destination: null, alias: 'web.shop:80' });
+    expect(of('10.96.0.1:81')).toEqual({ destination: null });
+    index.set({ kind: 'Service', object: service('web', { clusterIP: 'None' }) });
+    expect(of('10.96.0.1:80')).toEqual({ destination: null });
+  });
+
+  test('of a pod is that pod, as who it is; past its proxy where it takes no part', () => {
+    const skipped = { 'weir.dev/not-intercepted': '4191,9000-9100' };
+    index.set({ kind: 'Pod', object: running('a', '10.0.0.1', skipped) });
+    expect(of('10.0.0.1:8080')).toEqual({
+      destination: {
+        key: '10.0.0.1:8080',
+        namespace: 'shop',
+        protocol: 'detect',
+        policy: {},
+        backends: [
+          {
+            name: 'a',
+            weight: 1,
+            endpoints: [
+              {
+                address: '10.0.0.1:8080',
+                identity: 'spiffe://weir.local/ns/shop/sa/web',
+                pod: 'a',
+                revision: 'v1',
+                deployment: 'web',
+              },
+            ],
+          },
+        ],
+      },
+    });
+    const endpoint = (text: string) => of(text).destination!.backends[0]!.endpoints[0]!;
+    for (const port of [4191, 9050]) expect(endpoint(`10.0.0.1:${port}`).identity).toBeUndefined();
+    // With explicit listeners the peer's mesh port is another one.
+    index.set({
+      kind: 'Pod',
+      object: running('a', '10.0.0.1', { 'weir.dev/inbound-ports': '{"8080":4143}' }),
+    });
+    expect(endpoint('10.0.0.1:8080')).toMatchObject({
+      address: '10.0.0.1:4143',
+      identity: expect.any(String),
+    });
+  });
+
+  test('of the node, of a pod that has ended, or of nobody is nothing the mesh knows', () => {
+    index.set({ kind: 'Pod', object: running('a', '10.0.0.1', {}, { hostNetwork: true }) });
+    expect(of('10.0.0.1:80')).toEqual({ destination: null });
+    const ended = running('b', '10.0.0.2');
+    index.set({ kind: 'Pod', object: { ...ended, status: { ...ended.status, phase: 'Succeeded' } } });
+    index.set({ kind: 'Pod', object: running('c', '10.0.0.2') });
+    expect(of('10.0.0.2:80').destination?.backends[0]?.name).toBe('c');
+    index.remove({ kind: 'Pod', object: running('c', '10.0.0.2') });
+    expect(of('10.0.0.2:80')).toEqual({ destination: null });
+  });
+
+  test('of a pod speaks what a Service of it says, or its own annotation', () => {
+    const object = service('web', { ports: [{ port: 80, targetPort: 8080, appProtocol: 'tcp' }] });
+    object.spec!.ports![0]!.name = '';
+    index.set({ kind: 'Service', object });
+    index.set({ kind: 'EndpointSlice', object: slice('web', [{ ip: '10.0.0.1', pod: 'a' }]) });
+    index.set({ kind: 'Pod', object: running('a', '10.0.0.1', { 'config.weir.dev/opaque-ports': '9000' }) });
+    expect(of('10.0.0.1:8080').destination!.protocol).toBe('tcp');
+    expect(of('10.0.0.1:9000').destination!.protocol).toBe('tcp');
+    expect(of('10.0.0.1:6379').destination!.protocol).toBe('tcp');
+    expect(of('10.0.0.1:8081').destination!.protocol).toBe('detect');
+  });
+
+  test('is written in one way', () => {
+    expect(parseAddressKey('[fd00:0:0::A]:80')).toEqual({ ip: 'fd00::a', port: 80 });
+    for (const text of [
+      '10.0.0.1',
+      'fd00::1:80',
+      '[10.0.0.1]:80',
+      '10.0.0:80',
+      '10.0.0.1:0',
+      '10.0.0.1:65536',
+    ])
+      expect(parseAddressKey(text)).toBeUndefined();
   });
 });
 

@@ -1,10 +1,12 @@
 import { keyOf } from '../../api/meta.ts';
 import { annotations, labels } from '../../api/names.ts';
 import type { TrafficSplit } from '../../api/traffic-split.ts';
+import { inPorts, readPorts } from '../interception/ports.ts';
 import type { ClusterIndex } from './cluster-index.ts';
-import type { DestinationKey } from './destination-key.ts';
+import type { AddressKey, DestinationKey } from './destination-key.ts';
 import type { Backend, Destination, Protocol } from './model.ts';
 import type { EndpointSlice, Service, ServicePort, SliceEndpoint } from './objects.ts';
+import { meshPort, type PodInfo } from './pod-info.ts';
 
 type BackendEndpoint = Backend['endpoints'][number];
 
@@ -16,6 +18,8 @@ export interface Resolution {
   destination: Destination | null;
   /** Why it is null, for the person who asks. */
   problem?: { code: string; message: string };
+  /** Key of the destination that an address stands for. */
+  alias?: string;
 }
 
 /** The state of one destination, from the cluster as indexed. Pure: equal clusters give equal destinations. */
@@ -66,6 +70,55 @@ export function resolve(index: ClusterIndex, key: DestinationKey, leaseSeconds: 
     fallback: fallbackOf(index, split),
   };
   return { destination };
+}
+
+/**
+ * What a connection to an address is meant for: a Service's port, a pod, or (null) nothing the mesh knows. Pure.
+ */
+export function resolveAddress(index: ClusterIndex, { ip, port }: AddressKey): Resolution {
+  const service = index.serviceAt(ip);
+  if (service) {
+    const { name, namespace = 'default' } = service.metadata;
+    // A port that the Service does not have is nobody's, and its client shall see the same as without a mesh.
+    const known = (service.spec?.ports ?? []).some((each) => each.port === port);
+    return known ? { destination: null, alias: `${name}.${namespace}:${port}` } : { destination: null };
+  }
+  const pod = index.podAt(ip);
+  if (!pod) return { destination: null };
+  const host = ip.includes(':') ? `[${ip}]` : ip;
+  return {
+    destination: {
+      key: `${host}:${port}`,
+      namespace: pod.namespace,
+      protocol: podProtocol(index, pod, port),
+      backends: [{ name: pod.name, weight: 1, endpoints: [podEndpoint(pod, host, port)] }],
+      policy: {},
+    },
+  };
+}
+
+function podEndpoint(pod: PodInfo, host: string, port: number): BackendEndpoint {
+  const through = meshPort(pod, port);
+  return {
+    address: `${host}:${through ?? port}`,
+    ...(through ? { identity: pod.identity } : {}),
+    pod: pod.name,
+    ...(pod.revision ? { revision: pod.revision } : {}),
+    ...(pod.deployment ? { deployment: pod.deployment } : {}),
+  };
+}
+
+/** Of a pod called by its own address, as clients of headless Services do: what a Service of it says of that port. */
+function podProtocol(index: ClusterIndex, pod: PodInfo, port: number): Protocol {
+  if (inPorts(pod.opaque, port)) return 'tcp';
+  for (const service of index.servicesOf(pod)) {
+    for (const each of service.spec?.ports ?? []) {
+      const serves = index.slicesOf(keyOf(service)).some((slice) => slicePort(slice, each) === port);
+      const protocol = serves ? protocolOf(service, each) : 'detect';
+      if (protocol !== 'detect') return protocol;
+    }
+  }
+  return OPAQUE_PORTS.has(port) ? 'tcp' : 'detect';
 }
 
 function missing(code: string, message: string): Resolution {
@@ -150,10 +203,10 @@ function endpointOf(
     targetRef?.kind === 'Pod' && targetRef.name
       ? index.pod(`${targetRef.namespace ?? namespace}/${targetRef.name}`)
       : undefined;
-  const meshPort = pod?.meshPorts?.[String(port)];
+  const through = pod && meshPort(pod, port);
   return {
-    address: `${host}:${meshPort ?? port}`,
-    ...(pod && meshPort ? { identity: pod.identity } : {}),
+    address: `${host}:${through ?? port}`,
+    ...(pod && through ? { identity: pod.identity } : {}),
     ...(targetRef?.name ? { pod: targetRef.name } : {}),
     ...(zone ? { zone } : {}),
     ...(pod?.revision ? { revision: pod.revision } : {}),
@@ -162,10 +215,8 @@ function endpointOf(
 }
 
 function protocolOf(service: Service, port: ServicePort): Protocol {
-  const opaque = (service.metadata.annotations?.[`${annotations.configPrefix}opaque-ports`] ?? '')
-    .split(',')
-    .map((each) => Number(each.trim()));
-  if (opaque.includes(port.port)) return 'tcp';
+  const opaque = readPorts(service.metadata.annotations?.[`${annotations.configPrefix}opaque-ports`]);
+  if (inPorts(opaque, port.port)) return 'tcp';
   switch (port.appProtocol?.toLowerCase()) {
     case 'http':
     case 'http1':

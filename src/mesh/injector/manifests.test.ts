@@ -85,7 +85,8 @@ test('the webhook’s patch makes the same pod as the pure function', async () =
   const prepared: string[] = [];
   const handler = injectHandler({
     ...options,
-    namespaceLabels: (name) => (name === 'shop' ? { 'weir.dev/inject': 'enabled' } : undefined),
+    namespaceMetadata: (name) =>
+      name === 'shop' ? { labels: { 'weir.dev/inject': 'enabled' }, annotations: {} } : undefined,
     prepare: async (namespace) => void prepared.push(namespace),
     log: silentLogger,
   });

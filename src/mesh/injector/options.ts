@@ -9,6 +9,8 @@ export interface InjectOptions {
   isService: (name: string, namespace: string) => boolean;
   /** Inject unless the pod says no: the namespace's label, or `weir inject`. A pod's own `enabled` suffices too. */
   enabled: boolean;
+  /** Annotations of the namespace: its `config.weir.dev/…` count where the pod has no such annotation of its own. */
+  defaults?: Record<string, string>;
   /** Name of the Deployment (or other workload) when it is known; otherwise read from the pod's owner or labels. */
   workload?: string;
   meshAddress?: string;
@@ -19,15 +21,21 @@ export interface InjectOptions {
    * before the application and outlives it, where the cluster has them.
    */
   sidecar?: 'container' | 'native';
+  /**
+   * `transparent`: an init container sends all TCP through the sidecar by iptables rules, and the application stays as it
+   * is. `explicit`: without privileges, a listener for each destination (ADR 0003).
+   */
+  interception?: 'transparent' | 'explicit';
 }
 
-export type ResolvedInjectOptions = Required<Omit<InjectOptions, 'workload'>> &
+export type ResolvedInjectOptions = Required<Omit<InjectOptions, 'workload' | 'defaults'>> &
   Pick<InjectOptions, 'workload'>;
 
 export const resolveInjectOptions = (options: InjectOptions): ResolvedInjectOptions => ({
   meshAddress: `https://${MESH_SERVICE}.${SYSTEM_NAMESPACE}.svc:${ports.discovery}`,
   trustDomain: TRUST_DOMAIN,
   clusterDomain: 'cluster.local',
-  sidecar: 'container',
+  sidecar: options.interception === 'transparent' ? 'native' : 'container',
+  interception: 'explicit',
   ...options,
 });

@@ -1,9 +1,22 @@
 import { annotations, labels, ports } from '../../api/names.ts';
-import { type InjectOptions, resolveInjectOptions } from './options.ts';
+import { intercepted, type Wired } from './intercepted.ts';
+import { type InjectOptions, type ResolvedInjectOptions, resolveInjectOptions } from './options.ts';
 import { type HostRules, Listeners, listenersOf, podIpVariable, rewriteUrls } from './outbound.ts';
-import { type Container, IDENTITY_VOLUME, type PodLike, PROXY_CONTAINER, TRUST_VOLUME } from './pod.ts';
-import { type InboundListener, proxyContainer, proxyVolumes } from './sidecar.ts';
+import {
+  type Container,
+  declaredPorts,
+  IDENTITY_VOLUME,
+  INIT_CONTAINER,
+  type PodLike,
+  PROXY_CONTAINER,
+  RUN_VOLUME,
+  TRUST_VOLUME,
+} from './pod.ts';
+import { restoreProbes } from './probes.ts';
+import { explicitWiring, type InboundListener, proxyContainer, proxyVolumes } from './sidecar.ts';
 import { readUndo, UNDO_ANNOTATION, type Undo } from './undo.ts';
+
+const VOLUMES = new Set([TRUST_VOLUME, IDENTITY_VOLUME, RUN_VOLUME]);
 
 /** Grows when the patch changes shape; written to the pod. */
 const INJECTOR_VERSION = '1';
@@ -24,8 +37,9 @@ export function skipReason(pod: PodLike, options: Pick<InjectOptions, 'enabled'>
 
 /**
  * Adds the sidecar to a pod or pod template: pure, the same pod again for a pod that has it or must not have it, and
- * undone to the letter by `uninjectPodTemplate`. Application containers keep everything but the http URLs of Services
- * in their env values, which point at the proxy afterwards. Probes go to the application directly, as before.
+ * undone to the letter by `uninjectPodTemplate`. Application containers keep everything but their tcpSocket probes, which
+ * the proxy then makes; with explicit listeners, everything but the http URLs of Services in their env values, which point
+ * at the proxy afterwards.
  */
 export function injectPodTemplate<P extends PodLike>(pod: P, options: InjectOptions): P {
   if (skipReason(pod, options) !== undefined) return pod;
@@ -37,43 +51,33 @@ export function injectPodTemplate<P extends PodLike>(pod: P, options: InjectOpti
   next.metadata = metadata;
   const containers = spec.containers!;
 
-  const applicationPorts = portsOf(containers, metadata.annotations);
-  const taken = new Set([
-    ...containers.flatMap(({ ports: declared = [] }) => declared.map(({ containerPort }) => containerPort)),
-    ports.admin,
-  ]);
-  const inbound: InboundListener[] = [];
-  for (const forward of applicationPorts) {
-    let listen = inbound.at(-1) ? inbound.at(-1)!.listen + 1 : ports.inbound;
-    while (taken.has(listen)) listen += 1;
-    inbound.push({ listen, forward });
-  }
-
-  const rules: HostRules = resolved;
-  const listeners = new Listeners([...taken, ...inbound.map(({ listen }) => listen)]);
-  // First, so that the ports an application is told to use do not move when its env changes.
-  listenersOf(metadata.annotations?.[`${annotations.configPrefix}outbound`] ?? '', rules, listeners);
-  for (const container of containers) rewriteEnv(container, rules, listeners, undo);
-
-  const sidecar = proxyContainer(next, resolved, { inbound, outbound: listeners.all() });
-  if (resolved.sidecar === 'native') {
+  const told = withDefaults(next, options.defaults);
+  const wired =
+    resolved.interception === 'transparent'
+      ? intercepted(told, resolved, undo)
+      : listenersFor(told, resolved, undo);
+  const sidecar = proxyContainer(told, resolved, wired.wiring);
+  const native = resolved.sidecar === 'native';
+  // A native sidecar serves the pod's other init containers; without one, rules would cut them off, so they come last.
+  const first = [...(native ? wired.init : []), ...(native ? [sidecar] : [])];
+  const last = native ? [] : wired.init;
+  if (first.length + last.length > 0) {
     if (!spec.initContainers) undo.created.push('initContainers');
-    spec.initContainers = [sidecar, ...(spec.initContainers ?? [])];
-  } else spec.containers = [...containers, sidecar];
+    spec.initContainers = [...first, ...(spec.initContainers ?? []), ...last];
+  }
+  if (!native) spec.containers = [...containers, sidecar];
   if (!spec.volumes) undo.created.push('volumes');
-  spec.volumes = [...(spec.volumes ?? []), ...proxyVolumes()];
+  spec.volumes = [...(spec.volumes ?? []), ...proxyVolumes(), ...wired.volumes];
 
   if (!metadata.annotations) undo.created.push('annotations');
   const added: Record<string, string> = {
     [annotations.injected]: INJECTOR_VERSION,
-    [annotations.inboundPorts]: JSON.stringify(
-      Object.fromEntries(inbound.map(({ listen, forward }) => [String(forward), listen])),
-    ),
+    ...wired.annotations,
     // Who scrapes the application already keeps doing so: one pod has one set of these annotations.
     ...(metadata.annotations?.[annotations.scrape] === undefined
       ? {
           [annotations.scrape]: 'true',
-          [annotations.scrapePort]: String(ports.admin),
+          [annotations.scrapePort]: String(wired.wiring.admin),
           [annotations.scrapePath]: '/metrics',
         }
       : {}),
@@ -84,6 +88,45 @@ export function injectPodTemplate<P extends PodLike>(pod: P, options: InjectOpti
   return next;
 }
 
+/** The same pod (its spec is shared) with the namespace's settings beneath its own. */
+function withDefaults(pod: PodLike, defaults: Record<string, string> = {}): PodLike {
+  const settings = Object.entries(defaults).filter(([name]) => name.startsWith(annotations.configPrefix));
+  if (settings.length === 0) return pod;
+  const { metadata } = pod;
+  return {
+    ...pod,
+    metadata: { ...metadata, annotations: { ...Object.fromEntries(settings), ...metadata?.annotations } },
+  };
+}
+
+/** Explicit interception: a mesh port for each port of the application, a listener for each Service in its env. */
+function listenersFor(pod: PodLike, options: ResolvedInjectOptions, undo: Undo): Wired {
+  const containers = pod.spec?.containers ?? [];
+  const own = pod.metadata?.annotations;
+  const taken = new Set([...declaredPorts(pod), ports.admin]);
+  const inbound: InboundListener[] = [];
+  for (const forward of portsOf(containers, own)) {
+    let listen = inbound.at(-1) ? inbound.at(-1)!.listen + 1 : ports.inbound;
+    while (taken.has(listen)) listen += 1;
+    inbound.push({ listen, forward });
+  }
+  const rules: HostRules = options;
+  const listeners = new Listeners([...taken, ...inbound.map(({ listen }) => listen)]);
+  // First, so that the ports an application is told to use do not move when its env changes.
+  listenersOf(own?.[`${annotations.configPrefix}outbound`] ?? '', rules, listeners);
+  for (const container of containers) rewriteEnv(container, rules, listeners, undo);
+  return {
+    wiring: explicitWiring(inbound, listeners.all()),
+    init: [],
+    volumes: [],
+    annotations: {
+      [annotations.inboundPorts]: JSON.stringify(
+        Object.fromEntries(inbound.map(({ listen, forward }) => [String(forward), listen])),
+      ),
+    },
+  };
+}
+
 /** Takes the sidecar out again; a pod without it comes back as it is. */
 export function uninjectPodTemplate<P extends PodLike>(pod: P): P {
   const undo = readUndo(pod);
@@ -91,11 +134,14 @@ export function uninjectPodTemplate<P extends PodLike>(pod: P): P {
   const next = structuredClone(pod);
   const { metadata, spec } = next;
   if (!metadata?.annotations || !spec) return pod;
-  const isProxy = ({ name }: { name: string }) => name === PROXY_CONTAINER;
+  const isProxy = ({ name }: { name: string }) => name === PROXY_CONTAINER || name === INIT_CONTAINER;
   if (spec.containers) spec.containers = spec.containers.filter((each) => !isProxy(each));
   if (spec.initContainers) spec.initContainers = spec.initContainers.filter((each) => !isProxy(each));
-  spec.volumes = (spec.volumes ?? []).filter(({ name }) => name !== TRUST_VOLUME && name !== IDENTITY_VOLUME);
-  for (const container of spec.containers ?? []) restoreEnv(container, undo);
+  spec.volumes = (spec.volumes ?? []).filter(({ name }) => !VOLUMES.has(name));
+  for (const container of spec.containers ?? []) {
+    restoreEnv(container, undo);
+    restoreProbes(container, undo.probes?.[container.name] ?? {});
+  }
   for (const name of [...undo.annotations, UNDO_ANNOTATION]) delete metadata.annotations[name];
   if (undo.created.includes('annotations') && Object.keys(metadata.annotations).length === 0)
     delete metadata.annotations;

@@ -13,6 +13,7 @@ export interface Container {
   env?: EnvVar[];
   ports?: { name?: string; containerPort: number; protocol?: string; [field: string]: unknown }[];
   restartPolicy?: string;
+  securityContext?: { runAsUser?: number; [field: string]: unknown };
   [field: string]: unknown;
 }
 
@@ -31,6 +32,7 @@ export interface PodLike {
     serviceAccountName?: string;
     containers?: Container[];
     initContainers?: Container[];
+    securityContext?: { runAsUser?: number; [field: string]: unknown };
     volumes?: { name: string; [field: string]: unknown }[];
     [field: string]: unknown;
   };
@@ -38,5 +40,14 @@ export interface PodLike {
 }
 
 export const PROXY_CONTAINER = 'weir-proxy';
+export const INIT_CONTAINER = 'weir-init';
 export const TRUST_VOLUME = 'weir-trust';
 export const IDENTITY_VOLUME = 'weir-identity';
+/** Where iptables keeps its lock. */
+export const RUN_VOLUME = 'weir-run';
+
+/** Ports that the pod's containers declare, of every protocol. */
+export const declaredPorts = ({ spec }: PodLike): number[] =>
+  [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].flatMap(({ ports = [] }) =>
+    ports.map(({ containerPort }) => containerPort),
+  );

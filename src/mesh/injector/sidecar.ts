@@ -13,7 +13,7 @@ import {
 const TRUST_DIRECTORY = '/var/run/weir/trust';
 const IDENTITY_DIRECTORY = '/var/run/weir/identity';
 /** The user of Weir's image. */
-const PROXY_USER = 65_532;
+const IMAGE_USER = 65_532;
 
 export interface InboundListener {
   listen: number;
@@ -22,18 +22,44 @@ export interface InboundListener {
 
 const field = (name: string, fieldPath: string): EnvVar => ({ name, valueFrom: { fieldRef: { fieldPath } } });
 
+/** What differs with the way in which traffic comes to the proxy. */
+export interface Wiring {
+  env: EnvVar[];
+  ports: { name: string; containerPort: number }[];
+  user: number;
+  admin: number;
+  /** More of the container: probes. */
+  more?: Partial<Container>;
+}
+
+export const explicitWiring = (inbound: InboundListener[], outbound: OutboundListener[]): Wiring => ({
+  env: [
+    { name: 'WEIR_INBOUND', value: JSON.stringify(inbound) },
+    { name: 'WEIR_OUTBOUND', value: JSON.stringify(outbound) },
+  ],
+  ports: inbound.map(({ listen }, index) => ({
+    name: index === 0 ? 'weir-mesh' : `weir-mesh-${index}`,
+    containerPort: listen,
+  })),
+  user: IMAGE_USER,
+  admin: ports.admin,
+});
+
+/** The pod's setting `config.weir.dev/<name>`. */
+export const setting = (pod: PodLike, name: string): string | undefined =>
+  pod.metadata?.annotations?.[`${annotations.configPrefix}${name}`];
+
+/** The image of the proxy and of what prepares its pod. */
+export const imageOf = (pod: PodLike, options: ResolvedInjectOptions): string =>
+  setting(pod, 'proxy-image') ?? options.image;
+
 /** The proxy's container: least privilege, small requests, ready when the proxy is. */
-export function proxyContainer(
-  pod: PodLike,
-  options: ResolvedInjectOptions,
-  listeners: { inbound: InboundListener[]; outbound: OutboundListener[] },
-): Container {
-  const config = (name: string): string | undefined =>
-    pod.metadata?.annotations?.[`${annotations.configPrefix}${name}`];
+export function proxyContainer(pod: PodLike, options: ResolvedInjectOptions, wiring: Wiring): Container {
+  const config = (name: string) => setting(pod, name);
   const deployment = options.workload ?? deploymentOf(pod);
   return {
     name: PROXY_CONTAINER,
-    image: config('proxy-image') ?? options.image,
+    image: imageOf(pod, options),
     args: ['proxy'],
     ...(options.sidecar === 'native' ? { restartPolicy: 'Always' } : {}),
     env: [
@@ -47,20 +73,16 @@ export function proxyContainer(
       { name: 'WEIR_TRUST_DOMAIN', value: options.trustDomain },
       { name: 'WEIR_TRUST', value: `${TRUST_DIRECTORY}/ca.pem` },
       { name: 'WEIR_TOKEN', value: `${IDENTITY_DIRECTORY}/token` },
-      { name: 'WEIR_INBOUND', value: JSON.stringify(listeners.inbound) },
-      { name: 'WEIR_OUTBOUND', value: JSON.stringify(listeners.outbound) },
-      { name: 'WEIR_ADMIN', value: `:${ports.admin}` },
+      ...wiring.env,
+      { name: 'WEIR_ADMIN', value: `:${wiring.admin}` },
     ],
     ports: [
-      { name: 'weir-admin', containerPort: ports.admin, protocol: 'TCP' },
-      ...listeners.inbound.map(({ listen }, index) => ({
-        name: index === 0 ? 'weir-mesh' : `weir-mesh-${index}`,
-        containerPort: listen,
-        protocol: 'TCP',
-      })),
+      { name: 'weir-admin', containerPort: wiring.admin, protocol: 'TCP' },
+      ...wiring.ports.map((port) => ({ ...port, protocol: 'TCP' })),
     ],
+    ...wiring.more,
     readinessProbe: {
-      httpGet: { path: '/ready', port: ports.admin },
+      httpGet: { path: '/ready', port: wiring.admin },
       periodSeconds: 1,
       timeoutSeconds: 1,
       failureThreshold: 3,
@@ -77,7 +99,7 @@ export function proxyContainer(
       capabilities: { drop: ['ALL'] },
       readOnlyRootFilesystem: true,
       runAsNonRoot: true,
-      runAsUser: PROXY_USER,
+      runAsUser: wiring.user,
       seccompProfile: { type: 'RuntimeDefault' },
     },
     volumeMounts: [

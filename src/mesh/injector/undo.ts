@@ -1,4 +1,5 @@
 import type { PodLike } from './pod.ts';
+import type { ReplacedProbes } from './probes.ts';
 
 /** On an injected pod: JSON of what was there before, so that `weir uninject` restores it to the letter. */
 export const UNDO_ANNOTATION = 'weir.dev/uninject';
@@ -8,6 +9,8 @@ export interface Undo {
   env: Record<string, Record<string, string>>;
   /** container -> variable put in front of its env. */
   podIp: Record<string, string>;
+  /** container -> its tcpSocket probes before; absent when there were none. */
+  probes?: Record<string, ReplacedProbes>;
   /** Annotations that the injection added. */
   annotations: string[];
   /** Lists and maps that the injection created: they go when they are empty again. */
@@ -23,6 +26,7 @@ export function readUndo(pod: PodLike): Undo | undefined {
     return {
       env: parsed.env ?? {},
       podIp: parsed.podIp ?? {},
+      ...(parsed.probes ? { probes: parsed.probes } : {}),
       annotations: parsed.annotations ?? [],
       created: parsed.created ?? [],
     };

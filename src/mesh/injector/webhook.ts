@@ -6,9 +6,11 @@ import type { InjectOptions } from './options.ts';
 import { injectPodTemplate, skipReason } from './patch.ts';
 import type { PodLike } from './pod.ts';
 
-export interface InjectHandlerOptions extends Omit<InjectOptions, 'namespace' | 'enabled'> {
-  /** Labels of the namespace; undefined while it is unknown. */
-  namespaceLabels: (namespace: string) => Record<string, string> | undefined;
+export interface InjectHandlerOptions extends Omit<InjectOptions, 'namespace' | 'enabled' | 'defaults'> {
+  /** Labels and annotations of the namespace; undefined while it is unknown. */
+  namespaceMetadata: (
+    namespace: string,
+  ) => { labels?: Record<string, string>; annotations?: Record<string, string> } | undefined;
   /** Called before an injected pod is let in: what its volumes need must be there. */
   prepare?: (namespace: string, signal: AbortSignal) => Promise<void>;
   log: Logger;
@@ -16,7 +18,7 @@ export interface InjectHandlerOptions extends Omit<InjectOptions, 'namespace' | 
 
 /** The /inject webhook: pods CREATE. */
 export function injectHandler(options: InjectHandlerOptions): AdmissionHandler {
-  const { namespaceLabels, prepare, log, ...inject } = options;
+  const { namespaceMetadata, prepare, log, ...inject } = options;
   return async (request, signal) => {
     if (
       request.operation !== 'CREATE' ||
@@ -27,10 +29,12 @@ export function injectHandler(options: InjectHandlerOptions): AdmissionHandler {
       return { allowed: true };
     const namespace = request.namespace ?? request.object.metadata.namespace ?? 'default';
     const pod = request.object as PodLike;
+    const known = namespaceMetadata(namespace);
     const settings: InjectOptions = {
       ...inject,
       namespace,
-      enabled: namespaceLabels(namespace)?.[labels.inject] === 'enabled',
+      enabled: known?.labels?.[labels.inject] === 'enabled',
+      defaults: known?.annotations ?? {},
     };
     const reason = skipReason(pod, settings);
     const name = pod.metadata?.name ?? pod.metadata?.generateName;

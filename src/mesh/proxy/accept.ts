@@ -1,10 +1,13 @@
 import { HttpSession } from './http1/session.ts';
 import { Http2Session } from './http2/session.ts';
 import { OpaqueSession } from './opaque.ts';
-import { detect } from './protocol/detect.ts';
+import { clientHello } from './protocol/client-hello.ts';
+import { type Detected, detect } from './protocol/detect.ts';
 import type { Stack } from './stack.ts';
 import type { Connection, ConnectionHandler } from './transport/types.ts';
 
+/** First byte of a TLS handshake. */
+const HANDSHAKE = 0x16;
 /** Silence after which the upstream is dialled, in case the server is the one to speak first. */
 const DIAL_AFTER = 50;
 
@@ -43,11 +46,23 @@ export function detectVersion(stack: Stack, connection: Connection): ConnectionH
   };
 }
 
+/** What the first bytes are: `own` when they begin a handshake with this proxy itself. */
+function recognise(bytes: Buffer, ownName: string | undefined): Detected | 'own' {
+  const kind = detect(bytes);
+  if (kind !== 'tls' || ownName === undefined) return kind;
+  const hello = clientHello(bytes);
+  if (hello === 'more') return 'more';
+  // Somebody else's name: the application's own TLS, whose bytes pass through.
+  return hello !== 'none' && hello.name === ownName ? 'own' : 'tls';
+}
+
 /** Waits for the first bytes, then hands the connection over to the protocol they show. */
 export function detectProtocol(stack: Stack, connection: Connection): ConnectionHandler {
   const { runtime } = stack;
   const { wheel, limits } = runtime;
   const began = runtime.now();
+  const { ownName } = stack;
+  const opaquely = stack.table.protocol === 'tcp';
   let seen: Buffer | undefined;
   let opaque: OpaqueSession | undefined;
   let decided = false;
@@ -63,7 +78,9 @@ export function detectProtocol(stack: Stack, connection: Connection): Connection
     opaque!.commit(seen);
   };
   const deadline = wheel.deadline(() => {
-    const left = began + limits.detectTimeout - runtime.now();
+    // A handshake may still come, held up by a lost packet; whoever waits for the server is connected to it by then.
+    const patience = ownName !== undefined && !seen ? limits.handshakeTimeout : limits.detectTimeout;
+    const left = began + patience - runtime.now();
     if (left <= 0) return toOpaque();
     if (seen === undefined) dial();
     if (!decided) wheel.arm(deadline, left);
@@ -72,12 +89,19 @@ export function detectProtocol(stack: Stack, connection: Connection): Connection
   const handler: ConnectionHandler = {
     data: (chunk) => {
       const bytes = seen ? Buffer.concat([seen, chunk]) : chunk;
-      const kind = detect(bytes);
-      if (kind === 'more') {
+      const kind = recognise(bytes, ownName);
+      if (kind === 'more' && !(opaquely && bytes[0] !== HANDSHAKE)) {
         seen = connection.keep(bytes);
+        wheel.arm(deadline, Math.max(0, began + limits.detectTimeout - runtime.now()));
         return;
       }
-      if (kind !== 'http1' && kind !== 'http2') {
+      if (kind === 'own') {
+        decided = true;
+        wheel.drop(deadline);
+        opaque?.cancel();
+        return stack.startTls(connection, connection.keep(bytes));
+      }
+      if (opaquely || (kind !== 'http1' && kind !== 'http2')) {
         seen = connection.keep(bytes);
         return toOpaque();
       }
@@ -88,7 +112,7 @@ export function detectProtocol(stack: Stack, connection: Connection): Connection
     },
     drain: () => {},
     end: () => {
-      if (seen === undefined && !opaque) return connection.destroy();
+      // Even a client with nothing to say may want to hear what the server says to that.
       toOpaque();
       connection.handler.end();
     },
@@ -98,7 +122,8 @@ export function detectProtocol(stack: Stack, connection: Connection): Connection
       stack.closed(connection);
     },
   };
-  if (stack.table.serverFirst) queueMicrotask(dial);
+  // A connection that may yet turn out to be a peer's is not worth one to the application at once.
+  if (stack.table.serverFirst(began) && ownName === undefined) queueMicrotask(dial);
   else wheel.arm(deadline, DIAL_AFTER);
   return handler;
 }

@@ -1,6 +1,6 @@
 /** The admin server: the one place of the proxy that uses node:http, loaded when it starts. */
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { splitAddress } from './config.ts';
 import type { DataPlane } from './proxy.ts';
 
@@ -9,6 +9,8 @@ export interface AdminOptions {
   host: string;
   proxy: DataPlane;
   ready: () => boolean;
+  /** Whether the application may start. */
+  started: () => boolean;
   shutdown: () => void;
 }
 
@@ -22,6 +24,7 @@ export async function startAdmin({
   host,
   proxy,
   ready,
+  started,
   shutdown,
 }: AdminOptions): Promise<AdminServer> {
   const server: Server = createServer((request, response) => {
@@ -44,12 +47,20 @@ export async function startAdmin({
         return answer(200, 'live\n');
       case '/ready':
         return ready() ? answer(200, 'ready\n') : answer(503, 'not ready\n');
+      case '/started':
+        return started() ? answer(200, 'started\n') : answer(503, 'not started\n');
       case '/metrics':
         return answer(200, proxy.runtime.metrics.expose(), 'text/plain; version=0.0.4; charset=utf-8');
       case '/config':
         return answer(200, `${JSON.stringify(proxy.describe(), null, 2)}\n`, 'application/json');
-      default:
-        return answer(404, 'known: /live /ready /metrics /config /shutdown\n');
+      default: {
+        const port = /^\/probe\/tcp\/(\d{1,5})$/.exec(path ?? '')?.[1];
+        if (port === undefined)
+          return answer(404, 'known: /live /ready /started /metrics /config /probe/tcp/PORT /shutdown\n');
+        return probe(host, Number(port), (reason) =>
+          reason === undefined ? answer(200, 'accepts\n') : answer(503, `${reason}\n`),
+        );
+      }
     }
   });
   const address = splitAddress(listen, host);
@@ -64,6 +75,26 @@ export async function startAdmin({
       server.closeAllConnections();
     },
   };
+}
+
+/** Longer than any kubelet waits by default. */
+const PROBE_TIMEOUT = 5_000;
+
+/** What the kubelet's tcpSocket probe would find if no proxy were in between: does anybody accept there? */
+function probe(host: string, port: number, done: (reason: string | undefined) => void): void {
+  if (port < 1 || port > 65_535) {
+    done(`there is no port ${port}`);
+    return;
+  }
+  const socket = connect({ host, port });
+  const end = (reason: string | undefined) => {
+    socket.removeAllListeners().on('error', () => {});
+    socket.destroy();
+    done(reason);
+  };
+  socket.setTimeout(PROBE_TIMEOUT, () => end(`no answer from port ${port}`));
+  socket.once('connect', () => end(undefined));
+  socket.once('error', (error) => end(error.message));
 }
 
 function local(remote: string | undefined, own: string | undefined): boolean {

@@ -16,7 +16,21 @@ export interface OutboundConfig {
   destination: string;
 }
 
+/** Connections that iptables rules send here, whatever they were made to. */
+export interface InterceptConfig {
+  /** Ports of this proxy, on loopback and on the pod's address. */
+  outbound: number;
+  inbound: number;
+  /** The proxy's user: the one that the rules leave alone. */
+  uid: number;
+  /** Inbound ports of which only bytes are passed on. */
+  opaque: { from: number; to: number }[];
+  /** DNS form of this pod's identity, which peers name in their handshakes. */
+  name: string;
+}
+
 export interface ProxyConfig {
+  intercept?: InterceptConfig;
   admin?: { listen: string };
   /** Files, PEM. */
   identity?: { certificate: string; key: string; trust: string };

@@ -42,6 +42,7 @@ async function run(): Promise<void> {
       host: process.env.POD_IP ?? '0.0.0.0',
       proxy,
       ready: () => running.ready() && !proxy.runtime.draining,
+      started: () => running.ready() || running.passing(),
       shutdown: () => stopping.resolve(),
     }));
   await Promise.race([running.started, stopping.promise]);

@@ -88,7 +88,7 @@ export class OpaqueSession implements ConnectionHandler {
         },
         data: (chunk) => {
           // The server speaks first: that settles the protocol, and it is remembered for the destination.
-          this.#table.serverFirst = true;
+          this.#table.learnServerFirst(runtime.now());
           const server = this.#server!;
           this.#onServerData?.();
           if (this.#held || this.#cancelled) return;

@@ -47,6 +47,7 @@ describe('admin', () => {
       host: '127.0.0.1',
       proxy: plane,
       ready: () => ready,
+      started: () => ready,
       shutdown: () => {
         stopped += 1;
       },

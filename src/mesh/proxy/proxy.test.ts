@@ -275,8 +275,26 @@ describe('TCP', () => {
     await once(server.listen(0, '127.0.0.1'), 'listening');
     cleanups.push(() => void server.close());
     const { port } = server.address() as net.AddressInfo;
+    const to = destination([`127.0.0.1:${port}`]);
+    const plane = await outbound(to);
+    expect(await new Client(plane).closed()).toBe('220 ready\r\n');
+    // Remembered over changes of the destination, but not for ever.
+    plane.route(to.key, { ...to, policy: { timeout: 1_000 } });
+    const { table } = plane.stacks[0]!;
+    expect(table.serverFirst(plane.runtime.now())).toBe(true);
+    expect(table.serverFirst(plane.runtime.now() + 600_000)).toBe(false);
+  });
+
+  test('a client with nothing to say hears what the server says to that', async () => {
+    const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+      socket.resume().on('end', () => socket.end('noted'));
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    cleanups.push(() => void server.close());
+    const { port } = server.address() as net.AddressInfo;
     const client = new Client(await outbound(destination([`127.0.0.1:${port}`])));
-    expect(await client.closed()).toBe('220 ready\r\n');
+    client.socket.end();
+    expect(await client.closed()).toBe('noted');
   });
 });
 

@@ -7,7 +7,9 @@ import { ALPN } from './protocol/detect.ts';
 import { Runtime } from './runtime.ts';
 import { Stack } from './stack.ts';
 import type { Lease } from './table.ts';
-import type { Transport } from './transport/types.ts';
+import type { Connection, ConnectionHandler, Listener, ListenOptions, Transport } from './transport/types.ts';
+
+type Accept = (connection: Connection) => ConnectionHandler | undefined;
 
 export interface ProxyOptions {
   config: ProxyConfig;
@@ -28,6 +30,7 @@ export class DataPlane {
   readonly ports: number[] = [];
   #config: ProxyConfig;
   readonly #host: string;
+  readonly #listeners: Listener[] = [];
   readonly #byDestination = new Map<string, Stack[]>();
 
   constructor({ config, transport, log, random, host }: ProxyOptions) {
@@ -39,6 +42,48 @@ export class DataPlane {
 
   get config(): ProxyConfig {
     return this.#config;
+  }
+
+  /** A stack without a listener of its own, routed by `key`; what it serves is drained and ended with the rest. */
+  outbound(key: string): Stack {
+    const { runtime, lease } = this;
+    const stack = new Stack({ runtime, direction: 'outbound', lease, destination: this.#destination(key) });
+    this.#follow(key, stack);
+    return stack;
+  }
+
+  /** The same for what comes in on a port of the application; peers' handshakes with this proxy end here. */
+  inbound(entry: Pick<InboundConfig, 'forward' | 'protocol'>, ownName: () => string | undefined): Stack {
+    const { runtime } = this;
+    const destination = inboundDestination(entry);
+    const inside = new Stack({ runtime, direction: 'inbound', secure: true, destination });
+    const terminate = { name: ownName, stack: inside };
+    const outside = new Stack({ runtime, direction: 'inbound', destination, terminate });
+    this.stacks.push(inside, outside);
+    return outside;
+  }
+
+  /** Lets go of a stack that nothing is connected to any more. */
+  release(stack: Stack): void {
+    for (const each of [stack, ...(stack.inside ? [stack.inside] : [])]) {
+      const at = this.stacks.indexOf(each);
+      if (at >= 0) this.stacks.splice(at, 1);
+      each.retire();
+    }
+    const { key } = stack.table.destination;
+    const others = (this.#byDestination.get(key) ?? []).filter((each) => each !== stack);
+    if (others.length > 0) return void this.#byDestination.set(key, others);
+    this.#byDestination.delete(key);
+    const { [key]: _gone, ...destinations } = this.#config.destinations;
+    this.#config = { ...this.#config, destinations };
+  }
+
+  /** Listens for connections that say themselves where they were going. */
+  async listen(options: ListenOptions, accept: Accept): Promise<number> {
+    const listener = await this.runtime.transport.listen(options, accept);
+    this.#listeners.push(listener);
+    this.ports.push(listener.port);
+    return listener.port;
   }
 
   async start(): Promise<void> {
@@ -70,10 +115,13 @@ export class DataPlane {
         cause: thrown,
       });
     }
+    if (inbound) this.stacks.push(stack);
+    else this.#follow(entry.destination, stack);
+  }
+
+  #follow(key: string, stack: Stack): void {
     this.stacks.push(stack);
-    if (inbound) return;
-    const stacks = this.#byDestination.get(entry.destination) ?? [];
-    this.#byDestination.set(entry.destination, [...stacks, stack]);
+    this.#byDestination.set(key, [...(this.#byDestination.get(key) ?? []), stack]);
   }
 
   #destination(key: string): Destination {
@@ -112,6 +160,7 @@ export class DataPlane {
 
   stopAccepting(): void {
     for (const stack of this.stacks) stack.stop();
+    for (const listener of this.#listeners) listener.close();
   }
 
   closeIdle(): void {
@@ -123,13 +172,13 @@ export class DataPlane {
     this.stopAccepting();
     for (const stack of this.stacks) {
       for (const connection of [...stack.connections]) connection.destroy();
-      for (const backend of stack.table.backends) for (const endpoint of backend.endpoints) endpoint.retire();
+      stack.retire();
     }
     this.runtime.wheel.stop();
   }
 }
 
-function inboundDestination({ forward, protocol }: InboundConfig): Destination {
+function inboundDestination({ forward, protocol }: Pick<InboundConfig, 'forward' | 'protocol'>): Destination {
   return {
     key: forward,
     namespace: '',

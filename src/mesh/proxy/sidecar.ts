@@ -3,12 +3,17 @@ import { AppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import { DiscoveryClient } from '../discovery/client.ts';
 import { IdentityClient } from '../identity/client.ts';
-import type { ProxyConfig } from './config.ts';
+import { type InterceptConfig, type ProxyConfig, splitAddress } from './config.ts';
+import { Interception } from './intercept/index.ts';
 import { DataPlane } from './proxy.ts';
 import type { RunningProxy } from './static.ts';
 import { PortableTransport } from './transport/portable.ts';
+import { serverName } from './transport/spiffe.ts';
 
 const SERVERNAME = 'weir-mesh.weir.svc';
+/** How long the application of an intercepted pod waits for a control plane that does not answer. */
+const PATIENCE = 10_000;
+const TRUST_DOMAIN = 'weir.local';
 /** How long listeners wait for the first routes: until then every answer would be 503. */
 const FIRST_ROUTES = 2_000;
 
@@ -32,6 +37,25 @@ function list<T>(env: NodeJS.ProcessEnv, name: string): T[] {
   throw new AppError('Invalid', `${name} is not a JSON list: ${text.slice(0, 100)}`);
 }
 
+/** WEIR_INTERCEPT: `{"outbound":4140,"inbound":4143,"uid":2102,"opaque":[{"from":25,"to":25}]}`, or unset. */
+function interceptConfig(env: NodeJS.ProcessEnv): InterceptConfig | undefined {
+  const text = env.WEIR_INTERCEPT;
+  if (!text) return undefined;
+  try {
+    const { outbound, inbound, uid, opaque = [] } = JSON.parse(text) as Partial<InterceptConfig>;
+    if ([outbound, inbound, uid].every((each) => Number.isInteger(each))) {
+      const identity = `spiffe://${env.WEIR_TRUST_DOMAIN || TRUST_DOMAIN}/ns/${variable(env, 'POD_NAMESPACE')}/sa/${variable(env, 'SERVICE_ACCOUNT')}`;
+      return { outbound: outbound!, inbound: inbound!, uid: uid!, opaque, name: serverName(identity) };
+    }
+  } catch (thrown) {
+    if (thrown instanceof AppError) throw thrown;
+  }
+  throw new AppError(
+    'Invalid',
+    `WEIR_INTERCEPT does not name outbound, inbound and uid: ${text.slice(0, 100)}`,
+  );
+}
+
 /** The configuration in the environment the injector writes. */
 export function sidecarConfig(env: NodeJS.ProcessEnv): ProxyConfig {
   const podIp = variable(env, 'POD_IP');
@@ -42,7 +66,9 @@ export function sidecarConfig(env: NodeJS.ProcessEnv): ProxyConfig {
     revision: env.WEIR_REVISION ?? '',
   };
   const host = podIp.includes(':') ? `[${podIp}]` : podIp;
+  const intercept = interceptConfig(env);
   return {
+    ...(intercept ? { intercept } : {}),
     admin: { listen: env.WEIR_ADMIN ?? ':4191' },
     inbound: list<{ listen: number; forward: number }>(env, 'WEIR_INBOUND').map(({ listen, forward }) => ({
       listen: `:${listen}`,
@@ -71,10 +97,11 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
     servername,
     trustFile: variable(env, 'WEIR_TRUST'),
     tokenFile: variable(env, 'WEIR_TOKEN'),
-    trustDomain: env.WEIR_TRUST_DOMAIN || 'weir.local',
+    trustDomain: env.WEIR_TRUST_DOMAIN || TRUST_DOMAIN,
     log,
   });
   const proxy = new DataPlane({ config, transport: new PortableTransport(identity), log, host: env.POD_IP });
+  const explicit = new Set(config.outbound.map(({ destination }) => destination));
   // No word yet: a split may not rule.
   proxy.lease.until = 0;
   const discovery = new DiscoveryClient({
@@ -82,8 +109,11 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
     servername,
     credentials: identity,
     pod: env.POD_NAME,
-    keys: [...new Set(config.outbound.map(({ destination }) => destination))],
-    apply: (key, destination) => proxy.route(key, destination),
+    keys: [...explicit],
+    apply: (key, destination, alias) => {
+      if (explicit.has(key)) proxy.route(key, destination);
+      else interception?.answer(key, destination, alias);
+    },
     heard: (seconds) => {
       proxy.lease.until = proxy.runtime.now() + seconds * 1000;
     },
@@ -91,7 +121,19 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
     log,
   });
   let ready = false;
+  let passing = Number.POSITIVE_INFINITY;
+  const interception =
+    config.intercept &&
+    new Interception({
+      plane: proxy,
+      config: config.intercept,
+      adminPort: splitAddress(config.admin!.listen, '').port,
+      directory: discovery,
+    });
   const started = (async () => {
+    // Everything of the pod comes through here, its probes too: that must not wait for the control plane.
+    await interception?.start();
+    if (interception) passing = proxy.runtime.now() + PATIENCE;
     await identity.start();
     discovery.start();
     await Promise.race([
@@ -99,7 +141,7 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
       new Promise((resolve) => setTimeout(resolve, FIRST_ROUTES).unref()),
     ]);
     await proxy.start();
-    void discovery.synced.then(() => {
+    void Promise.all([discovery.synced, interception && discovery.greeted]).then(() => {
       ready = true;
     });
     log.info({ ports: proxy.ports }, 'proxying');
@@ -108,8 +150,10 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
     proxy,
     started,
     ready: () => ready,
+    passing: () => proxy.runtime.now() >= passing,
     reload: async () => {},
     stop: async () => {
+      interception?.stop();
       await Promise.allSettled([discovery.stop(), identity.stop()]);
     },
   };

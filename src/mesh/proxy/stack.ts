@@ -11,9 +11,14 @@ import type { Connection, ConnectionHandler, Listener, ListenOptions } from './t
 export interface StackOptions {
   runtime: Runtime;
   direction: 'inbound' | 'outbound';
-  listen: ListenOptions;
+  /** Where it listens; without, connections come from `accept`, as those that were intercepted do. */
+  listen?: ListenOptions;
+  /** Whether what `accept` takes has been through a TLS handshake, where there is no `listen`. */
+  secure?: boolean;
   destination: Destination;
   lease?: Lease;
+  /** Connections that begin a TLS handshake with this name are terminated, and go on in `stack`. */
+  terminate?: { name: () => string | undefined; stack: Stack };
 }
 
 /** A client connection that serves requests. */
@@ -42,28 +47,31 @@ export class Stack {
   readonly accepted: TcpSeries;
   /** Peers must not speak in Weir's name: their weir-* and l5d-* request headers end at the inbound edge. */
   readonly strip: boolean;
-  readonly #listen: ListenOptions;
+  readonly #listen: ListenOptions | undefined;
+  readonly #terminate: StackOptions['terminate'];
   readonly #lease: Lease | undefined;
   #listener: Listener | undefined;
 
-  constructor({ runtime, direction, listen, destination, lease }: StackOptions) {
+  constructor({ runtime, direction, listen, secure, destination, lease, terminate }: StackOptions) {
     this.runtime = runtime;
     this.direction = direction;
     this.strip = direction === 'inbound';
     this.#listen = listen;
     this.#lease = lease;
+    this.#terminate = terminate;
     this.table = new RoutingTable(destination, runtime, direction, lease);
     this.accepted = runtime.metrics.tcp({
       direction,
       peer: 'src',
       authority: direction === 'outbound' ? destination.key : undefined,
-      tls: listen.tls === 'off' ? 'false' : 'true',
+      tls: (secure ?? (listen !== undefined && listen.tls !== 'off')) ? 'true' : 'false',
     });
   }
 
   async start(): Promise<number> {
+    if (!this.#listen) return 0;
     this.#listener = await this.runtime.transport.listen(this.#listen, (connection) =>
-      this.#accept(connection),
+      this.accept(connection),
     );
     return this.#listener.port;
   }
@@ -73,18 +81,43 @@ export class Stack {
     this.table = new RoutingTable(destination, this.runtime, this.direction, this.#lease, this.table);
   }
 
+  /** Where connections go on whose TLS ends here. */
+  get inside(): Stack | undefined {
+    return this.#terminate?.stack;
+  }
+
+  /** Closes what waits for requests at its endpoints. */
+  retire(): void {
+    for (const backend of this.table.backends) for (const endpoint of backend.endpoints) endpoint.retire();
+  }
+
   /** Stops accepting. */
   stop(): void {
     this.#listener?.close();
   }
 
-  #accept(connection: Connection): ConnectionHandler | undefined {
+  /** Of a peer's handshake with this proxy; undefined: connections here have none, or had theirs. */
+  get ownName(): string | undefined {
+    return this.#terminate?.name();
+  }
+
+  /** The peer's TLS ends here: what is inside goes on as a connection of its own. */
+  startTls(connection: Connection, first: Buffer): void {
+    const { stack } = this.#terminate!;
+    this.closed(connection);
+    connection.startTls!(first, (inside) => inside && stack.accept(inside));
+  }
+
+  /** Takes a connection; undefined: there are too many, and it is to be closed. */
+  accept(connection: Connection): ConnectionHandler | undefined {
     const { runtime } = this;
     if (runtime.connections >= runtime.limits.connections) return undefined;
     runtime.connections += 1;
     runtime.lastActivity = runtime.now();
     this.accepted.opened += 1;
     this.connections.add(connection);
+    // Whatever the application speaks, a peer's handshake may come first.
+    if (this.#terminate) return detectProtocol(this, connection);
     switch (this.table.protocol) {
       case 'http1':
       case 'http2':

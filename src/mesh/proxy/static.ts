@@ -14,6 +14,8 @@ export interface RunningProxy {
   /** Rejects when the proxy cannot start. */
   started: Promise<void>;
   ready(): boolean;
+  /** Not ready, but what the application sends goes where it was going: waiting longer would only keep it from starting. */
+  passing(): boolean;
   reload(): Promise<void>;
   /** Lets go of the control plane. */
   stop(): Promise<void>;
@@ -69,6 +71,7 @@ export function startStatic(config: ProxyConfig, validator: string[] | undefined
       log.info({ ports: proxy.ports }, 'proxying');
     }),
     ready: () => ready,
+    passing: () => false,
     reload: async () => {
       if (!validator) return;
       try {

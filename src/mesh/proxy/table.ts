@@ -7,6 +7,9 @@ import type { Labels } from './metrics/registry.ts';
 import type { HttpSeries } from './metrics/series.ts';
 import type { Runtime } from './runtime.ts';
 
+/** What was learned about a destination's protocol may change with its servers. */
+const REMEMBERED = 600_000;
+
 export interface BackendState {
   name: string;
   endpoints: EndpointState[];
@@ -25,8 +28,7 @@ export class RoutingTable {
   /** For requests that found no endpoint. */
   readonly orphan: HttpSeries;
   readonly destination: Destination;
-  /** The server speaks first here: dial at once next time. */
-  serverFirst = false;
+  readonly #learned: { serverFirstUntil: number };
   readonly #cumulative: Float64Array;
   readonly #lease: Lease | undefined;
   readonly #fallback: BackendState | undefined;
@@ -42,11 +44,14 @@ export class RoutingTable {
     this.protocol = destination.protocol;
     this.policy = destination.policy;
     this.budget = previous?.budget ?? new RetryBudget(runtime.now());
-    this.serverFirst = previous?.serverFirst ?? false;
+    this.#learned = previous ? previous.#learned : { serverFirstUntil: Number.NEGATIVE_INFINITY };
     const known = new Map<string, EndpointState>();
     for (const backend of previous?.backends ?? [])
       for (const endpoint of backend.endpoints) known.set(endpoint.id, endpoint);
-    const service = destination.key.split('.')[0] ?? destination.key;
+    // An address is nobody's name.
+    const service = /^(\[|\d+\.\d+\.\d+\.\d+:)/.test(destination.key)
+      ? undefined
+      : destination.key.split('.')[0];
     const base: Labels =
       direction === 'inbound'
         ? { direction, authority: destination.key }
@@ -89,6 +94,16 @@ export class RoutingTable {
     this.#lease = destination.split ? lease : undefined;
     this.#fallback = this.backends.find(({ name }) => name === destination.split?.fallback);
     for (const gone of known.values()) gone.retire();
+  }
+
+  /** The server speaks first here, as seen not long ago: it is worth dialling before the client says anything. */
+  serverFirst(now: number): boolean {
+    return now < this.#learned.serverFirstUntil;
+  }
+
+  /** Seen now; kept for a while, over changes of the destination. */
+  learnServerFirst(now: number): void {
+    this.#learned.serverFirstUntil = now + REMEMBERED;
   }
 
   /** Where a request that starts now goes. */

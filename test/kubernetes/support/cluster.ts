@@ -74,7 +74,8 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
       // The node component knows this image as the code of this checkout, whatever the profile.
       const { profile = 'local', namespaces = [] } = options;
       for (const name of namespaces) await client.create(kinds.Namespace, { metadata: { name } });
-      await installWeir(client, { profile, image: 'weir', admission, namespaces });
+      const interception = 'explicit';
+      await installWeir(client, { profile, image: 'weir', admission, interception, namespaces });
     }
     return { kubeconfig: plane.kubeconfig, dir, client, plane, node, stop };
   } catch (thrown) {

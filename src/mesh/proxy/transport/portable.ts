@@ -1,8 +1,10 @@
 /** The transport on node:net and node:tls: every platform. */
 import net from 'node:net';
 import tls from 'node:tls';
+import { originalDestination } from './original-destination.ts';
 import { serverName, spiffeIds } from './spiffe.ts';
 import type {
+  Address,
   Connection,
   ConnectionHandler,
   ConnectOptions,
@@ -12,6 +14,9 @@ import type {
   Transport,
 } from './types.ts';
 
+/** Hands the socket over to a TLS server; calls back once, without a socket when the handshake failed. */
+type Terminate = (socket: net.Socket, done: (inside: tls.TLSSocket | undefined) => void) => void;
+
 const nothing: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 
 class PortableConnection implements Connection {
@@ -20,9 +25,11 @@ class PortableConnection implements Connection {
   alpn: string | undefined;
   readonly secure: boolean;
   readonly #socket: net.Socket;
+  readonly #terminate: Terminate | undefined;
   #error: Error | undefined;
 
-  constructor(socket: net.Socket, handler: ConnectionHandler, secure: boolean) {
+  constructor(socket: net.Socket, handler: ConnectionHandler, secure: boolean, terminate?: Terminate) {
+    this.#terminate = terminate;
     this.#socket = socket;
     this.handler = handler;
     this.secure = secure;
@@ -86,9 +93,44 @@ class PortableConnection implements Connection {
   keep(chunk: Buffer): Buffer {
     return chunk;
   }
+
+  originalDestination(): Address | undefined {
+    // Node tells a socket's descriptor nowhere else.
+    const { fd = -1 } = (this.#socket as { _handle?: { fd?: number } })._handle ?? {};
+    return fd < 0 ? undefined : originalDestination(fd, this.#socket.remoteAddress ?? '');
+  }
+
+  startTls(first: Buffer, done: (inside: Connection | undefined) => ConnectionHandler | undefined): void {
+    const socket = this.#socket;
+    const terminate = this.#terminate;
+    if (!terminate) throw new Error('this listener offers no TLS');
+    this.handler = nothing;
+    socket.pause();
+    for (const event of ['data', 'drain', 'end']) socket.removeAllListeners(event);
+    socket.unshift(first);
+    terminate(socket, (secured) => {
+      if (secured) acceptSecure(secured, done);
+      else done(undefined);
+    });
+  }
+}
+
+/** Gives a socket that is past its handshake to `accept`, if its peer is one of the mesh. */
+function acceptSecure(
+  socket: tls.TLSSocket,
+  accept: (connection: Connection) => ConnectionHandler | undefined,
+): void {
+  const connection = new PortableConnection(socket, nothing, true);
+  connection.peerIdentity = spiffeIds(socket.getPeerCertificate())[0];
+  connection.alpn = socket.alpnProtocol || undefined;
+  // Signed by the right authority but nobody of the mesh: not a peer.
+  const handler = connection.peerIdentity === undefined ? undefined : accept(connection);
+  if (handler) connection.handler = handler;
+  else socket.destroy();
 }
 
 export class PortableTransport implements Transport {
+  readonly intercepts = true;
   readonly #credentials: CredentialSource | undefined;
   #clientContext: tls.SecureContext | undefined;
 
@@ -103,25 +145,21 @@ export class PortableTransport implements Transport {
     options: ListenOptions,
     accept: (connection: Connection) => ConnectionHandler | undefined,
   ): Promise<Listener> {
-    const open = (socket: net.Socket, secure: boolean) => {
-      const connection = new PortableConnection(socket, nothing, secure);
-      if (secure) {
-        connection.peerIdentity = spiffeIds((socket as tls.TLSSocket).getPeerCertificate())[0];
-        connection.alpn = (socket as tls.TLSSocket).alpnProtocol || undefined;
-      }
-      // Signed by the right authority but nobody of the mesh: not a peer.
-      const stranger = secure && connection.peerIdentity === undefined;
-      const handler = stranger ? undefined : accept(connection);
+    const open = (socket: net.Socket, terminate?: Terminate) => {
+      const connection = new PortableConnection(socket, nothing, false, terminate);
+      const handler = accept(connection);
       if (handler) connection.handler = handler;
       else socket.destroy();
     };
     const socketOptions = { noDelay: true, allowHalfOpen: true };
     if (options.tls === 'off') {
       return listening(
-        net.createServer(socketOptions, (socket) => open(socket, false)),
+        net.createServer(socketOptions, (socket) => open(socket)),
         options,
       );
     }
+    /** Sockets in a handshake that `startTls` began, by their addresses: the server tells no other way whose it was. */
+    const handshakes = new Map<string, (inside: tls.TLSSocket | undefined) => void>();
     const server = tls.createServer(
       {
         ...socketOptions,
@@ -131,12 +169,32 @@ export class PortableTransport implements Transport {
         handshakeTimeout: options.handshakeTimeout,
         ALPNProtocols: options.alpn,
       },
-      (socket) => open(socket, true),
+      (socket) => {
+        const own = handshakes.get(endsOf(socket));
+        if (own) own(socket);
+        else acceptSecure(socket, accept);
+      },
     );
-    // A failed handshake is the peer's trouble; the connection is gone already.
-    server.on('tlsClientError', () => {});
+    // A failed handshake is the peer's trouble. One that took too long is told here too, with its connection still there.
+    server.on('tlsClientError', (_error, socket) => socket.destroy());
     const off = this.#credentials?.onRotate(() => server.setSecureContext(this.#serverContext()));
     if (options.tls === 'required') return listening(server, options, off);
+    if (options.tls === 'offered') {
+      const terminate: Terminate = (socket, done) => {
+        const ends = endsOf(socket);
+        const once = (inside: tls.TLSSocket | undefined) => {
+          if (handshakes.delete(ends)) done(inside);
+        };
+        handshakes.set(ends, once);
+        socket.once('close', () => once(undefined));
+        server.emit('connection', socket);
+      };
+      return listening(
+        net.createServer(socketOptions, (socket) => open(socket, terminate)),
+        options,
+        off,
+      );
+    }
     return listening(
       net.createServer(socketOptions, (socket) => sniff(socket, options, server, open)),
       options,
@@ -198,12 +256,16 @@ export class PortableTransport implements Transport {
   }
 }
 
+/** What tells one connection of a listener from another. */
+const endsOf = ({ remoteAddress, remotePort, localAddress, localPort }: net.Socket): string =>
+  `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
+
 /** Decides by the first byte whether a connection is TLS. */
 function sniff(
   socket: net.Socket,
   options: ListenOptions,
   server: tls.Server,
-  open: (socket: net.Socket, secure: boolean) => void,
+  open: (socket: net.Socket) => void,
 ): void {
   const quiet = () => socket.destroy();
   const timer = setTimeout(quiet, options.handshakeTimeout);
@@ -216,7 +278,7 @@ function sniff(
     socket.unshift(chunk);
     if (chunk[0] === 0x16) server.emit('connection', socket);
     else {
-      open(socket, false);
+      open(socket);
       socket.resume();
     }
   });

@@ -1,0 +1,53 @@
+import { describe, expect, test } from '@jest/globals';
+import { silentLogger } from '../../lib/log.ts';
+import { Interception } from './intercept/index.ts';
+import { DataPlane } from './proxy.ts';
+import { sidecarConfig } from './sidecar.ts';
+import { PortableTransport } from './transport/portable.ts';
+
+const env = {
+  POD_IP: '10.0.0.1',
+  POD_NAME: 'web-1',
+  POD_NAMESPACE: 'shop',
+  SERVICE_ACCOUNT: 'web',
+  WEIR_INBOUND: '[{"listen":4143,"forward":8080}]',
+};
+const intercept = { outbound: 4140, inbound: 4143, uid: 2102, opaque: [{ from: 25, to: 25 }] };
+
+describe('the environment', () => {
+  test('names explicit listeners, or the ports to which everything is sent', () => {
+    expect(sidecarConfig(env)).toMatchObject({
+      inbound: [{ listen: ':4143', forward: '10.0.0.1:8080', tls: 'required' }],
+    });
+    expect(sidecarConfig(env).intercept).toBeUndefined();
+    const { POD_IP, POD_NAMESPACE, SERVICE_ACCOUNT } = env;
+    const own = { POD_IP, POD_NAMESPACE, SERVICE_ACCOUNT, WEIR_INTERCEPT: JSON.stringify(intercept) };
+    expect(sidecarConfig(own)).toMatchObject({
+      inbound: [],
+      outbound: [],
+      intercept: { ...intercept, name: 'web.shop.weir.local' },
+    });
+  });
+
+  test.each([
+    [{ WEIR_INTERCEPT: '{"outbound":4140}' }, /WEIR_INTERCEPT does not name outbound, inbound and uid/],
+    [{ WEIR_INTERCEPT: 'yes' }, /WEIR_INTERCEPT does not name/],
+    [{ WEIR_INTERCEPT: JSON.stringify(intercept), SERVICE_ACCOUNT: '' }, /SERVICE_ACCOUNT is not set/],
+    [{ WEIR_INBOUND: '{}' }, /WEIR_INBOUND is not a JSON list/],
+    [{ POD_IP: '' }, /POD_IP is not set: the injector sets it/],
+  ])('that is wrong is named: %j', (wrong, message) => {
+    expect(() => sidecarConfig({ ...env, ...wrong })).toThrow(message);
+  });
+});
+
+test('a proxy that the rules would send back to itself does not start', () => {
+  const plane = new DataPlane({
+    transport: new PortableTransport(),
+    log: silentLogger,
+    config: { inbound: [], outbound: [], destinations: {}, limits: {} },
+  });
+  const config = { ...intercept, uid: process.getuid!() + 1, name: 'web.shop.weir.local' };
+  const start = () =>
+    new Interception({ plane, config, adminPort: 4191, directory: { follow() {}, unfollow() {} } });
+  expect(start).toThrow(/this proxy is user \d+ and would be its own client for ever/);
+});
