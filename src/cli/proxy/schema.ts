@@ -45,6 +45,26 @@ const policy = z.strictObject({
       on: z.array(z.enum(['connect', '5xx'])).default(['connect']),
     })
     .optional(),
+  breaker: z
+    .strictObject({
+      consecutive: z.number().int().min(0).default(5),
+      successRate: percent.default(0).transform((value) => value / 100),
+      minRequests: z.number().int().min(1).default(20),
+      window: duration.prefault('10s'),
+      eject: duration.prefault('10s'),
+    })
+    .refine(({ consecutive, successRate }) => consecutive > 0 || successRate > 0, {
+      message: 'give consecutive or successRate: with both 0 it never opens',
+    })
+    .optional(),
+  rateLimit: z
+    .strictObject({
+      perSecond: z.number().positive('requests a second are more than 0'),
+      burst: z.number().int().min(1).optional(),
+    })
+    .transform(({ perSecond, burst }) => ({ perSecond, burst: burst ?? Math.max(1, Math.ceil(perSecond)) }))
+    .optional(),
+  maxInFlight: z.number().int().min(1).optional(),
   fault: z
     .strictObject({
       abort: z.strictObject({ percent, status: z.number().int().min(200).max(599).default(503) }).optional(),

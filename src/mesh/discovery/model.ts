@@ -28,6 +28,23 @@ export interface Policy {
   /** Milliseconds for the whole response head; 0 = none. */
   timeout?: number;
   retries?: { max: number; on: ('connect' | '5xx')[] };
+  /** Endpoints that fail are left out for a while. */
+  breaker?: {
+    /** So many failures in a row open it; 0: none do. */
+    consecutive: number;
+    /** Opens below this share of successes, 0 to 1, over `window`; 0: never. */
+    successRate: number;
+    /** Requests within `window` before the share means anything. */
+    minRequests: number;
+    /** Milliseconds. */
+    window: number;
+    /** Milliseconds that it stays open the first time. */
+    eject: number;
+  };
+  /** Requests a second that one proxy lets through, and how many at once. */
+  rateLimit?: { perSecond: number; burst: number };
+  /** Requests in flight that one proxy lets through. */
+  maxInFlight?: number;
   fault?: { abort?: { percent: number; status: number }; delay?: { percent: number; for: number } };
 }
 

@@ -8,6 +8,8 @@ export const CAUSES = {
   reset: 502,
   'no-endpoint': 503,
   overload: 503,
+  breaker: 503,
+  'rate-limited': 429,
   timeout: 504,
   fault: 503,
 } as const satisfies Record<string, number>;
@@ -18,6 +20,7 @@ const TEXTS: Record<number, string> = {
   400: 'Bad Request',
   408: 'Request Timeout',
   414: 'URI Too Long',
+  429: 'Too Many Requests',
   431: 'Request Header Fields Too Large',
   501: 'Not Implemented',
   502: 'Bad Gateway',

@@ -14,6 +14,8 @@ export class Attempts {
   endpoint: EndpointState | undefined;
   /** Times the request was sent again. */
   retries = 0;
+  /** The last pick found only endpoints whose breaker is open. */
+  broken = false;
   #connects = 0;
   #tried: Set<EndpointState> | undefined;
 
@@ -46,7 +48,9 @@ export class Attempts {
     const { random } = this.#runtime;
     const now = this.#runtime.now();
     const endpoint = pickTwo(this.backend!.endpoints, now, random, undefined, this.#tried);
-    if (endpoint) this.endpoint = endpoint;
+    this.broken = endpoint?.admits(now) === false;
+    if (!endpoint || this.broken) return undefined;
+    this.endpoint = endpoint;
     return endpoint;
   }
 

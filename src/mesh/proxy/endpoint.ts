@@ -1,3 +1,4 @@
+import { Breaker, type BreakerPolicy } from './balance/breaker.ts';
 import { PeakEwma } from './balance/ewma.ts';
 import type { Upstream } from './http1/upstream.ts';
 import { Http2Pool } from './http2/upstream.ts';
@@ -31,6 +32,8 @@ export class EndpointState {
   retired = false;
   /** The proxy there takes HTTP/1.1 requests over HTTP/2 and restores them. */
   multiplexes = false;
+  /** Of the destination's policy, if it has one. */
+  breaker: Breaker | undefined;
   #failures = 0;
   readonly #random: () => number;
 
@@ -62,6 +65,32 @@ export class EndpointState {
     this.http.connectFailures += 1;
   }
 
+  /** How a request went that was sent here. */
+  judged(success: boolean, now: number): void {
+    const { breaker } = this;
+    if (!breaker) return;
+    const opened = breaker.open;
+    if (breaker.observe(success, now)) this.evictedUntil = breaker.openUntil;
+    else if (opened) this.evictedUntil = 0;
+  }
+
+  /** It was chosen. False: its breaker is open. Where that was long enough, this request is the one that is tried. */
+  admits(now: number): boolean {
+    const { breaker } = this;
+    if (!breaker?.open) return true;
+    if (breaker.openUntil > now) return false;
+    breaker.probe(now);
+    this.evictedUntil = breaker.openUntil;
+    return true;
+  }
+
+  /** A policy begins to rule it, changes or ends. */
+  rule(policy: BreakerPolicy | undefined, now: number): void {
+    if (JSON.stringify(policy) === JSON.stringify(this.breaker?.policy)) return;
+    if (this.breaker?.open) this.evictedUntil = 0;
+    this.breaker = policy && new Breaker(policy, now, this.#random);
+  }
+
   /** A connection to it, with mutual TLS where it has an identity. */
   dial(transport: Transport, handler: ConnectionHandler): Connection {
     const { host, port, identity } = this;
@@ -75,7 +104,7 @@ export class EndpointState {
   alive(): void {
     if (this.#failures === 0) return;
     this.#failures = 0;
-    this.evictedUntil = 0;
+    this.evictedUntil = this.breaker?.openUntil ?? 0;
   }
 
   retire(): void {

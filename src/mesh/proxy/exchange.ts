@@ -1,7 +1,7 @@
 import { CAUSES, type Cause } from './answers.ts';
 import { Attempts } from './attempts.ts';
 import type { EndpointState } from './endpoint.ts';
-import type { HttpSeries } from './metrics/series.ts';
+import { type HttpSeries, SERVER_FAULTS } from './metrics/series.ts';
 import type { Runtime } from './runtime.ts';
 import type { Caller, Stack } from './stack.ts';
 import type { RoutingTable } from './table.ts';
@@ -9,6 +9,8 @@ import type { Deadline } from './timers.ts';
 
 /** gRPC's UNAVAILABLE: the server says that it did not do it. */
 const UNAVAILABLE = 14;
+/** What the chosen endpoint is to blame for; whoever cannot be connected to is left out by itself. */
+const ENDPOINTS_FAULT: ReadonlySet<Cause> = new Set<Cause>(['bad-response', 'reset', 'timeout']);
 /** Times a request is sent again for free because the peer has said that it has not seen it. */
 const UNPROCESSED = 3;
 
@@ -119,8 +121,20 @@ export class Exchange<C extends Carrier> {
     this.#attempts.begin(table);
     this.#series = requester.caller?.series ?? table.orphan;
     runtime.inFlight += 1;
+    table.flight.count += 1;
     if (runtime.inFlight > runtime.limits.inFlight) {
       return this.fail('overload', 'too many requests in flight; scale out or raise limits.inFlight');
+    }
+    const { maxInFlight } = table.policy;
+    if (maxInFlight !== undefined && table.flight.count > maxInFlight) {
+      return this.fail('overload', `more than ${maxInFlight} requests in flight to ${table.destination.key}`);
+    }
+    if (table.rateLimit?.take(this.#started) === false) {
+      const { perSecond } = table.rateLimit.policy;
+      return this.fail(
+        'rate-limited',
+        `more than ${perSecond} requests a second to ${table.destination.key}`,
+      );
     }
     table.budget.deposit();
     if (table.policy.fault !== undefined) return this.#fault(table.policy.fault);
@@ -175,6 +189,8 @@ export class Exchange<C extends Carrier> {
     const requester = this.#requester;
     const endpoint = fresh ? attempts.endpoint : attempts.pickEndpoint();
     if (!endpoint) {
+      if (attempts.broken)
+        return this.fail('breaker', `the breaker of every endpoint of ${attempts.backend!.name} is open`);
       return attempts.connectFailed
         ? this.fail('connect', 'no endpoint could be connected to')
         : this.fail('no-endpoint', `${attempts.backend!.name} has no ready endpoint`);
@@ -252,6 +268,7 @@ export class Exchange<C extends Carrier> {
     const requester = this.#requester;
     const again = status >= 500 ? requester.replayable : grpcStatus === UNAVAILABLE && requester.whole;
     if (again && this.#attempts.mayRetry('5xx')) {
+      this.#judged(false);
       this.#retry();
       return false;
     }
@@ -266,6 +283,7 @@ export class Exchange<C extends Carrier> {
   finish(carrier: C, grpcStatus = -1) {
     // How long the body takes says little about the endpoint, and nothing where it is a stream of messages.
     carrier.endpoint.latency.observe(this.#headed, this.#headed - this.#started);
+    this.#judged(this.#status < 500 && !SERVER_FAULTS.has(grpcStatus));
     this.#series.response(this.#status, false, this.#runtime.now() - this.#started, grpcStatus);
     this.#detach(carrier);
     this.#end();
@@ -292,6 +310,7 @@ export class Exchange<C extends Carrier> {
     if (!this.busy) return;
     const requester = this.#requester;
     this.#runtime.metrics.failed(cause);
+    if (ENDPOINTS_FAULT.has(cause)) this.#judged(false);
     if (this.#series === this.#attempts.table.orphan) this.#series.requests += 1;
     const elapsed = this.#runtime.now() - this.#started;
     if (this.responding) {
@@ -302,6 +321,11 @@ export class Exchange<C extends Carrier> {
     this.#series.response(told < 0 ? status : 200, true, elapsed, told);
     this.#end();
     requester.next();
+  }
+
+  /** For the endpoint's breaker. */
+  #judged(success: boolean) {
+    this.#attempts.endpoint?.judged(success, this.#runtime.now());
   }
 
   /** A byte of a body has passed, or can again: the limit on its standing still starts anew. */
@@ -335,6 +359,7 @@ export class Exchange<C extends Carrier> {
   #end() {
     this.#runtime.wheel.disarm(this.#deadline);
     this.#runtime.inFlight -= 1;
+    this.#attempts.table.flight.count -= 1;
     this.busy = false;
     this.#requester.forget();
   }

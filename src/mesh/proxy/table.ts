@@ -1,6 +1,7 @@
 /** Where requests go: a Destination made ready for the hot path. Replaced as a whole, so a switch is atomic. */
 import type { Destination, Policy, Protocol } from '../discovery/model.ts';
 import { RetryBudget } from './balance/budget.ts';
+import { RateLimit } from './balance/rate-limit.ts';
 import { cumulate, pickWeighted } from './balance/split.ts';
 import { EndpointState } from './endpoint.ts';
 import type { Labels } from './metrics/registry.ts';
@@ -20,11 +21,20 @@ export interface Lease {
   until: number;
 }
 
+/** One that is under way goes on while its policy stays the same. */
+function limitOf({ rateLimit }: Policy, before: RateLimit | undefined, now: number): RateLimit | undefined {
+  const same = before?.policy.perSecond === rateLimit?.perSecond && before?.policy.burst === rateLimit?.burst;
+  return same ? before : rateLimit && new RateLimit(rateLimit, now);
+}
+
 export class RoutingTable {
   readonly protocol: Protocol;
   readonly policy: Policy;
   readonly backends: BackendState[];
   readonly budget: RetryBudget;
+  readonly rateLimit: RateLimit | undefined;
+  /** Requests in flight, of this table and those that it replaced. */
+  readonly flight: { count: number };
   /** For requests that found no endpoint. */
   readonly orphan: HttpSeries;
   readonly destination: Destination;
@@ -43,7 +53,10 @@ export class RoutingTable {
     this.destination = destination;
     this.protocol = destination.protocol;
     this.policy = destination.policy;
-    this.budget = previous?.budget ?? new RetryBudget(runtime.now());
+    const now = runtime.now();
+    this.budget = previous?.budget ?? new RetryBudget(now);
+    this.flight = previous?.flight ?? { count: 0 };
+    this.rateLimit = limitOf(destination.policy, previous?.rateLimit, now);
     this.#learned = previous ? previous.#learned : { serverFirstUntil: Number.NEGATIVE_INFINITY };
     const known = new Map<string, EndpointState>();
     for (const backend of previous?.backends ?? [])
@@ -82,6 +95,7 @@ export class RoutingTable {
         const state =
           known.get(id) ?? new EndpointState(runtime, id, endpoint.address, endpoint.identity, http, tcp);
         known.delete(id);
+        state.rule(destination.policy.breaker, now);
         state.http = http;
         state.tcp = tcp;
         return state;

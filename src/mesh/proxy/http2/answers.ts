@@ -5,6 +5,7 @@ import { Field, STATIC, share } from '../protocol/http2/field.ts';
 /** A gRPC client is told by its own codes (grpc/doc/http-grpc-status-mapping.md); what only we know goes first. */
 export function grpcStatus(status: number, cause: Cause): number {
   if (cause === 'timeout') return 4;
+  if (cause === 'rate-limited') return 8;
   switch (status) {
     case 400:
       return 13;

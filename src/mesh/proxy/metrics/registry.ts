@@ -1,4 +1,4 @@
-import { FINE_BOUNDS, HttpSeries, LATENCY_BOUNDS, TcpSeries } from './series.ts';
+import { FINE_BOUNDS, HttpSeries, LATENCY_BOUNDS, SERVER_FAULTS, TcpSeries } from './series.ts';
 
 export type Labels = Record<string, string | undefined>;
 
@@ -160,12 +160,6 @@ export class ProxyMetrics {
     return `${out.join('\n')}\n`;
   }
 }
-
-/**
- * gRPC statuses that are the server's fault, as OpenTelemetry's semantic conventions list them: UNKNOWN,
- * DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
- */
-const SERVER_FAULTS: ReadonlySet<number> = new Set([2, 4, 12, 13, 14, 15]);
 
 type Line = (name: string, labels: string, value: number) => void;
 

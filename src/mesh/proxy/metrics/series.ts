@@ -16,6 +16,12 @@ export const FINE_BOUNDS: readonly number[] = Array.from(
   (_, index) => 2 ** (FINE_FROM + index / FINE_STEPS),
 );
 
+/**
+ * gRPC statuses that are the server's fault, as OpenTelemetry's semantic conventions list them: UNKNOWN,
+ * DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+ */
+export const SERVER_FAULTS: ReadonlySet<number> = new Set([2, 4, 12, 13, 14, 15]);
+
 /** A status and a gRPC status (-1 = none) as one number. */
 export const ownKey = (status: number, grpcStatus: number): number => status * 100 + grpcStatus + 1;
 

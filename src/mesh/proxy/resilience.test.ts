@@ -1,0 +1,117 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import type { Policy } from '../discovery/model.ts';
+import { answer, Client, cleanUp, count, destination, GET, outbound, upstream } from './fixtures.ts';
+import type { DataPlane } from './proxy.ts';
+
+afterEach(cleanUp);
+
+const ERROR = 'HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n';
+const breaker: NonNullable<Policy['breaker']> = {
+  consecutive: 2,
+  successRate: 0,
+  minRequests: 10,
+  window: 10_000,
+  eject: 60_000,
+};
+
+/** A server whose answer may change, and how often it was asked. */
+async function server(first: string) {
+  const state = { answer: first, asked: 0, address: '' };
+  state.address = await upstream((socket, text) => {
+    for (let index = count(text, 'GET '); index > 0; index -= 1) {
+      state.asked += 1;
+      socket.write(state.answer);
+    }
+  });
+  return state;
+}
+
+/** The statuses of so many requests, one after the other. */
+async function statuses(plane: DataPlane, times: number): Promise<string[]> {
+  const client = new Client(plane);
+  for (let index = 1; index <= times; index += 1) {
+    client.socket.write(GET);
+    await client.until((text) => count(text, 'HTTP/1.1 ') === index && text.includes('\r\n\r\n'));
+  }
+  const { text } = client;
+  client.socket.destroy();
+  return [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status!);
+}
+
+describe('breaker', () => {
+  test('an endpoint that fails is left out, the other one gets everything', async () => {
+    const good = await server(answer('ok'));
+    const bad = await server(ERROR);
+    const plane = await outbound(destination([good.address, bad.address], { policy: { breaker } }));
+    const got = await statuses(plane, 60);
+    expect(got.filter((status) => status === '500')).toHaveLength(2);
+    expect(bad.asked).toBe(2);
+    expect(good.asked).toBe(58);
+  });
+
+  test('when it is open everywhere the request fails at once, with the reason', async () => {
+    const bad = await server(ERROR);
+    const plane = await outbound(destination([bad.address], { policy: { breaker } }));
+    expect(await statuses(plane, 4)).toEqual(['500', '500', '503', '503']);
+    expect(bad.asked).toBe(2);
+    const client = new Client(plane);
+    client.socket.write(GET);
+    expect(await client.until((text) => text.includes('is open'))).toContain('weir-proxy-error: breaker');
+  });
+
+  test('after its time one request is tried: it closes when that succeeds', async () => {
+    const sick = await server(ERROR);
+    const plane = await outbound(
+      destination([sick.address], { policy: { breaker: { ...breaker, eject: 40 } } }),
+    );
+    expect(await statuses(plane, 3)).toEqual(['500', '500', '503']);
+    sick.answer = answer('well');
+    const deadline = Date.now() + 5000;
+    while ((await statuses(plane, 1))[0] !== '200') expect(Date.now()).toBeLessThan(deadline);
+    // One try was enough, and what follows goes through.
+    expect(sick.asked).toBe(3);
+    expect(await statuses(plane, 3)).toEqual(['200', '200', '200']);
+  });
+
+  test('a reset counts, and state survives a new configuration with the same policy', async () => {
+    const address = await upstream((socket) => socket.destroy());
+    const to = destination([address], { policy: { breaker } });
+    const plane = await outbound(to);
+    for (let index = 0; index < 2; index += 1) {
+      const client = new Client(plane);
+      client.socket.write(GET);
+      await client.until((text) => text.includes('502'));
+    }
+    const config = { inbound: [], outbound: [], limits: {} };
+    plane.reload({ ...config, destinations: { [to.key]: structuredClone(to) } });
+    expect(await statuses(plane, 1)).toEqual(['503']);
+    plane.reload({ ...config, destinations: { [to.key]: { ...to, policy: {} } } });
+    expect(await statuses(plane, 1)).toEqual(['502']);
+  });
+});
+
+test('rate limit: what is too much is answered 429, and nothing of it is sent', async () => {
+  const good = await server(answer('ok'));
+  const plane = await outbound(
+    destination([good.address], { policy: { rateLimit: { perSecond: 0.001, burst: 3 } } }),
+  );
+  expect(await statuses(plane, 5)).toEqual(['200', '200', '200', '429', '429']);
+  expect(good.asked).toBe(3);
+  expect(plane.runtime.metrics.expose()).toContain('weir_proxy_errors_total{cause="rate-limited"} 2');
+});
+
+test('in flight: no more than so many at once to one destination, and room again afterwards', async () => {
+  const held: (() => void)[] = [];
+  const address = await upstream((socket) => held.push(() => socket.write(answer('late'))));
+  const plane = await outbound(destination([address], { policy: { maxInFlight: 2 } }));
+  const clients = [new Client(plane), new Client(plane)];
+  for (const client of clients) client.socket.write(GET);
+  while (held.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  expect(await statuses(plane, 1)).toEqual(['503']);
+  for (const release of held.splice(0)) release();
+  for (const client of clients) await client.until((text) => text.endsWith('late'));
+  clients[0]!.socket.write(GET);
+  while (held.length < 1) await new Promise((resolve) => setImmediate(resolve));
+  held[0]!();
+  await clients[0]!.until((text) => count(text, 'late') === 2);
+});
