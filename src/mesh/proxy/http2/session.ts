@@ -33,6 +33,8 @@ export class Http2Session implements ConnectionHandler, ClientSession {
   /** The header block that is not whole yet, and since when. */
   #block = 0;
   #blockSince = 0;
+  /** It is not read from until it reads. */
+  #deaf = false;
   /** GOAWAY was sent: its first step, its second. */
   #leaving: 'no' | 'announced' | 'final' = 'no';
 
@@ -77,6 +79,12 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     this.stack.accepted.read += chunk.length;
     const now = this.runtime.now();
     this.http2.receive(chunk, now);
+    const { sender } = this.http2;
+    // It asks for more than it reads: it may ask for more once it has read (CVE-2019-9511, 9517).
+    if (sender.blocked && sender.queued > this.runtime.limits.http2.unread && !this.#deaf) {
+      this.#deaf = true;
+      this.connection.pause();
+    }
     const block = this.http2.openBlock;
     if (block === this.#block) return;
     this.#block = block;
@@ -85,6 +93,10 @@ export class Http2Session implements ConnectionHandler, ClientSession {
   }
 
   drain() {
+    if (this.#deaf) {
+      this.#deaf = false;
+      this.connection.resume();
+    }
     this.#wire.drained();
   }
 
