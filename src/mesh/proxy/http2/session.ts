@@ -33,6 +33,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
   /** The header block that is not whole yet, and since when. */
   #block = 0;
   #blockSince = 0;
+  #finishing = false;
   /** It is not read from until it reads. */
   #deaf = false;
   /** GOAWAY was sent: its first step, its second. */
@@ -62,7 +63,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
         failed: (_code, reason) => {
           this.runtime.metrics.failed('http2-protocol');
           this.runtime.log.debug({ reason }, 'client broke HTTP/2');
-          this.#wire.finish();
+          this.#finish();
         },
       },
       limits.http2,
@@ -102,7 +103,14 @@ export class Http2Session implements ConnectionHandler, ClientSession {
 
   /** Without the client's half there are no windows, and nobody is left to cancel: its requests are over. */
   end() {
+    this.#finish();
+  }
+
+  /** Closes behind what has been written, if the client reads it; a client that does not is not waited for. */
+  #finish() {
+    this.#finishing = true;
     this.#wire.finish();
+    this.runtime.wheel.arm(this.#deadline, this.runtime.limits.windowStall);
   }
 
   close() {
@@ -178,7 +186,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     if (this.#leaving !== 'announced') return;
     this.#leaving = 'final';
     this.http2.refuseFurther();
-    if (this.http2.streamCount === 0) this.#wire.finish();
+    if (this.http2.streamCount === 0) this.#finish();
   }
 
   /** Says GOAWAY, and closes once nothing is going on; called while draining. */
@@ -188,12 +196,14 @@ export class Http2Session implements ConnectionHandler, ClientSession {
 
   #idle() {
     if (this.closed) return;
-    if (this.#leaving === 'final') return this.#wire.finish();
+    if (this.#finishing) return;
+    if (this.#leaving === 'final') return this.#finish();
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
   }
 
   #expired() {
     if (this.closed) return;
+    if (this.#finishing) return this.connection.destroy();
     const { wheel, limits } = this.runtime;
     const inBlock = this.#block > 0;
     if (inBlock && this.runtime.now() - this.#blockSince >= limits.headDeadline)
@@ -204,7 +214,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
       return;
     }
     // Idle for long, or a client that does not answer our PING.
-    if (this.#leaving === 'announced') return this.#wire.finish();
+    if (this.#leaving === 'announced') return this.#finish();
     this.#announce();
     wheel.arm(this.#deadline, limits.headDeadline);
   }
