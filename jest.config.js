@@ -33,7 +33,6 @@ export default {
       testPathIgnorePatterns: ['-attacks.test.ts$'],
     },
     {
-      // Not in CI: one of them, large responses that nobody reads, still takes more memory than it may (CHANGELOG).
       ...common,
       displayName: 'attacks',
       testMatch: ['<rootDir>/test/conformance/**/*-attacks.test.ts'],

@@ -72,6 +72,8 @@ interface Attack {
   deaf?: boolean;
 }
 
+const UNREAD = 'large responses that are not read (CVE-2019-9511, 9517)';
+
 const ATTACKS: Record<string, Attack> = {
   'rapid reset (CVE-2023-44487)': {
     begin: start(),
@@ -108,10 +110,14 @@ const ATTACKS: Record<string, Attack> = {
     next: () => repeat(100, () => frame(FRAME.settings, 0, 0)),
     deaf: true,
   },
-  'large responses that are not read (CVE-2019-9511, 9517)': {
+  [UNREAD]: {
     begin: Buffer.concat([start(0x7fff_ffff), frame(FRAME.windowUpdate, 0, 0, uint32(0x7fff_0000 - 65_535))]),
     next: (n) => repeat(10, (k) => request(2 * (10 * n + k) + 1, LARGE)),
     deaf: true,
+  },
+  'large responses behind a closed window (CVE-2019-9517)': {
+    begin: start(0),
+    next: (n) => repeat(10, (k) => request(2 * (10 * n + k) + 1, LARGE)),
   },
   'empty frames (CVE-2019-9518)': {
     begin: Buffer.concat([start(), frame(FRAME.headers, FLAG.endHeaders, 1, SMALL)]),
@@ -161,6 +167,7 @@ async function attack(port: number, { begin, next, deaf }: Attack, until: number
   }
 }
 
+const megabytes = (bytes: number) => `${(bytes / 1_048_576).toFixed(0)} MB`;
 const rss = (pid: number) =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 
@@ -183,6 +190,12 @@ const rss = (pid: number) =>
     await once(server.listen(0, '127.0.0.1'), 'listening');
     port = await proxies.outbound(`127.0.0.1:${(server.address() as AddressInfo).port}`, 'http2');
     pid = proxies.last.pid!;
+    // The same responses, read: what V8 lets pile up before it collects buffers (64 MiB) is no attack's doing.
+    const idle = rss(pid);
+    const until = Date.now() + SECOND;
+    const reading: Attack = { ...ATTACKS[UNREAD]!, deaf: false };
+    await Promise.all(Array.from({ length: 4 }, () => attack(port, reading, until)));
+    process.stderr.write(`reading the same: ${megabytes(rss(pid) - idle)}\n`);
   });
 
   afterAll(async () => {
@@ -190,7 +203,7 @@ const rss = (pid: number) =>
     server.close();
   });
 
-  test.each(Object.entries(ATTACKS))('%s', async (_, each) => {
+  test.each(Object.entries(ATTACKS))('%s', async (name, each) => {
     const session = http2.connect(`http://127.0.0.1:${port}`);
     await once(session, 'connect');
     const ask = async () => {
@@ -205,7 +218,9 @@ const rss = (pid: number) =>
     const until = Date.now() + SECOND;
     const attackers = Array.from({ length: 4 }, () => attack(port, each, until));
     let slowest = 0;
+    let asked = 0;
     while (Date.now() < until) {
+      asked += 1;
       const began = performance.now();
       expect(await ask()).toBe(200);
       slowest = Math.max(slowest, performance.now() - began);
@@ -214,6 +229,8 @@ const rss = (pid: number) =>
     expect(await ask()).toBe(200);
     session.destroy();
     // Generous: the attackers, the server and this test share one process, and the machine with the proxy.
+    process.stderr.write(`${name}: ${megabytes(rss(pid) - before)}, ${asked} of others, the slowest ${slowest.toFixed(0)} ms
+`);
     expect(slowest).toBeLessThan(5 * SECOND);
     expect(rss(pid) - before).toBeLessThan(GROWTH);
   });

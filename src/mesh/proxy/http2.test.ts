@@ -284,10 +284,13 @@ describe('HTTP/2 to HTTP/2', () => {
   });
 
   test('a client that does not read holds up no other, though they share the connection to the server', async () => {
-    const { address, sessions } = await server((stream, headers) => {
-      stream.respond();
-      stream.end(headers[':path'] === '/' ? 'ok' : MiB);
-    });
+    const { address, sessions } = await server(
+      (stream, headers) => {
+        stream.respond();
+        stream.end(headers[':path'] === '/' ? 'ok' : MiB);
+      },
+      { maxSessionMemory: 1_000 },
+    );
     const plane = await outbound(destination([address]));
     const [idle, busy] = [connect(plane), connect(plane)];
     await once(idle, 'connect');

@@ -2,7 +2,8 @@ import type { Logger } from '../../lib/log.ts';
 import { Flusher } from './http2/wire.ts';
 import type { ProxyMetrics } from './metrics/registry.ts';
 import { Head, type HeadLimits } from './protocol/http1/head.ts';
-import { DEFAULT_HTTP2_LIMITS, type Http2Limits } from './protocol/http2/limits.ts';
+import { Backlog } from './protocol/http2/backlog.ts';
+import { BACKLOG, DEFAULT_HTTP2_LIMITS, type Http2Limits } from './protocol/http2/limits.ts';
 import { TimerWheel } from './timers.ts';
 import type { Transport } from './transport/types.ts';
 
@@ -72,6 +73,7 @@ export class Runtime {
   connections = 0;
   /** When the last request or connection began. */
   lastActivity = 0;
+  #relieving = false;
 
   constructor(options: {
     transport: Transport;
@@ -84,7 +86,7 @@ export class Runtime {
     this.metrics = options.metrics;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const { bytes, count, streams } = limits;
-    const backlog = { ...DEFAULT_HTTP2_LIMITS.backlog };
+    const backlog = new Backlog(BACKLOG, () => this.#relieve());
     const http2 = {
       ...DEFAULT_HTTP2_LIMITS,
       backlog,
@@ -99,6 +101,16 @@ export class Runtime {
     this.random = options.random ?? Math.random;
     this.requestHead = new Head(this.limits);
     this.responseHead = new Head(this.limits);
+  }
+
+  /** Later: streams end by it, perhaps the one that is being served. */
+  #relieve() {
+    if (this.#relieving) return;
+    this.#relieving = true;
+    this.transport.afterTurn(() => {
+      this.#relieving = false;
+      this.limits.http2.backlog.relieve();
+    });
   }
 
   now(): number {

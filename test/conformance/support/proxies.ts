@@ -65,11 +65,17 @@ export class Proxies {
   }
 
   /** Port of an outbound listener to `upstream` (`host:port`). */
-  async outbound(upstream: string, protocol: string, identity?: string): Promise<number> {
+  async outbound(
+    upstream: string,
+    protocol: string,
+    identity?: string,
+    limits: object = {},
+  ): Promise<number> {
     const port = await freePort();
     const endpoint = identity ? { address: upstream, identity } : { address: upstream };
     return this.#start(port, {
       ...(identity ? { identity: await this.#credentials() } : {}),
+      limits,
       outbound: [{ listen: `127.0.0.1:${port}`, destination: 'web' }],
       destinations: { web: { protocol, backends: [{ name: 'web', endpoints: [endpoint] }] } },
     });

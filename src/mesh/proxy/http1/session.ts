@@ -39,6 +39,12 @@ export class HttpSession implements ConnectionHandler {
   #pausedAhead = false;
   #processing = false;
   #closed = false;
+  /** It closes as soon as the client has read what was written. */
+  #finishing = false;
+  /** Something that was written waits for the client. */
+  #full = false;
+  /** … so the next request has to wait, too. */
+  #held = false;
   readonly #answerItself: AnswerItself | undefined;
 
   /** `answerItself`: the connection is a stream of another, counted there, with answers of its own. */
@@ -60,7 +66,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** Closes the connection if nothing is going on; called while draining. */
   closeIfIdle() {
-    if (!this.#exchange.core.busy && this.#input === undefined) this.connection.finish();
+    if (!this.#exchange.core.busy && this.#input === undefined && !this.#finishing) this.#finish();
   }
 
   // --- from the client ---
@@ -79,6 +85,7 @@ export class HttpSession implements ConnectionHandler {
     }
     // The last answer is on its way out: what comes now will get none and must not be acted on.
     if (this.closing) return;
+    if (this.#held) return this.#ahead(chunk);
     const input = this.#input ? Buffer.concat([this.#input, chunk]) : chunk;
     this.#input = undefined;
     this.#process(input);
@@ -96,7 +103,7 @@ export class HttpSession implements ConnectionHandler {
   #process(bytes: Buffer) {
     let input: Buffer | undefined = bytes;
     this.#processing = true;
-    while (input && !this.#exchange.core.busy && !this.#closed) {
+    while (input && !this.#exchange.core.busy && !this.#closed && !this.#held) {
       const head = this.runtime.requestHead;
       const after = parseRequestHead(head, input, 0, input.length, this.stack.strip);
       if (after === 0) {
@@ -113,7 +120,7 @@ export class HttpSession implements ConnectionHandler {
       this.#headBegun = false;
       this.#begin(input, head);
       input = this.#input;
-      if (!this.#exchange.core.busy) this.#input = undefined;
+      if (!this.#exchange.core.busy && !this.#held) this.#input = undefined;
     }
     this.#processing = false;
   }
@@ -139,13 +146,17 @@ export class HttpSession implements ConnectionHandler {
   }
 
   drain() {
+    this.#full = false;
     this.#exchange.clientDrained();
+    if (!this.#held || this.#finishing) return;
+    this.#held = false;
+    this.next();
   }
 
   end() {
     this.ended = true;
     // A request that is whole gets its answer; anything else can no longer become one.
-    if (!this.#exchange.core.busy) this.connection.finish();
+    if (!this.#exchange.core.busy) this.#finish();
     else if (!this.requestBody.done) this.connection.destroy();
     else this.closing = true;
   }
@@ -162,7 +173,8 @@ export class HttpSession implements ConnectionHandler {
 
   #expired() {
     if (this.#closed || this.#exchange.core.busy) return;
-    if (this.#input === undefined) this.connection.finish();
+    if (this.#finishing || this.#full) this.connection.destroy();
+    else if (this.#input === undefined) this.#finish();
     else
       this.reject({
         status: 408,
@@ -177,6 +189,7 @@ export class HttpSession implements ConnectionHandler {
   write(first: Buffer, second?: Buffer, upstream?: Upstream): boolean {
     if (!this.#answerItself) this.stack.accepted.written += first.length + (second?.length ?? 0);
     const more = second ? this.connection.writePair(first, second) : this.connection.write(first);
+    if (!more) this.#full = true;
     if (!more && upstream && !upstream.body.done) upstream.connection.pause();
     return more;
   }
@@ -194,7 +207,15 @@ export class HttpSession implements ConnectionHandler {
     this.#input = undefined;
     this.closing = true;
     this.answer(what, bodiless);
+    this.#finish();
+  }
+
+  /** Closes behind what has been written, if the client reads it; a client that does not is not waited for. */
+  #finish() {
+    this.#finishing = true;
+    const { wheel, limits } = this.runtime;
     this.connection.finish();
+    if (!this.#closed) wheel.arm(this.#deadline, limits.bodyIdle || limits.keepAliveIdle);
   }
 
   /** More of the request's body may come. */
@@ -206,14 +227,22 @@ export class HttpSession implements ConnectionHandler {
   next() {
     if (this.closing) {
       this.#input = undefined;
-      this.connection.finish();
+      this.#finish();
       return;
+    }
+    const { keepAliveIdle, bodyIdle } = this.runtime.limits;
+    if (this.#full) {
+      // It asks for more than it reads: on with the next request once it has read this answer.
+      this.#held = true;
+      this.#pausedAhead = true;
+      this.connection.pause();
+      return this.runtime.wheel.arm(this.#deadline, bodyIdle || keepAliveIdle);
     }
     if (this.#pausedAhead) {
       this.#pausedAhead = false;
       this.connection.resume();
     }
-    this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
+    this.runtime.wheel.arm(this.#deadline, keepAliveIdle);
     if (this.#processing || this.#input === undefined) return;
     const input = this.#input;
     this.#input = undefined;

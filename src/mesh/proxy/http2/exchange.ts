@@ -1,6 +1,7 @@
 import { CAUSES, type Cause } from '../answers.ts';
 import type { EndpointState } from '../endpoint.ts';
 import { Exchange, type Requester } from '../exchange.ts';
+import { append } from '../protocol/http2/chunks.ts';
 import type { Field } from '../protocol/http2/field.ts';
 import { ERROR } from '../protocol/http2/frames.ts';
 import type { FieldList } from '../protocol/http2/list.ts';
@@ -144,7 +145,7 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
     }
     const waiting = !this.#sent;
     if (waiting || this.#mayKeep(to - from)) {
-      if (to > from || end) this.#body.push(Buffer.from(bytes.subarray(from, to)));
+      if (to > from || end) append(this.#body, bytes, from, to);
       this.#bodySize += to - from;
     } else this.#drop();
     const call = core.carrier;

@@ -33,6 +33,9 @@ export class Http2Session implements ConnectionHandler, ClientSession {
   /** The header block that is not whole yet, and since when. */
   #block = 0;
   #blockSince = 0;
+  #finishing = false;
+  /** It is not read from until it reads. */
+  #deaf = false;
   /** GOAWAY was sent: its first step, its second. */
   #leaving: 'no' | 'announced' | 'final' = 'no';
 
@@ -60,7 +63,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
         failed: (_code, reason) => {
           this.runtime.metrics.failed('http2-protocol');
           this.runtime.log.debug({ reason }, 'client broke HTTP/2');
-          this.#wire.finish();
+          this.#finish();
         },
       },
       limits.http2,
@@ -77,6 +80,12 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     this.stack.accepted.read += chunk.length;
     const now = this.runtime.now();
     this.http2.receive(chunk, now);
+    const { sender } = this.http2;
+    // It asks for more than it reads: it may ask for more once it has read (CVE-2019-9511, 9517).
+    if (sender.blocked && sender.queued > this.runtime.limits.http2.unread && !this.#deaf) {
+      this.#deaf = true;
+      this.connection.pause();
+    }
     const block = this.http2.openBlock;
     if (block === this.#block) return;
     this.#block = block;
@@ -85,12 +94,23 @@ export class Http2Session implements ConnectionHandler, ClientSession {
   }
 
   drain() {
+    if (this.#deaf) {
+      this.#deaf = false;
+      this.connection.resume();
+    }
     this.#wire.drained();
   }
 
   /** Without the client's half there are no windows, and nobody is left to cancel: its requests are over. */
   end() {
+    this.#finish();
+  }
+
+  /** Closes behind what has been written, if the client reads it; a client that does not is not waited for. */
+  #finish() {
+    this.#finishing = true;
     this.#wire.finish();
+    this.runtime.wheel.arm(this.#deadline, this.runtime.limits.windowStall);
   }
 
   close() {
@@ -166,7 +186,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     if (this.#leaving !== 'announced') return;
     this.#leaving = 'final';
     this.http2.refuseFurther();
-    if (this.http2.streamCount === 0) this.#wire.finish();
+    if (this.http2.streamCount === 0) this.#finish();
   }
 
   /** Says GOAWAY, and closes once nothing is going on; called while draining. */
@@ -176,12 +196,14 @@ export class Http2Session implements ConnectionHandler, ClientSession {
 
   #idle() {
     if (this.closed) return;
-    if (this.#leaving === 'final') return this.#wire.finish();
+    if (this.#finishing) return;
+    if (this.#leaving === 'final') return this.#finish();
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
   }
 
   #expired() {
     if (this.closed) return;
+    if (this.#finishing) return this.connection.destroy();
     const { wheel, limits } = this.runtime;
     const inBlock = this.#block > 0;
     if (inBlock && this.runtime.now() - this.#blockSince >= limits.headDeadline)
@@ -192,7 +214,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
       return;
     }
     // Idle for long, or a client that does not answer our PING.
-    if (this.#leaving === 'announced') return this.#wire.finish();
+    if (this.#leaving === 'announced') return this.#finish();
     this.#announce();
     wheel.arm(this.#deadline, limits.headDeadline);
   }

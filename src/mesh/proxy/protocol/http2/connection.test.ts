@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { Backlog } from './backlog.ts';
 import { type ConnectionEvents, Http2Connection } from './connection.ts';
 import { Field } from './field.ts';
 import { ERROR, errorName, FLAG, FRAME, Output, PREFACE } from './frames.ts';
@@ -291,7 +292,7 @@ describe('requests and responses', () => {
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 2, max: 5_000 }), (steps, window) => {
-        const backlog = { bytes: 0, most: 2_000 };
+        const backlog = new Backlog(1_000_000);
         const { client, server } = pair({ streamWindow: window, connectionWindow: 100_000, backlog });
         const stream = client.open(GET, false);
         let sent = '';

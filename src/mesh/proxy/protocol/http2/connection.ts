@@ -74,11 +74,11 @@ export class Http2Connection implements FrameEvents {
     this.#control = new Budget(...limits.control);
     this.#receiveWindow = limits.connectionWindow;
     this.#reader = new FrameReader(this, limits, this.#server);
-    this.sender = new Sender(
-      limits.backlog,
-      () => events.written(),
-      (stream) => this.#localEnd(stream),
-    );
+    this.sender = new Sender(limits.backlog, {
+      written: () => events.written(),
+      ended: (stream) => this.#localEnd(stream),
+      giveUp: (stream) => this.#giveUp(stream, ERROR.enhanceYourCalm),
+    });
     const { output } = this.sender;
     if (!this.#server) {
       output.reserve(PREFACE.length);
@@ -86,7 +86,7 @@ export class Http2Connection implements FrameEvents {
     }
     output.settings([
       this.#server ? [SETTING.maxConcurrentStreams, limits.streams] : [SETTING.enablePush, 0],
-      [SETTING.initialWindowSize, limits.streamWindow],
+      [SETTING.initialWindowSize, this.#server ? limits.streamWindow : limits.responseWindow],
       [SETTING.maxHeaderListSize, limits.headerList],
     ]);
     output.windowUpdate(0, limits.connectionWindow - DEFAULT_WINDOW);
@@ -113,7 +113,7 @@ export class Http2Connection implements FrameEvents {
 
   /** Client role: a new stream for one request. */
   open(handler: StreamHandler, bodiless: boolean): Http2Stream {
-    const stream = new Http2Stream(this.#nextLocal, this.#peerWindow, this.#limits.streamWindow);
+    const stream = new Http2Stream(this.#nextLocal, this.#peerWindow, this.#limits.responseWindow);
     stream.handler = handler;
     stream.bodiless = bodiless;
     this.#nextLocal += 2;
@@ -131,7 +131,12 @@ export class Http2Connection implements FrameEvents {
     if (this.#credit > 0) this.#replenish();
     if (stream.remoteDone || stream.closed) return;
     stream.credit += bytes;
-    if (stream.credit < this.#limits.streamWindow / 2) return;
+    if (stream.credit < stream.window / 2) return;
+    // Whoever keeps up gets more at a time; for others no more waits here than the first window.
+    if (stream.receiveWindow + stream.credit === stream.window && stream.window < this.#limits.fastWindow) {
+      stream.credit += stream.window;
+      stream.window *= 2;
+    }
     this.sender.output.windowUpdate(stream.id, stream.credit);
     stream.receiveWindow += stream.credit;
     stream.credit = 0;
@@ -201,11 +206,15 @@ export class Http2Connection implements FrameEvents {
   /** Resets the streams whose peer has taken nothing for `milliseconds` although something waits for it. */
   resetStalled(now: number, milliseconds: number) {
     for (const stream of [...this.sender.waiting]) {
-      if (now - stream.waitingSince < milliseconds) continue;
-      this.sender.output.rstStream(stream.id, ERROR.cancel);
-      this.#events.written();
-      this.#break(stream, ERROR.cancel, 'self', false);
+      if (now - stream.waitingSince >= milliseconds) this.#giveUp(stream, ERROR.cancel);
     }
+  }
+
+  /** Ends a stream whose peer does not take what waits for it. */
+  #giveUp(stream: Http2Stream, code: number) {
+    this.sender.output.rstStream(stream.id, code);
+    this.#events.written();
+    this.#break(stream, code, 'self', false);
   }
 
   // --- bytes in ---
@@ -276,10 +285,9 @@ export class Http2Connection implements FrameEvents {
     handler?.reset(code, by, unprocessed);
   }
 
-  /** Opens the window of the connection again, unless too much waits already. */
+  /** Opens the window of the connection again. */
   #replenish() {
-    const { backlog, connectionWindow } = this.#limits;
-    if (this.#credit < connectionWindow / 2 || backlog.bytes > backlog.most) return;
+    if (this.#credit < this.#limits.connectionWindow / 2) return;
     this.sender.output.windowUpdate(0, this.#credit);
     this.#receiveWindow += this.#credit;
     this.#credit = 0;

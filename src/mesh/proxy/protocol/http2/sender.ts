@@ -1,4 +1,6 @@
 /** The outgoing half of a connection: header blocks, data within the peer's windows, and what has to wait. */
+import type { Backlog, Holder } from './backlog.ts';
+import { append, release } from './chunks.ts';
 import type { Field } from './field.ts';
 import { DEFAULT_WINDOW, FLAG, FRAME, FRAME_HEADER, FRAME_SIZE, MAX_WINDOW, Output } from './frames.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
@@ -7,25 +9,37 @@ import type { Http2Stream } from './stream.ts';
 /** Bytes written in one turn beyond which bodies wait for the next: one connection must not take it all. */
 const TURN = 262_144;
 
-export class Sender {
+export class Sender implements Holder {
   readonly output = new Output();
   readonly encoder = new HpackEncoder();
   /** What the whole connection may still send. */
   window = DEFAULT_WINDOW;
   /** The transport is full: bodies wait. */
   blocked = false;
+  /** Bytes of all streams that wait. */
+  queued = 0;
   #dataFrames = 0;
   readonly #waiting = new Set<Http2Stream>();
   readonly #written: () => void;
   /** A stream's END_STREAM has gone out. */
   readonly #ended: (stream: Http2Stream) => void;
 
-  readonly #backlog: { bytes: number };
+  readonly #backlog: Backlog;
+  /** Ends a stream whose bytes have waited too long. */
+  readonly #giveUp: (stream: Http2Stream) => void;
 
-  constructor(backlog: { bytes: number }, written: () => void, ended: (stream: Http2Stream) => void) {
+  constructor(
+    backlog: Backlog,
+    events: {
+      written(): void;
+      ended(stream: Http2Stream): void;
+      giveUp(stream: Http2Stream): void;
+    },
+  ) {
     this.#backlog = backlog;
-    this.#written = written;
-    this.#ended = ended;
+    this.#written = events.written;
+    this.#ended = events.ended;
+    this.#giveUp = events.giveUp;
   }
 
   /** Streams with data that waits. */
@@ -90,9 +104,10 @@ export class Sender {
     }
     if (direct < size) {
       stream.queue ??= [];
-      stream.queue.push(Buffer.from(bytes.subarray(from + direct, to)));
+      append(stream.queue, bytes, from + direct, to);
       stream.queued += size - direct;
-      this.#backlog.bytes += size - direct;
+      this.queued += size - direct;
+      this.#backlog.add(this, size - direct);
     }
     stream.endQueued ||= end;
     if (!this.#waiting.has(stream)) {
@@ -159,18 +174,35 @@ export class Sender {
     if (size === first.length) stream.queue!.shift();
     else stream.queue![0] = first.subarray(size);
     stream.queued -= size;
-    this.#backlog.bytes -= size;
+    this.#released(size);
     const end = stream.endQueued && stream.queued === 0;
     if (end) stream.endQueued = false;
     this.#frames(stream, first, 0, size, end);
+    if (size === first.length) release(first);
     return size;
+  }
+
+  #released(bytes: number): void {
+    this.queued -= bytes;
+    this.#backlog.remove(this, bytes);
+  }
+
+  /** Ends streams, those that have waited longest first, until `bytes` are gone. */
+  shed(bytes: number): void {
+    const until = this.queued - bytes;
+    const streams = [...this.#waiting].sort((a, b) => a.waitingSince - b.waitingSince);
+    for (const stream of streams) {
+      if (this.queued <= until) return;
+      if (stream.queued > 0) this.#giveUp(stream);
+    }
   }
 
   /** The stream is over: what waits is dropped. */
   forget(stream: Http2Stream): void {
     this.#waiting.delete(stream);
+    stream.queue?.forEach(release);
     stream.queue = undefined;
-    this.#backlog.bytes -= stream.queued;
+    this.#released(stream.queued);
     stream.queued = 0;
     stream.endQueued = false;
     stream.trailersQueued = undefined;

@@ -25,6 +25,8 @@ export class Http2Stream {
   sendWindow: number;
   /** The peer may send so much. */
   receiveWindow: number;
+  /** … when all of it has been passed on. */
+  window: number;
   /** Bytes that came and were not passed on. */
   unconsumed = 0;
   /** Bytes passed on that the peer has not been told of. */
@@ -52,6 +54,7 @@ export class Http2Stream {
     this.id = id;
     this.sendWindow = sendWindow;
     this.receiveWindow = receiveWindow;
+    this.window = receiveWindow;
   }
 
   /** Something waits to be sent. */

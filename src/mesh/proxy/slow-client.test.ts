@@ -1,0 +1,72 @@
+import type net from 'node:net';
+import { afterEach, expect, test } from '@jest/globals';
+import { answer, Client, cleanUp, count, destination, GET, outbound, upstream } from './fixtures.ts';
+import type { DataPlane } from './proxy.ts';
+
+afterEach(cleanUp);
+
+const BODY = 'x'.repeat(60_000);
+const REQUESTS = 1_000;
+
+/** A server that counts what it is asked, and a client that asks for more than it reads. */
+async function pipelined(limits = {}) {
+  const served = { requests: 0 };
+  const address = await upstream((socket: net.Socket, text) => {
+    const asked = count(text, '\r\n\r\n');
+    served.requests += asked;
+    socket.write(answer(BODY).repeat(asked));
+  });
+  const plane = await outbound(destination([address], { protocol: 'http1' }), limits);
+  const client = new Client(plane);
+  client.socket.pause();
+  client.socket.write(GET.repeat(REQUESTS));
+  return { plane, client, served };
+}
+
+async function others(plane: DataPlane, requests: number) {
+  const other = new Client(plane);
+  for (let n = 1; n <= requests; n += 1) {
+    other.socket.write(GET);
+    await other.until((text) => text.length >= n * answer(BODY).length);
+  }
+}
+
+test('a client that pipelines and does not read has no more requests sent for it, until it reads', async () => {
+  const { plane, client, served } = await pipelined();
+  // As many as its socket's buffers take, and then no more, however many others are served.
+  let before = -1;
+  let own = 0;
+  for (let asked = 0; before !== own; asked += 20) {
+    before = own;
+    await others(plane, 20);
+    own = served.requests - asked - 20;
+  }
+  expect(own).toBeLessThan(REQUESTS / 2);
+  let length = 0;
+  client.socket.removeAllListeners('data');
+  client.socket.on('data', (chunk) => {
+    length += chunk.length;
+  });
+  client.socket.resume();
+  while (length < REQUESTS * answer(BODY).length) await new Promise(setImmediate);
+  expect(length).toBe(REQUESTS * answer(BODY).length);
+});
+
+test('what is written to a client that does not read is not kept for ever', async () => {
+  const { plane } = await pipelined({ bodyIdle: 300 });
+  while (plane.runtime.connections === 0) await new Promise(setImmediate);
+  // The client itself closes nothing.
+  while (plane.runtime.connections > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(plane.runtime.inFlight).toBe(0);
+});
+
+test('an error answer to a client that does not read ends with its connection', async () => {
+  const plane = await outbound(destination([], { protocol: 'http1' }), { bodyIdle: 300 });
+  const client = new Client(plane);
+  client.socket.pause();
+  const bad = 'GET / HTTP/1.1\r\nHost : a\r\n\r\n';
+  client.socket.write(GET.repeat(60_000) + bad);
+  while (plane.runtime.connections === 0) await new Promise(setImmediate);
+  while (plane.runtime.connections > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(plane.runtime.inFlight).toBe(0);
+});
