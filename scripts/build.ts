@@ -1,5 +1,5 @@
 // Bundles src/ into dist/: one ESM graph, split so that a subcommand loads only its own chunks.
-import { rmSync } from 'node:fs';
+import { cpSync, globSync, rmSync, statSync } from 'node:fs';
 import { build, type Plugin } from 'esbuild';
 
 rmSync('dist', { recursive: true, force: true });
@@ -46,3 +46,11 @@ await build({
   plugins: [withoutModels],
   logLevel: 'warning',
 });
+
+// A native module cannot be bundled: what is loaded of it goes along, for this machine's kind, without its sources.
+const loaded = /\.cjs$|\.node$|koffi-[^/]*\/index\.js$|package\.json$|LICENSE/;
+for (const from of ['node_modules/koffi', ...globSync('node_modules/@koromix/koffi-*')]) {
+  const filter = (path: string) => statSync(path).isDirectory() || loaded.test(path);
+  cpSync(from, `dist/${from}`, { recursive: true, filter });
+}
+for (const empty of ['doc', 'lib', 'vendor']) rmSync(`dist/node_modules/koffi/${empty}`, { recursive: true });
