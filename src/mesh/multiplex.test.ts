@@ -3,9 +3,8 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { silentLogger } from '../lib/log.ts';
 import { Authority, createRoot } from './identity/authority.ts';
 import { createRequest } from './identity/client/csr.ts';
-import { answer, Client, cleanUp, cleanups, destination, upstream } from './proxy/fixtures.ts';
+import { answer, Client, cleanUp, cleanups, destination, transport, upstream } from './proxy/fixtures.ts';
 import { DataPlane } from './proxy/proxy.ts';
-import { PortableTransport } from './proxy/transport/portable.ts';
 import type { CredentialSource } from './proxy/transport/types.ts';
 
 afterEach(cleanUp);
@@ -25,7 +24,7 @@ async function hops(app: string) {
   const source = await credentials();
   const plane = async (config: object) => {
     const each = new DataPlane({
-      transport: new PortableTransport(source),
+      transport: transport(source),
       log: silentLogger,
       config: { inbound: [], outbound: [], destinations: {}, limits: {}, ...config },
     });

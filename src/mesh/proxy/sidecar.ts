@@ -6,7 +6,7 @@ import { IdentityClient } from '../identity/client.ts';
 import type { ProxyConfig } from './config.ts';
 import { DataPlane } from './proxy.ts';
 import type { RunningProxy } from './static.ts';
-import { PortableTransport } from './transport/portable.ts';
+import { createTransport } from './transport/choose.ts';
 
 const SERVERNAME = 'weir-mesh.weir.svc';
 /** How long listeners wait for the first routes: until then every answer would be 503. */
@@ -74,7 +74,8 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
     trustDomain: env.WEIR_TRUST_DOMAIN || 'weir.local',
     log,
   });
-  const proxy = new DataPlane({ config, transport: new PortableTransport(identity), log, host: env.POD_IP });
+  const transport = createTransport({ credentials: identity, log, wanted: env.WEIR_TRANSPORT });
+  const proxy = new DataPlane({ config, transport, log, host: env.POD_IP });
   // No word yet: a split may not rule.
   proxy.lease.until = 0;
   const discovery = new DiscoveryClient({

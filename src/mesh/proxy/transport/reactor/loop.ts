@@ -1,0 +1,203 @@
+/** The reactor's epoll set and what happens in one turn of it. */
+import { setImmediate } from 'node:timers';
+import type { Koffi } from '../koffi.ts';
+import { bindLibc, EPOLL_CTL, EPOLLIN, type Libc, SO_ERROR, SOL_SOCKET, systemError } from './libc.ts';
+import { type Counts, Region } from './memory.ts';
+import { LoopPoll } from './uv.ts';
+
+const EPOLL_CLOEXEC = 0o2000000;
+const BATCH = 256;
+/** Bytes of one read, and of one write. */
+const CHUNK = 65_536;
+/** struct epoll_event in words of four bytes: packed on x86-64, aligned elsewhere. */
+const [STRIDE, DATA] = process.arch === 'x64' ? [3, 1] : [4, 2];
+
+/** Who is told what a file descriptor is ready for (EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP). */
+export interface Watch {
+  ready(events: number): void;
+}
+
+/** A file descriptor in the set. */
+export interface Source {
+  readonly fd: number;
+  watch: Watch;
+  closed: boolean;
+}
+
+interface Entry {
+  source: Source;
+  /** Tells a descriptor from the one that had its number before, in events that are old. */
+  generation: number;
+}
+
+export class Loop {
+  readonly koffi: Koffi;
+  readonly libc: Libc;
+  /** What is read, by whoever has its turn. Overwritten by the next read. */
+  readonly input: Region;
+  /** What is collected to be written at once. */
+  readonly output: Region;
+  /** For structures that calls take and fill. */
+  readonly scratch: Region;
+  readonly counts: Counts = { sockets: 0, sessions: 0, contexts: 0 };
+  /** Events are being handed out. */
+  turning = false;
+  turns = 0;
+  readonly #epoll: number;
+  readonly #poll: LoopPoll;
+  readonly #events: Region;
+  readonly #words: Int32Array;
+  readonly #event: Region;
+  readonly #entries: (Entry | undefined)[] = [];
+  #generation = 0;
+  #sources = 0;
+  #immediate: NodeJS.Immediate | undefined;
+  #again: Source[] = [];
+  #after: (() => void)[] = [];
+  #buried: (() => void)[] = [];
+
+  constructor(koffi: Koffi) {
+    this.koffi = koffi;
+    this.libc = bindLibc(koffi);
+    this.input = new Region(koffi, CHUNK);
+    this.output = new Region(koffi, CHUNK);
+    this.scratch = new Region(koffi, 256);
+    this.#event = new Region(koffi, 256);
+    this.#events = new Region(koffi, BATCH * STRIDE * 4);
+    const { buffer, byteOffset } = this.#events.bytes;
+    this.#words = new Int32Array(buffer, byteOffset, BATCH * STRIDE);
+    this.#epoll = this.libc.epoll_create1(EPOLL_CLOEXEC);
+    if (this.#epoll < 0) throw systemError('epoll_create1', this.libc.errno());
+    this.#poll = new LoopPoll(koffi, this.#epoll);
+  }
+
+  // --- the set ---
+
+  /** Takes a descriptor in; from now on the loop keeps the process alive until `leave`. */
+  join(source: Source): void {
+    this.#generation = (this.#generation + 1) | 0;
+    this.#entries[source.fd] = { source, generation: this.#generation };
+    this.#sources += 1;
+    this.#poll.set(true);
+    if (!this.turning && !this.#immediate) this.#arm();
+  }
+
+  control(operation: keyof typeof EPOLL_CTL, fd: number, events: number): void {
+    const { bytes, address } = this.#event;
+    bytes.writeUInt32LE(events, 0);
+    bytes.writeInt32LE(fd, 4 * DATA);
+    bytes.writeInt32LE(this.#entries[fd]!.generation, 4 * DATA + 4);
+    if (this.libc.epoll_ctl(this.#epoll, EPOLL_CTL[operation], fd, address) < 0)
+      throw systemError('epoll_ctl', this.libc.errno());
+  }
+
+  /** The error that a socket has met, if any; asking takes it away. */
+  socketError(fd: number, call = 'read'): Error | undefined {
+    const { bytes, address } = this.scratch;
+    bytes.writeInt32LE(0, 0);
+    bytes.writeInt32LE(4, 8);
+    const failed = this.libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, address, address + 8) < 0;
+    const errno = failed ? this.libc.errno() : bytes.readInt32LE(0);
+    return errno === 0 ? undefined : systemError(call, errno);
+  }
+
+  leave(source: Source): void {
+    this.#entries[source.fd] = undefined;
+    this.#sources -= 1;
+  }
+
+  // --- what else belongs to a turn ---
+
+  /** `ready(EPOLLIN)` at the next turn, for what epoll cannot know. */
+  again(source: Source): void {
+    this.#again.push(source);
+    this.#wake();
+  }
+
+  /** After the events at hand. */
+  afterTurn(callback: () => void): void {
+    this.#after.push(callback);
+    this.#wake();
+  }
+
+  /** At the very end of the turn, when nobody is in the middle of using what is to be freed. */
+  bury(callback: () => void): void {
+    this.#buried.push(callback);
+    this.#wake();
+  }
+
+  /** Something waits for the next turn: it must not wait for an event. */
+  #wake(): void {
+    if (this.turning) return;
+    if (this.#immediate) this.#immediate.ref();
+    else this.#arm();
+  }
+
+  #arm(): void {
+    this.#immediate = setImmediate(this.#turn);
+    // An immediate that does not keep the loop from blocking, and runs whenever it has been woken.
+    if (this.#again.length + this.#after.length + this.#buried.length === 0) this.#immediate.unref();
+  }
+
+  readonly #turn = () => {
+    this.turning = true;
+    this.turns += 1;
+    this.#immediate = undefined;
+    if (this.#again.length > 0) {
+      const again = this.#again;
+      this.#again = [];
+      for (const source of again) if (!source.closed) this.#tell(source, EPOLLIN);
+    }
+    if (this.#sources > 0) this.#dispatch();
+    this.#settle();
+    this.turning = false;
+    this.#poll.set(this.#sources > 0);
+    if (this.#sources + this.#again.length + this.#after.length > 0) this.#arm();
+  };
+
+  #dispatch(): void {
+    const words = this.#words;
+    const count = this.libc.epoll_wait(this.#epoll, this.#events.address, BATCH, 0);
+    for (let n = 0; n < count; n += 1) {
+      const at = n * STRIDE;
+      const entry = this.#entries[words[at + DATA]!];
+      if (entry === undefined || entry.generation !== words[at + DATA + 1] || entry.source.closed) continue;
+      this.#tell(entry.source, words[at]!);
+    }
+  }
+
+  #tell(source: Source, events: number): void {
+    try {
+      source.watch.ready(events);
+    } catch (thrown) {
+      report(thrown);
+    }
+  }
+
+  #settle(): void {
+    // Once: what they put off again waits for a turn of its own.
+    const after = this.#after;
+    this.#after = [];
+    for (const callback of after) guarded(callback);
+    while (this.#buried.length > 0) {
+      const buried = this.#buried;
+      this.#buried = [];
+      for (const callback of buried) guarded(callback);
+    }
+  }
+}
+
+function guarded(callback: () => void): void {
+  try {
+    callback();
+  } catch (thrown) {
+    report(thrown);
+  }
+}
+
+/** To whoever handles what nobody has caught, without tearing the others of this turn along. */
+function report(thrown: unknown): void {
+  setImmediate(() => {
+    throw thrown;
+  });
+}
