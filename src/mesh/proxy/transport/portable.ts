@@ -133,8 +133,8 @@ export class PortableTransport implements Transport {
       },
       (socket) => open(socket, true),
     );
-    // A failed handshake is the peer's trouble; the connection is gone already.
-    server.on('tlsClientError', () => {});
+    // A failed handshake is the peer's trouble. One that took too long is told here too, with its connection still there.
+    server.on('tlsClientError', (_error, socket) => socket.destroy());
     const off = this.#credentials?.onRotate(() => server.setSecureContext(this.#serverContext()));
     if (options.tls === 'required') return listening(server, options, off);
     return listening(

@@ -55,12 +55,12 @@ export class ReactorConnection implements Connection, Watch {
     else this.#establishing = establishing;
   }
 
-  /** The socket is ready for bytes. */
-  open(socket: Socket): void {
+  /** The socket is ready for bytes; only of one that was dialled is the handler told. */
+  open(socket: Socket, dialled: boolean): void {
     this.#establishing = undefined;
     this.#socket = socket;
     socket.watch = this;
-    this.handler.open?.();
+    if (dialled) this.handler.open?.();
     if (this.#dead) return;
     this.#flush();
     if (this.#dead) return;

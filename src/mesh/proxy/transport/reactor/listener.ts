@@ -169,7 +169,7 @@ export class ReactorListener implements Listener {
     const handler = this.#accept(connection);
     if (!handler) return socket.close();
     connection.handler = handler;
-    connection.open(socket);
+    connection.open(socket, false);
   }
 }
 

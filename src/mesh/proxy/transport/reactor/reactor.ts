@@ -18,7 +18,7 @@ import { ReactorListener } from './listener.ts';
 import { Loop } from './loop.ts';
 import type { Counts } from './memory.ts';
 import { OpenSsl } from './openssl.ts';
-import type { Socket } from './socket.ts';
+import { Socket } from './socket.ts';
 import { TlsContext } from './tls-context.ts';
 
 interface Machine {
@@ -126,8 +126,8 @@ export class ReactorTransport implements Transport {
       }
     }
     const dial = new Dial(this.#loop, { host, port }, (outcome) => {
-      if (outcome instanceof Error) connection.destroy(outcome);
-      else if (identity === undefined) connection.open(outcome);
+      if (!(outcome instanceof Socket)) connection.destroy(outcome);
+      else if (identity === undefined) connection.open(outcome, true);
       else this.#secure(connection, outcome, context!, { identity, alpn });
       context?.release();
     });
@@ -156,7 +156,7 @@ export class ReactorTransport implements Transport {
         return connection.destroy(new Error(`the peer proved ${who}, expected ${identity}`));
       }
       connection.alpn = socket.tls?.alpn;
-      connection.open(socket);
+      connection.open(socket, true);
     });
     watch.ready(0);
   }
