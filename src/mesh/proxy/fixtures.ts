@@ -14,7 +14,7 @@ export async function cleanUp() {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 }
 
-/** The transport that this run of the tests is about: WEIR_TRANSPORT=reactor for the other one. */
+/** The transport that this run of the tests is about: WEIR_TRANSPORT=portable for the other one. */
 export function transport(credentials?: CredentialSource): Transport {
   return createTransport({ credentials, log: silentLogger, wanted: process.env.WEIR_TRANSPORT });
 }

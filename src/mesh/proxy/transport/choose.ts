@@ -1,25 +1,35 @@
 /** Which transport a proxy runs on. */
 import type { Logger } from '../../../lib/log.ts';
 import { PortableTransport } from './portable.ts';
-import { ReactorTransport, reactorMachine } from './reactor/reactor.ts';
+import { type Machine, ReactorTransport, reactorMachine } from './reactor/reactor.ts';
 import type { CredentialSource, Transport } from './types.ts';
 
 /**
- * `wanted` is the value of WEIR_TRANSPORT: `reactor` or `portable`. Where the reactor cannot run, the log says why and
- * the portable transport takes its place.
+ * The reactor where it can run, else the portable transport; the log says why. `wanted` is the value of
+ * WEIR_TRANSPORT: `portable` for that one everywhere, `reactor` or nothing for the choice above.
  */
-export function createTransport(options: {
+export function createTransport({
+  credentials,
+  log,
+  wanted = 'reactor',
+  machine = reactorMachine,
+}: {
   credentials?: CredentialSource | undefined;
   log: Logger;
   wanted?: string | undefined;
+  machine?: () => Machine | { reason: string };
 }): Transport {
-  const { credentials, log, wanted = 'portable' } = options;
-  if (wanted === 'reactor') {
-    const machine = reactorMachine();
-    if (!('reason' in machine)) return new ReactorTransport(machine, credentials);
-    log.warn({ reason: machine.reason }, 'the reactor cannot run here: using the portable transport');
-  } else if (wanted !== 'portable') {
-    log.warn({ wanted }, 'WEIR_TRANSPORT is neither reactor nor portable: using the portable transport');
+  if (wanted === 'portable') {
+    log.info({ transport: 'portable', reason: 'WEIR_TRANSPORT asks for it' }, 'transport');
+    return new PortableTransport(credentials);
   }
-  return new PortableTransport(credentials);
+  if (wanted !== 'reactor')
+    log.warn({ wanted }, 'WEIR_TRANSPORT must be reactor or portable: taken as not set');
+  const found = machine();
+  if ('reason' in found) {
+    log.warn({ transport: 'portable', reason: found.reason }, 'transport');
+    return new PortableTransport(credentials);
+  }
+  log.info({ transport: 'reactor' }, 'transport');
+  return new ReactorTransport(found, credentials);
 }

@@ -26,7 +26,6 @@ export const EINTR = 4;
 export const EAGAIN = 11;
 export const EMFILE = 24;
 export const ENFILE = 23;
-export const EPIPE = 32;
 export const EINPROGRESS = 115;
 
 /** Addresses are numbers: a pointer made of a Buffer costs a microsecond a call. */

@@ -21,7 +21,7 @@ import { OpenSsl } from './openssl.ts';
 import { Socket } from './socket.ts';
 import { TlsContext } from './tls-context.ts';
 
-interface Machine {
+export interface Machine {
   loop: Loop;
   openssl: OpenSsl;
 }
