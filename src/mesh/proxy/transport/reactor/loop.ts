@@ -6,7 +6,8 @@ import { type Counts, Region } from './memory.ts';
 import { LoopPoll } from './uv.ts';
 
 const EPOLL_CLOEXEC = 0o2000000;
-const BATCH = 256;
+/** Events handed out at once: few enough for a turn to look at the clock in between. */
+const BATCH = 64;
 /** Bytes of one read, and of one write. */
 const CHUNK = 65_536;
 /** Milliseconds that a turn may keep Node's own loop waiting while events follow each other more closely than that. */
