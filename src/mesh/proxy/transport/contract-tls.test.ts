@@ -12,7 +12,7 @@ import {
   onBoth,
   pattern,
   pour,
-  type Recorder,
+  Recorder,
   rawClient,
   until,
 } from './contract-fixtures.ts';
@@ -176,6 +176,65 @@ onBoth((make) => {
     const second = await next();
     await until(() => secure.text === 'S');
     expect([second.connection.secure, second.connection.peerIdentity]).toEqual([true, spiffe('client')]);
+  });
+
+  test('offered: whoever has read the first bytes may begin TLS with them', async () => {
+    const transport = make(as('web'));
+    if (!transport.intercepts) return;
+    const inside: Recorder[] = [];
+    let failed = 0;
+    const { peers, port } = await listening(transport, { tls: 'offered', handshakeTimeout: 300 }, (outer) => {
+      let first: Buffer = Buffer.alloc(0);
+      outer.on.data = (chunk) => {
+        first = Buffer.concat([first, chunk]);
+        if (first[0] !== 0x16) return void outer.connection.write(chunk);
+        if (first.length < 6) return;
+        outer.connection.startTls!(outer.connection.keep(first), (connection) => {
+          if (!connection) {
+            failed += 1;
+            return undefined;
+          }
+          const recorder = new Recorder();
+          recorder.connection = connection;
+          inside.push(recorder);
+          echoing(recorder);
+          return recorder;
+        });
+      };
+    });
+    const plain = await rawClient(port);
+    plain.write('plain');
+    const [echo] = (await once(plain, 'data')) as [Buffer];
+    expect(echo.toString()).toBe('plain');
+
+    const client = connecting(make(as('client')), port, WEB);
+    client.connection.write(Buffer.from('through'));
+    await until(() => client.text === 'through');
+    expect([inside[0]!.connection.secure, inside[0]!.connection.peerIdentity]).toEqual([
+      true,
+      spiffe('client'),
+    ]);
+    // The one outside hears no more; what ends it ends the one inside.
+    const outer = peers[1]!;
+    expect(outer.events).toEqual(['data']);
+    outer.connection.destroy();
+    await until(() => inside[0]!.closed);
+    expect([inside[0]!.count('close'), outer.events]).toEqual([1, ['data']]);
+
+    // Broken, silent in the middle, and called off: each is told once.
+    const broken = await rawClient(port);
+    broken.write(Buffer.from('\x16\x03\x01\x00\x05hello', 'latin1'));
+    await until(() => failed === 1);
+    const silent = await rawClient(port);
+    silent.write(Buffer.from('\x16\x03\x01\x02\x00\x01', 'latin1'));
+    await until(() => failed === 2);
+    const off = await rawClient(port);
+    off.write(Buffer.from('\x16\x03\x01\x02\x00\x01', 'latin1'));
+    await until(() => peers.length === 5 && peers[4]!.size > 0);
+    peers[4]!.connection.destroy();
+    await until(() => failed === 3);
+    expect(inside.length).toBe(1);
+    expect(peers[0]!.connection.originalDestination!()).toBeUndefined();
   });
 
   describe('the handshake', () => {

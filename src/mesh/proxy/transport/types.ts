@@ -38,8 +38,21 @@ export interface Connection {
   /** Closes after what has been written, without waiting for the peer's half. */
   finish(): void;
   destroy(): void;
+  /** Where the client meant to connect to, if the kernel sent it here instead; ask once, on accepting. */
+  originalDestination?(): Address | undefined;
+  /**
+   * On a listener with `tls: 'offered'`: goes on as the server of the TLS handshake that `first` begins. This connection
+   * has no more events; `done` gets the one inside, or undefined when the handshake failed.
+   */
+  startTls?(first: Buffer, done: (inside: Connection | undefined) => ConnectionHandler | undefined): void;
   /** A chunk, or part of one, that stays valid after `data` returns: itself, or a copy where buffers are reused. */
   keep(chunk: Buffer): Buffer;
+}
+
+/** An IP address as the kernel writes it, without brackets. */
+export interface Address {
+  host: string;
+  port: number;
 }
 
 /** Keys and trust of one moment. Connections keep those they were made with. */
@@ -59,8 +72,11 @@ export interface CredentialSource {
 export interface ListenOptions {
   host: string;
   port: number;
-  /** required: mutual TLS only; permissive: TLS by its first byte, otherwise plain; off: plain. */
-  tls: 'required' | 'permissive' | 'off';
+  /**
+   * required: mutual TLS only; permissive: TLS by its first byte, otherwise plain; off: plain; offered: plain until the
+   * handler calls `startTls`.
+   */
+  tls: 'required' | 'permissive' | 'off' | 'offered';
   /** Milliseconds a handshake may take. */
   handshakeTimeout: number;
   /** Protocols to agree on, the preferred one first. A client that offers none of them is refused, one without is not. */
@@ -83,6 +99,8 @@ export interface Listener {
 }
 
 export interface Transport {
+  /** Its connections have `originalDestination` and `startTls`. */
+  readonly intercepts?: boolean;
   listen(
     options: ListenOptions,
     accept: (connection: Connection) => ConnectionHandler | undefined,

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import type { Connection, ConnectionHandler } from '../types.ts';
+import type { Address, Connection, ConnectionHandler } from '../types.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLNONE, EPOLLOUT } from './libc.ts';
 import type { Loop, Watch } from './loop.ts';
 import { AGAIN, FAILED, type Socket } from './socket.ts';
@@ -23,6 +23,14 @@ export class ReactorConnection implements Connection, Watch {
   peerIdentity: string | undefined;
   alpn: string | undefined;
   readonly secure: boolean;
+  /** The descriptor, while the connection is being accepted. */
+  fd = -1;
+  /** Begins TLS on the socket of this connection, where its listener offers that. */
+  terminate:
+    | ((first: Buffer, done: Parameters<NonNullable<Connection['startTls']>>[1]) => { destroy(): void })
+    | undefined;
+  /** What has become of it with TLS. */
+  #inside: { destroy(): void } | undefined;
   readonly #loop: Loop;
   readonly #queue = new WriteQueue();
   #establishing: Establishing | undefined;
@@ -242,6 +250,7 @@ export class ReactorConnection implements Connection, Watch {
   }
 
   destroy(error?: Error): void {
+    this.#inside?.destroy();
     if (this.#dead) return;
     this.#dead = true;
     this.#error = error;
@@ -254,6 +263,20 @@ export class ReactorConnection implements Connection, Watch {
     };
     if (this.#socket) this.#socket.close(gone);
     else this.#loop.bury(gone);
+  }
+
+  // --- interception ---
+
+  originalDestination(): Address | undefined {
+    return this.#loop.originalDestination(this.fd);
+  }
+
+  startTls(first: Buffer, done: Parameters<NonNullable<Connection['startTls']>>[1]): void {
+    if (!this.terminate || this.#dead) throw new Error('this listener offers no TLS');
+    // The socket is another's from now on.
+    this.#dead = true;
+    this.handler = nothing;
+    this.#inside = this.terminate(first, done);
   }
 
   // --- reading ---

@@ -11,14 +11,14 @@ import { TlsSession } from './tls-session.ts';
 /** Begins the handshake; `done` is called once, later. Throws when there is no memory for a session. */
 export function shakeHands(
   { socket, loop, openssl, context }: { socket: Socket; loop: Loop; openssl: OpenSsl; context: TlsContext },
-  client: { servername: string; alpn?: string[] } | undefined,
+  side: { servername: string; alpn?: string[] } | { first: Buffer | undefined },
   done: (error?: Error) => void,
 ): Watch {
   const session = new TlsSession(openssl, loop, socket.fd, context);
   // The socket frees it from now on.
   socket.secure(session);
-  if (client) session.asClient(client.servername, client.alpn);
-  else session.asServer();
+  if ('servername' in side) session.asClient(side.servername, side.alpn);
+  else session.asServer(side.first);
   const watch: Watch = {
     ready: () => {
       const outcome = socket.handshake();
@@ -28,6 +28,8 @@ export function shakeHands(
   };
   socket.watch = watch;
   socket.want(EPOLLIN);
+  // What is here already is no event.
+  if ('first' in side && side.first) loop.again(socket);
   return watch;
 }
 

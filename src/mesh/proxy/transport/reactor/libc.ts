@@ -17,6 +17,10 @@ export const SOCK_FLAGS = 0o4000 | 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 export const SO_ERROR = 4;
+export const SOL_IP = 0;
+export const SOL_IPV6 = 41;
+/** And IP6T_SO_ORIGINAL_DST. */
+export const SO_ORIGINAL_DST = 80;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const SHUT_WR = 1;
@@ -37,6 +41,7 @@ export function bindLibc(koffi: Koffi) {
     listen: library.func('int listen(int, int)'),
     accept4: library.func('int accept4(int, uint64_t, uint64_t, int)'),
     connect: library.func('int connect(int, uint64_t, int)'),
+    getpeername: library.func('int getpeername(int, uint64_t, uint64_t)'),
     getsockname: library.func('int getsockname(int, uint64_t, uint64_t)'),
     read: library.func('int read(int, uint64_t, int)'),
     write: library.func('int write(int, uint64_t, int)'),
@@ -59,6 +64,7 @@ export interface Libc {
   listen(fd: number, backlog: number): number;
   accept4(fd: number, address: number, length: number, flags: number): number;
   connect(fd: number, address: number, length: number): number;
+  getpeername(fd: number, address: number, length: number): number;
   getsockname(fd: number, address: number, length: number): number;
   read(fd: number, address: number, length: number): number;
   write(fd: number, address: number, length: number): number;

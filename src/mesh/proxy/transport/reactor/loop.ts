@@ -1,8 +1,22 @@
 /** The reactor's epoll set and what happens in one turn of it. */
+import { isIPv4 } from 'node:net';
 import { setImmediate } from 'node:timers';
 import type { Koffi } from '../koffi.ts';
-import { bindLibc, EPOLL_CTL, EPOLLIN, type Libc, SO_ERROR, SOL_SOCKET, systemError } from './libc.ts';
+import type { Address } from '../types.ts';
+import {
+  bindLibc,
+  EPOLL_CTL,
+  EPOLLIN,
+  type Libc,
+  SO_ERROR,
+  SO_ORIGINAL_DST,
+  SOL_IP,
+  SOL_IPV6,
+  SOL_SOCKET,
+  systemError,
+} from './libc.ts';
 import { type Counts, Region } from './memory.ts';
+import { decodeAddress, SOCKADDR_SIZE } from './sockaddr.ts';
 import { LoopPoll } from './uv.ts';
 
 const EPOLL_CLOEXEC = 0o2000000;
@@ -104,6 +118,22 @@ export class Loop {
     const failed = this.libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, address, address + 8) < 0;
     const errno = failed ? this.libc.errno() : bytes.readInt32LE(0);
     return errno === 0 ? undefined : systemError(call, errno);
+  }
+
+  /** Where a connection was going before a REDIRECT rule of iptables turned it here; undefined if nothing did. */
+  originalDestination(fd: number): Address | undefined {
+    const { bytes, address } = this.scratch;
+    const length = (size: number) => {
+      bytes.writeInt32LE(size, 64);
+      return address + 64;
+    };
+    if (this.libc.getpeername(fd, address, length(SOCKADDR_SIZE)) < 0) return undefined;
+    const { host } = decodeAddress(bytes);
+    // An IPv4 peer of a socket that takes both has a mapped address, and an IPv4 entry in the kernel's table.
+    const level = isIPv4(host.replace(/^::ffff:/, '')) ? SOL_IP : SOL_IPV6;
+    if (this.libc.getsockopt(fd, level, SO_ORIGINAL_DST, address, length(SOCKADDR_SIZE)) < 0)
+      return undefined;
+    return decodeAddress(bytes);
   }
 
   leave(source: Source): void {

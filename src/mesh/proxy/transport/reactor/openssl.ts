@@ -46,6 +46,7 @@ function functions(koffi: Koffi) {
     bioNew: func<One>('uint64_t BIO_new(uint64_t)'),
     bioMemory: func<() => number>('uint64_t BIO_s_mem()'),
     bioWrite: func<(bio: number, text: string, size: number) => number>('int BIO_write(uint64_t, str, int)'),
+    bioWriteBytes: func<Three>('int BIO_write(uint64_t, uint64_t, int)'),
     bioFree: func<One>('int BIO_free(uint64_t)'),
     pemCertificate: func<(bio: number, x: number, callback: number, u: number) => number>(
       'uint64_t PEM_read_bio_X509(uint64_t, uint64_t, uint64_t, uint64_t)',
@@ -58,6 +59,8 @@ function functions(koffi: Koffi) {
     keyFree: func<One>('void EVP_PKEY_free(uint64_t)'),
     sessionNew: func<One>('uint64_t SSL_new(uint64_t)'),
     sessionFree: func<One>('void SSL_free(uint64_t)'),
+    setReadBio: func<Two>('void SSL_set0_rbio(uint64_t, uint64_t)'),
+    setReadFd: func<Two>('int SSL_set_rfd(uint64_t, int)'),
     setFd: func<Two>('int SSL_set_fd(uint64_t, int)'),
     accept: func<One>('void SSL_set_accept_state(uint64_t)'),
     connect: func<One>('void SSL_set_connect_state(uint64_t)'),

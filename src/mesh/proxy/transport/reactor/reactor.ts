@@ -48,6 +48,7 @@ function build(): Machine | { reason: string } {
 }
 
 export class ReactorTransport implements Transport {
+  readonly intercepts = true;
   readonly #loop: Loop;
   readonly #openssl: OpenSsl;
   readonly #credentials: CredentialSource | undefined;

@@ -1,13 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { decodePort, encodeAddress, SOCKADDR_SIZE } from './sockaddr.ts';
+import { decodeAddress, encodeAddress, SOCKADDR_SIZE } from './sockaddr.ts';
 
 describe('socket addresses', () => {
   test('IPv4', () => {
     const bytes = Buffer.alloc(SOCKADDR_SIZE, 0xff);
     expect(encodeAddress(bytes, '127.9.8.7', 8080)).toBe(16);
     expect([...bytes.subarray(2, 16)]).toEqual([0x1f, 0x90, 127, 9, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
-    expect(decodePort(bytes)).toBe(8080);
+    expect(decodeAddress(bytes)).toEqual({ host: '127.9.8.7', port: 8080 });
   });
 
   test.each([

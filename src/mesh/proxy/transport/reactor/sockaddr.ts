@@ -1,6 +1,7 @@
 /** struct sockaddr_in and sockaddr_in6 (ip(7), ipv6(7)). Pure. */
 import net from 'node:net';
 import { endianness } from 'node:os';
+import type { Address } from '../types.ts';
 import { AF_INET, AF_INET6 } from './libc.ts';
 
 /** Large enough for both. */
@@ -42,7 +43,11 @@ function groups(address: string): number[] {
   return [...head, ...new Array<number>(8 - head.length - tail.length).fill(0), ...tail];
 }
 
-/** The port of either kind. */
-export function decodePort(from: Buffer): number {
-  return from.readUInt16BE(2);
+/** Either kind; IPv6 as everybody writes it (RFC 5952). */
+export function decodeAddress(from: Buffer): Address {
+  const port = from.readUInt16BE(2);
+  const family = little ? from.readUInt16LE(0) : from.readUInt16BE(0);
+  if (family === AF_INET) return { host: [...from.subarray(4, 8)].join('.'), port };
+  const groups = Array.from({ length: 8 }, (_, n) => from.readUInt16BE(8 + 2 * n).toString(16));
+  return { host: new net.SocketAddress({ address: groups.join(':'), family: 'ipv6' }).address, port };
 }

@@ -16,6 +16,8 @@ export class TlsSession {
   readonly #openssl: OpenSsl;
   readonly #loop: Loop;
   readonly #ssl: number;
+  /** Reads what came before the handshake began. */
+  #fromMemory = false;
   /** After a fatal error nothing may be called but `free`. */
   #broken = false;
   /** What every further read gives: the end, or an error. */
@@ -31,8 +33,20 @@ export class TlsSession {
     call.setFd(this.#ssl, fd);
   }
 
-  asServer(): this {
-    this.#openssl.call.accept(this.#ssl);
+  /** `first`: what has been read from the descriptor already. */
+  asServer(first?: Buffer): this {
+    const { call } = this.#openssl;
+    call.accept(this.#ssl);
+    if (!first) return this;
+    const memory = call.bioNew(call.bioMemory());
+    const { output } = this.#loop;
+    for (let at = 0; at < first.length; at += output.size) {
+      const size = first.copy(output.bytes, 0, at);
+      call.bioWriteBytes(memory, output.address, size);
+    }
+    // The session frees it, when the descriptor takes its place.
+    call.setReadBio(this.#ssl, memory);
+    this.#fromMemory = true;
     return this;
   }
 
@@ -56,6 +70,11 @@ export class TlsSession {
       return true;
     }
     const outcome = this.#outcome(socket, done);
+    if (outcome === SSL_ERROR.wantRead && this.#fromMemory) {
+      this.#fromMemory = false;
+      this.#openssl.call.setReadFd(this.#ssl, socket.fd);
+      return this.handshake(socket);
+    }
     if (outcome === SSL_ERROR.wantRead) return 'read';
     if (outcome === SSL_ERROR.wantWrite) return 'write';
     return socket.error ?? new Error('the connection ended in the middle of the TLS handshake');
