@@ -3,8 +3,6 @@ import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { Authority, createRoot } from '../../identity/authority.ts';
-import { createRequest } from '../../identity/client/csr.ts';
 import {
   cleanups,
   connecting,
@@ -15,8 +13,10 @@ import {
   Recorder,
   rawClient,
   until,
-} from './contract-fixtures.ts';
-import type { CredentialSource, Credentials } from './types.ts';
+} from '../proxy/transport/contract-fixtures.ts';
+import type { CredentialSource, Credentials } from '../proxy/transport/types.ts';
+import { Authority, createRoot } from './authority.ts';
+import { createRequest } from './client/csr.ts';
 
 const spiffe = (account: string) => `spiffe://weir.local/ns/shop/sa/${account}`;
 
