@@ -27,6 +27,17 @@ export default {
       testMatch: ['<rootDir>/src/**/*.test.ts', '<rootDir>/examples/**/*.test.ts'],
     },
     {
+      // The tests that move bytes, once more on the transport that is not the default.
+      ...common,
+      displayName: 'portable',
+      setupFiles: ['<rootDir>/test/portable.js'],
+      testMatch: [
+        '<rootDir>/src/mesh/proxy/*.test.ts',
+        '<rootDir>/src/mesh/*.test.ts',
+        '<rootDir>/src/mesh/identity/client*.test.ts',
+      ],
+    },
+    {
       ...common,
       displayName: 'conformance',
       testMatch: ['<rootDir>/test/conformance/**/*.test.ts'],

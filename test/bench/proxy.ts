@@ -1,6 +1,6 @@
 // CPU per request, latency and memory of the proxy beside HAProxy and nginx: one thread each, alternating rounds in
 // one run: HTTP/1.1 (wrk; upstream nginx with a 100-byte body) plain and over two hops of mutual TLS, HTTP/2 and gRPC
-// (h2load, 8 connections x 16 streams; upstream nghttpd).
+// (h2load, 8 connections x 16 streams; upstream nghttpd). WEIR_TRANSPORT=portable measures that transport instead.
 import { Authority, createRoot } from '../../src/mesh/identity/authority.ts';
 import { createRequest } from '../../src/mesh/identity/client/csr.ts';
 import { http2Rows } from './proxy/http2.ts';
@@ -19,6 +19,7 @@ export async function run({ log }: { log: (line: string) => void }): Promise<Row
   >;
   const absent = Object.entries(tools).filter(([, path]) => path === undefined);
   const rows: Row[] = absent.map(([name]) => ({ name, value: 'absent', unit: '' }));
+  rows.push({ name: 'WEIR_TRANSPORT', value: process.env.WEIR_TRANSPORT ?? 'not set', unit: '' });
   const { wrk, nginx, haproxy, h2load, nghttpd } = tools;
   if (!wrk || !nginx) return rows;
   const setup = new Setup();

@@ -9,9 +9,8 @@ import tls from 'node:tls';
 import { afterEach, beforeAll, expect, test } from '@jest/globals';
 import { FakeClock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
-import { Client, cleanUp, cleanups, GET } from '../proxy/fixtures.ts';
+import { Client, cleanUp, cleanups, GET, transport } from '../proxy/fixtures.ts';
 import { DataPlane } from '../proxy/proxy.ts';
-import { PortableTransport } from '../proxy/transport/portable.ts';
 import type { CredentialSource } from '../proxy/transport/types.ts';
 import { Authority, createRoot } from './authority.ts';
 import { createRequest } from './client/csr.ts';
@@ -46,7 +45,7 @@ async function inbound(credentials: CredentialSource, mode: 'required' | 'permis
   const forward = `127.0.0.1:${(app.address() as net.AddressInfo).port}`;
   const plane = new DataPlane({
     log: silentLogger,
-    transport: new PortableTransport(credentials),
+    transport: transport(credentials),
     config: {
       inbound: [{ listen: '127.0.0.1:0', forward, tls: mode }],
       outbound: [],

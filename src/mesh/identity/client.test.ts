@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { silentLogger } from '../../lib/log.ts';
+import { transport } from '../proxy/fixtures.ts';
 import { DataPlane } from '../proxy/proxy.ts';
-import { PortableTransport } from '../proxy/transport/portable.ts';
 import { Authority, createRoot } from './authority.ts';
 import { createRequest } from './client/csr.ts';
 import { IdentityClient, type IdentityMaterial } from './client.ts';
@@ -99,7 +99,7 @@ describe('two hops of mutual TLS', () => {
     const common = { log: silentLogger };
     const inbound = new DataPlane({
       ...common,
-      transport: new PortableTransport(fixed(await material('web'))),
+      transport: transport(fixed(await material('web'))),
       config: {
         inbound: [
           {
@@ -117,7 +117,7 @@ describe('two hops of mutual TLS', () => {
     const identity = options.expected ?? spiffe('web');
     const outbound = new DataPlane({
       ...common,
-      transport: new PortableTransport(fixed(options.caller ?? (await material('client')))),
+      transport: transport(fixed(options.caller ?? (await material('client')))),
       config: {
         inbound: [],
         outbound: [{ listen: '127.0.0.1:0', destination: 'web.shop:80' }],

@@ -5,12 +5,18 @@ import { silentLogger } from '../../lib/log.ts';
 import type { Destination } from '../discovery/model.ts';
 import { DataPlane } from './proxy.ts';
 import type { Limits } from './runtime.ts';
-import { PortableTransport } from './transport/portable.ts';
+import { createTransport } from './transport/choose.ts';
+import type { CredentialSource, Transport } from './transport/types.ts';
 
 /** What a test leaves behind; to be called after each. */
 export const cleanups: (() => void | Promise<void>)[] = [];
 export async function cleanUp() {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+}
+
+/** The transport that this run of the tests is about: WEIR_TRANSPORT=portable for the other one. */
+export function transport(credentials?: CredentialSource): Transport {
+  return createTransport({ credentials, log: silentLogger, wanted: process.env.WEIR_TRANSPORT });
 }
 
 /** A server that answers as `serve` says; its address. */
@@ -45,7 +51,7 @@ export function destination(addresses: string[], extra: Partial<Destination> = {
 
 export async function outbound(to: Destination, limits: Partial<Limits> = {}) {
   const plane = new DataPlane({
-    transport: new PortableTransport(),
+    transport: transport(),
     log: silentLogger,
     config: {
       inbound: [],

@@ -7,7 +7,7 @@ import { type InterceptConfig, type ProxyConfig, splitAddress } from './config.t
 import { Interception } from './intercept/index.ts';
 import { DataPlane } from './proxy.ts';
 import type { RunningProxy } from './static.ts';
-import { PortableTransport } from './transport/portable.ts';
+import { createTransport } from './transport/choose.ts';
 import { serverName } from './transport/spiffe.ts';
 
 const SERVERNAME = 'weir-mesh.weir.svc';
@@ -100,7 +100,8 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
     trustDomain: env.WEIR_TRUST_DOMAIN || TRUST_DOMAIN,
     log,
   });
-  const proxy = new DataPlane({ config, transport: new PortableTransport(identity), log, host: env.POD_IP });
+  const transport = createTransport({ credentials: identity, log, wanted: env.WEIR_TRANSPORT });
+  const proxy = new DataPlane({ config, transport, log, host: env.POD_IP });
   const explicit = new Set(config.outbound.map(({ destination }) => destination));
   // No word yet: a split may not rule.
   proxy.lease.until = 0;

@@ -6,7 +6,7 @@ import { AppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { ProxyConfig } from './config.ts';
 import { DataPlane } from './proxy.ts';
-import { PortableTransport } from './transport/portable.ts';
+import { createTransport } from './transport/choose.ts';
 import type { CredentialSource, Credentials } from './transport/types.ts';
 
 export interface RunningProxy {
@@ -62,7 +62,8 @@ export class FileCredentials implements CredentialSource {
 /** `validator`: arguments for node that print the normalised JSON of the file, or fail saying what is wrong. */
 export function startStatic(config: ProxyConfig, validator: string[] | undefined, log: Logger): RunningProxy {
   const credentials = config.identity && new FileCredentials(config.identity);
-  const proxy = new DataPlane({ config, transport: new PortableTransport(credentials), log });
+  const transport = createTransport({ credentials, log, wanted: process.env.WEIR_TRANSPORT });
+  const proxy = new DataPlane({ config, transport, log });
   let ready = false;
   return {
     proxy,

@@ -1,0 +1,300 @@
+import { Buffer } from 'node:buffer';
+import type { Address, Connection, ConnectionHandler } from '../types.ts';
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLNONE, EPOLLOUT } from './libc.ts';
+import type { Loop, Watch } from './loop.ts';
+import { AGAIN, FAILED, type Socket } from './socket.ts';
+import { WriteQueue } from './write-queue.ts';
+
+/** Bytes that may wait before whoever writes is told so: what Node's own sockets allow. */
+const HIGH_WATER = 65_536;
+/** Reads of one connection in a turn, so that others have theirs. */
+const READS = 4;
+
+const nothing: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
+
+/** What goes on before there is an open socket. */
+export interface Establishing {
+  cancel(): void;
+}
+
+/** One connection of the reactor: bytes both ways, half-close, back-pressure. Events never come from inside a call. */
+export class ReactorConnection implements Connection, Watch {
+  handler: ConnectionHandler;
+  peerIdentity: string | undefined;
+  alpn: string | undefined;
+  readonly secure: boolean;
+  /** The descriptor, while the connection is being accepted. */
+  fd = -1;
+  /** Begins TLS on the socket of this connection, where its listener offers that. */
+  terminate:
+    | ((first: Buffer, done: Parameters<NonNullable<Connection['startTls']>>[1]) => { destroy(): void })
+    | undefined;
+  /** What has become of it with TLS. */
+  #inside: { destroy(): void } | undefined;
+  readonly #loop: Loop;
+  readonly #queue = new WriteQueue();
+  #establishing: Establishing | undefined;
+  /** There once it may be read and written. */
+  #socket: Socket | undefined;
+  #paused = false;
+  /** The peer has half-closed. */
+  #readEnded = false;
+  /** What is to happen when everything written has left. */
+  #ending: 'no' | 'half' | 'close' = 'no';
+  /** We have half-closed. */
+  #shut = false;
+  #wantsDrain = false;
+  #dead = false;
+  #error: Error | undefined;
+
+  constructor(loop: Loop, handler: ConnectionHandler = nothing, secure = false) {
+    this.#loop = loop;
+    this.handler = handler;
+    this.secure = secure;
+  }
+
+  get dead(): boolean {
+    return this.#dead;
+  }
+
+  /** `establishing` is called off if the connection goes before `open`. */
+  begin(establishing: Establishing): void {
+    if (this.#dead) establishing.cancel();
+    else this.#establishing = establishing;
+  }
+
+  /** The socket is ready for bytes; only of one that was dialled is the handler told. */
+  open(socket: Socket, dialled: boolean): void {
+    this.#establishing = undefined;
+    this.#socket = socket;
+    socket.watch = this;
+    if (dialled) this.handler.open?.();
+    if (this.#dead) return;
+    this.#flush();
+    if (this.#dead) return;
+    this.#want();
+    if (socket.pending) this.#loop.again(socket);
+  }
+
+  ready(events: number): void {
+    const socket = this.#socket!;
+    const broken = (events & (EPOLLERR | EPOLLHUP)) !== 0;
+    if ((events & EPOLLOUT) !== 0 || (broken && this.#queue.size > 0)) {
+      this.#flush();
+      if (this.#dead) return;
+    }
+    if ((events & EPOLLIN) !== 0 || broken || socket.crossed) this.#read(socket, broken);
+  }
+
+  #read(socket: Socket, broken: boolean) {
+    if (this.#readEnded && broken) return this.destroy(this.#loop.socketError(socket.fd));
+    // Nobody wants to know now: the set tells of it again and again, so it is asked not to.
+    if (this.#paused || this.#readEnded) return this.#want();
+    const { bytes, size } = this.#loop.input;
+    for (let n = 0; n < READS; n += 1) {
+      const count = socket.read();
+      if (count === AGAIN) return this.#want();
+      if (count === FAILED) return this.destroy(socket.error);
+      if (count === 0) return this.#readEnd();
+      this.#give(bytes.subarray(0, count));
+      if (this.#dead || this.#paused) return;
+      if (count < size && !socket.pending) break;
+    }
+    if (socket.pending) this.#loop.again(socket);
+    else if (socket.crossed) this.#want();
+  }
+
+  #give(chunk: Buffer): void {
+    try {
+      this.handler.data(chunk);
+    } catch (thrown) {
+      // An error in handling one connection ends that connection and nothing else.
+      this.destroy(thrown as Error);
+    }
+  }
+
+  #readEnd() {
+    this.#readEnded = true;
+    this.#want();
+    this.handler.end();
+    if (this.#shut) this.destroy();
+  }
+
+  /** What epoll should tell. */
+  #want(): void {
+    if (this.#dead || !this.#socket) return;
+    // After the end of what the peer sends, only its reset is news.
+    const read = this.#readEnded ? EPOLLNONE : this.#paused ? 0 : EPOLLIN;
+    const write =
+      this.#queue.size > 0 || this.#socket.crossed || (this.#ending !== 'no' && !this.#shut) ? EPOLLOUT : 0;
+    this.#socket.want(read | write);
+  }
+
+  // --- writing ---
+
+  write(chunk: Buffer): boolean {
+    if (this.#dead || this.#ending !== 'no') return true;
+    let rest = chunk;
+    if (this.#socket && this.#queue.size === 0) {
+      const sent = this.#send(this.#socket, chunk);
+      if (sent === chunk.length || this.#dead) return true;
+      rest = chunk.subarray(sent);
+    }
+    this.#queue.push(this.keep(rest));
+    return this.#queued();
+  }
+
+  writeCopy(bytes: Buffer, end: number): boolean {
+    if (this.#dead || this.#ending !== 'no') return true;
+    let sent = 0;
+    if (this.#socket && this.#queue.size === 0) {
+      sent = this.#send(this.#socket, bytes.subarray(0, end));
+      if (sent === end || this.#dead) return true;
+    }
+    this.#queue.push(Buffer.from(bytes.subarray(sent, end)));
+    return this.#queued();
+  }
+
+  writePair(first: Buffer, second: Buffer): boolean {
+    const { output } = this.#loop;
+    const length = first.length + second.length;
+    if (length > output.size || !this.#socket || this.#queue.size > 0) {
+      this.write(first);
+      return this.write(second);
+    }
+    if (this.#dead || this.#ending !== 'no') return true;
+    first.copy(output.bytes, 0);
+    second.copy(output.bytes, first.length);
+    const sent = this.#socket.write(output.address, length);
+    if (sent === FAILED) this.destroy(this.#socket.error);
+    if (sent === length || this.#dead) return true;
+    if (sent < first.length) this.#queue.push(this.keep(first.subarray(sent)));
+    this.#queue.push(this.keep(second.subarray(Math.max(0, sent - first.length))));
+    return this.#queued();
+  }
+
+  /** Sends what it can; returns how much. */
+  #send(socket: Socket, chunk: Buffer): number {
+    const { input, output } = this.#loop;
+    const own = input.holds(chunk);
+    let sent = 0;
+    while (sent < chunk.length) {
+      const size = Math.min(output.size, chunk.length - sent);
+      let address: number;
+      if (own) address = input.addressOf(chunk) + sent;
+      else {
+        chunk.copy(output.bytes, 0, sent, sent + size);
+        address = output.address;
+      }
+      const count = socket.write(address, size);
+      if (count === FAILED) {
+        this.destroy(socket.error);
+        return sent;
+      }
+      sent += count;
+      if (count < size) return sent;
+    }
+    return sent;
+  }
+
+  #queued(): boolean {
+    if (this.#socket) this.#want();
+    if (this.#queue.size < HIGH_WATER) return true;
+    this.#wantsDrain = true;
+    return false;
+  }
+
+  #flush() {
+    const socket = this.#socket!;
+    const queue = this.#queue;
+    const { output } = this.#loop;
+    while (queue.size > 0) {
+      const size = queue.peek(output.bytes);
+      const count = socket.write(output.address, size);
+      if (count === FAILED) return this.destroy(socket.error);
+      queue.take(count);
+      if (count < size) return this.#want();
+    }
+    if (this.#ending !== 'no') return this.#shutdown();
+    this.#want();
+    if (!this.#wantsDrain) return;
+    this.#wantsDrain = false;
+    this.handler.drain();
+  }
+
+  // --- the end ---
+
+  /** Everything written has left: closes our half. */
+  #shutdown() {
+    if (!this.#shut && !this.#socket!.shutdown()) {
+      if (this.#socket!.error) return this.destroy(this.#socket!.error);
+      return this.#want();
+    }
+    this.#shut = true;
+    if (this.#readEnded || this.#ending === 'close') this.destroy();
+    else this.#want();
+  }
+
+  end(): void {
+    this.#endAs('half');
+  }
+
+  finish(): void {
+    this.#endAs('close');
+  }
+
+  #endAs(how: 'half' | 'close'): void {
+    if (this.#dead || this.#ending === how || this.#ending === 'close') return;
+    this.#ending = how;
+    if (this.#socket && this.#queue.size === 0) this.#shutdown();
+  }
+
+  destroy(error?: Error): void {
+    this.#inside?.destroy();
+    if (this.#dead) return;
+    this.#dead = true;
+    this.#error = error;
+    this.#queue.clear();
+    this.#establishing?.cancel();
+    const gone = () => {
+      const last = this.handler;
+      this.handler = nothing;
+      last.close(this.#error);
+    };
+    if (this.#socket) this.#socket.close(gone);
+    else this.#loop.bury(gone);
+  }
+
+  // --- interception ---
+
+  originalDestination(): Address | undefined {
+    return this.#loop.originalDestination(this.fd);
+  }
+
+  startTls(first: Buffer, done: Parameters<NonNullable<Connection['startTls']>>[1]): void {
+    if (!this.terminate || this.#dead) throw new Error('this listener offers no TLS');
+    // The socket is another's from now on.
+    this.#dead = true;
+    this.handler = nothing;
+    this.#inside = this.terminate(first, done);
+  }
+
+  // --- reading ---
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    const socket = this.#socket;
+    if (!socket || this.#dead) return;
+    this.#want();
+    if (socket.pending) this.#loop.again(socket);
+  }
+
+  keep(chunk: Buffer): Buffer {
+    return this.#loop.input.holds(chunk) ? Buffer.from(chunk) : chunk;
+  }
+}

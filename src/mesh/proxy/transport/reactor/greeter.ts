@@ -1,0 +1,123 @@
+/** Accepted sockets become connections: plain, or after a TLS handshake with a deadline. */
+import type { Connection, ConnectionHandler, ListenOptions } from '../types.ts';
+import { ReactorConnection } from './connection.ts';
+import { peerIds, shakeHands } from './handshake.ts';
+import { EAGAIN, EPOLLIN, MSG_PEEK } from './libc.ts';
+import type { Loop } from './loop.ts';
+import type { OpenSsl } from './openssl.ts';
+import type { Socket } from './socket.ts';
+import type { TlsContext } from './tls-context.ts';
+
+/** The first byte of a TLS connection: a handshake record (RFC 8446, 5.1). */
+const HANDSHAKE = 0x16;
+
+export type Accept = (connection: Connection) => ConnectionHandler | undefined;
+
+export interface GreeterParts {
+  loop: Loop;
+  openssl: OpenSsl;
+  /** Keys of the moment; undefined while there are none. */
+  context: () => TlsContext | undefined;
+}
+
+/** A socket that is no connection yet: the keys of when it came, and a deadline. */
+interface Guest {
+  socket: Socket;
+  context: TlsContext | undefined;
+  /** It becomes a connection, or it goes. */
+  end(well: boolean): void;
+}
+
+export class Greeter {
+  readonly #parts: GreeterParts;
+  readonly #options: ListenOptions;
+  readonly #accept: Accept;
+
+  constructor(parts: GreeterParts, options: ListenOptions, accept: Accept) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#accept = accept;
+  }
+
+  greet(socket: Socket) {
+    const { tls } = this.#options;
+    if (tls === 'off') return this.#open(socket);
+    if (tls === 'offered') return this.#open(socket, (first, done) => this.#offer(socket, first, done));
+    const guest = this.#receive(socket);
+    if (tls === 'required') return this.#secure(guest, (inside) => inside && this.#accept(inside));
+    const { libc, scratch } = this.#parts.loop;
+    socket.watch = {
+      ready: () => {
+        const count = libc.recv(socket.fd, scratch.address, 1, MSG_PEEK);
+        if (count < 0 && libc.errno() === EAGAIN) return;
+        if (count <= 0) return guest.end(false);
+        if (scratch.bytes[0] === HANDSHAKE)
+          return this.#secure(guest, (inside) => inside && this.#accept(inside));
+        guest.end(true);
+        this.#open(socket);
+      },
+    };
+    socket.want(EPOLLIN);
+  }
+
+  /** With the keys of now, even if they change or the listener closes in the meantime. */
+  #receive(socket: Socket, gone?: () => void): Guest {
+    const context = this.#parts.context()?.retain();
+    let over = false;
+    const end = (well: boolean) => {
+      if (over) return;
+      over = true;
+      clearTimeout(timer);
+      context?.release();
+      if (!well) socket.close(gone);
+    };
+    const timer = setTimeout(() => end(false), this.#options.handshakeTimeout);
+    return { socket, context, end };
+  }
+
+  /** `inside` gets the connection once its peer has proved to be of the mesh, and says who handles it. */
+  #secure({ socket, context, end }: Guest, inside: Accept, first?: Buffer) {
+    // Without a certificate no handshake can succeed.
+    if (!context) return end(false);
+    const { loop, openssl } = this.#parts;
+    shakeHands({ socket, loop, openssl, context }, { first }, (error) => {
+      const identity = error ? undefined : peerIds(socket)[0];
+      // A failed handshake is the peer's trouble. Signed by the right authority but nobody of the mesh: not a peer.
+      if (identity === undefined) return end(false);
+      end(true);
+      const connection = new ReactorConnection(loop, undefined, true);
+      connection.peerIdentity = identity;
+      connection.alpn = socket.tls?.alpn;
+      this.#hand(socket, connection, inside(connection));
+    });
+  }
+
+  #offer(
+    socket: Socket,
+    first: Buffer,
+    done: (inside: Connection | undefined) => ConnectionHandler | undefined,
+  ): { destroy(): void } {
+    let connection: Connection | undefined;
+    const guest = this.#receive(socket, () => done(undefined));
+    const inside = (each: Connection) => {
+      connection = each;
+      return done(each);
+    };
+    this.#secure(guest, inside, first);
+    return { destroy: () => (connection ? connection.destroy() : guest.end(false)) };
+  }
+
+  #open(socket: Socket, terminate?: ReactorConnection['terminate']) {
+    const connection = new ReactorConnection(this.#parts.loop);
+    connection.terminate = terminate;
+    // Before it is opened: whoever accepts asks where it was going.
+    connection.fd = socket.fd;
+    this.#hand(socket, connection, this.#accept(connection));
+  }
+
+  #hand(socket: Socket, connection: ReactorConnection, handler: ConnectionHandler | undefined) {
+    if (!handler) return socket.close();
+    connection.handler = handler;
+    connection.open(socket, false);
+  }
+}

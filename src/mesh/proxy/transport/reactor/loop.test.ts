@@ -1,0 +1,87 @@
+/** The reactor sleeps when there is nothing to do, whatever state its connections are in. */
+import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
+import { cleanups, connecting, listening, rawClient, rawServer, until } from '../contract-fixtures.ts';
+import { ReactorTransport, reactorMachine } from './reactor.ts';
+
+const machine = reactorMachine();
+const here = 'reason' in machine ? describe.skip : describe;
+
+here('an idle reactor', () => {
+  if ('reason' in machine) return;
+  const { loop } = machine;
+  const transport = new ReactorTransport(machine);
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+  afterAll(async () => {
+    await until(() => loop.counts.sockets === 0);
+    expect(loop.counts).toEqual({ sockets: 0, sessions: 0, contexts: 0 });
+  });
+
+  /** Turns of the loop while a timer ticks fifty times. */
+  async function turnsInFiftyTicks(): Promise<number> {
+    const before = loop.turns;
+    let ticks = 0;
+    await new Promise<void>((resolve) => {
+      const timer = setInterval(() => {
+        ticks += 1;
+        if (ticks < 50) return;
+        clearInterval(timer);
+        resolve();
+      }, 2);
+    });
+    return loop.turns - before;
+  }
+
+  /** Each tick wakes Node, and with it the reactor; what spins takes thousands of turns. */
+  const ASLEEP = 150;
+
+  test('without a connection takes no turn at all', async () => {
+    expect(await turnsInFiftyTicks()).toBe(0);
+  });
+
+  test('with connections that say nothing', async () => {
+    const { next, port } = await listening(transport);
+    await rawClient(port);
+    await next();
+    expect(await turnsInFiftyTicks()).toBeLessThan(ASLEEP);
+  });
+
+  test('with one that the peer has half-closed', async () => {
+    const { next, port } = await listening(transport);
+    const raw = await rawClient(port);
+    const server = await next();
+    raw.end('bye');
+    await until(() => server.events.includes('end'));
+    expect(await turnsInFiftyTicks()).toBeLessThan(ASLEEP);
+    // A reset afterwards is heard all the same.
+    raw.resetAndDestroy();
+    await until(() => server.closed);
+    expect(['ECONNRESET', 'EPIPE']).toContain((server.error as NodeJS.ErrnoException).code);
+  });
+
+  test('with a paused one that has data, an end, or a reset waiting', async () => {
+    const { next, port } = await listening(transport);
+    const raws = [await rawClient(port), await rawClient(port), await rawClient(port)];
+    const servers = [await next(), await next(), await next()];
+    for (const { connection } of servers) connection.pause();
+    raws[0]!.write('data');
+    raws[1]!.end('data');
+    raws[2]!.resetAndDestroy();
+    expect(await turnsInFiftyTicks()).toBeLessThan(ASLEEP);
+    expect(servers.flatMap(({ events }) => events)).toEqual([]);
+    for (const { connection } of servers) connection.resume();
+    await until(
+      () => servers[2]!.closed && servers[1]!.events.includes('end') && servers[0]!.text === 'data',
+    );
+  });
+
+  test('with one that cannot write', async () => {
+    const port = await rawServer((socket) => void socket.pause());
+    const client = connecting(transport, port);
+    await until(() => client.events.includes('open'));
+    const piece = Buffer.alloc(65_536);
+    while (client.connection.write(piece));
+    expect(await turnsInFiftyTicks()).toBeLessThan(ASLEEP);
+  });
+});

@@ -1,0 +1,250 @@
+/** The reactor's epoll set and what happens in one turn of it. */
+import { isIPv4 } from 'node:net';
+import { setImmediate } from 'node:timers';
+import type { Koffi } from '../koffi.ts';
+import type { Address } from '../types.ts';
+import {
+  bindLibc,
+  EPOLL_CTL,
+  EPOLLIN,
+  type Libc,
+  SO_ERROR,
+  SO_ORIGINAL_DST,
+  SOL_IP,
+  SOL_IPV6,
+  SOL_SOCKET,
+  systemError,
+} from './libc.ts';
+import { type Counts, Region } from './memory.ts';
+import { decodeAddress, SOCKADDR_SIZE } from './sockaddr.ts';
+import { LoopPoll } from './uv.ts';
+
+const EPOLL_CLOEXEC = 0o2000000;
+/** Events handed out at once: few enough for a turn to look at the clock in between. */
+const BATCH = 64;
+/** Bytes of one read, and of one write. */
+const CHUNK = 65_536;
+/** Milliseconds that a turn may keep Node's own loop waiting while events follow each other more closely than that. */
+const LINGER = 1;
+/** struct epoll_event in words of four bytes: packed on x86-64, aligned elsewhere. */
+const [STRIDE, DATA] = process.arch === 'x64' ? [3, 1] : [4, 2];
+
+/** Who is told what a file descriptor is ready for (EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP). */
+export interface Watch {
+  ready(events: number): void;
+}
+
+/** A file descriptor in the set. */
+export interface Source {
+  readonly fd: number;
+  watch: Watch;
+  closed: boolean;
+}
+
+interface Entry {
+  source: Source;
+  /** Tells a descriptor from the one that had its number before, in events that are old. */
+  generation: number;
+}
+
+export class Loop {
+  readonly koffi: Koffi;
+  readonly libc: Libc;
+  /** What is read, by whoever has its turn. Overwritten by the next read. */
+  readonly input: Region;
+  /** What is collected to be written at once. */
+  readonly output: Region;
+  /** For structures that calls take and fill. */
+  readonly scratch: Region;
+  readonly counts: Counts = { sockets: 0, sessions: 0, contexts: 0 };
+  /** Events are being handed out. */
+  turning = false;
+  turns = 0;
+  readonly #epoll: number;
+  readonly #poll: LoopPoll;
+  readonly #events: Region;
+  readonly #words: Int32Array;
+  readonly #event: Region;
+  readonly #entries: (Entry | undefined)[] = [];
+  #generation = 0;
+  /** When the last turn ended. */
+  #rested = 0;
+  #sources = 0;
+  #immediate: NodeJS.Immediate | undefined;
+  #again: Source[] = [];
+  #after: (() => void)[] = [];
+  #buried: (() => void)[] = [];
+
+  constructor(koffi: Koffi) {
+    this.koffi = koffi;
+    this.libc = bindLibc(koffi);
+    this.input = new Region(koffi, CHUNK);
+    this.output = new Region(koffi, CHUNK);
+    this.scratch = new Region(koffi, 256);
+    this.#event = new Region(koffi, 256);
+    this.#events = new Region(koffi, BATCH * STRIDE * 4);
+    const { buffer, byteOffset } = this.#events.bytes;
+    this.#words = new Int32Array(buffer, byteOffset, BATCH * STRIDE);
+    this.#epoll = this.libc.epoll_create1(EPOLL_CLOEXEC);
+    if (this.#epoll < 0) throw systemError('epoll_create1', this.libc.errno());
+    this.#poll = new LoopPoll(koffi, this.#epoll);
+  }
+
+  // --- the set ---
+
+  /** Takes a descriptor in; from now on the loop keeps the process alive until `leave`. */
+  join(source: Source): void {
+    this.#generation = (this.#generation + 1) | 0;
+    this.#entries[source.fd] = { source, generation: this.#generation };
+    this.#sources += 1;
+    this.#poll.set(true);
+    if (!this.turning && !this.#immediate) this.#arm();
+  }
+
+  control(operation: keyof typeof EPOLL_CTL, fd: number, events: number): void {
+    const { bytes, address } = this.#event;
+    bytes.writeUInt32LE(events, 0);
+    bytes.writeInt32LE(fd, 4 * DATA);
+    bytes.writeInt32LE(this.#entries[fd]!.generation, 4 * DATA + 4);
+    if (this.libc.epoll_ctl(this.#epoll, EPOLL_CTL[operation], fd, address) < 0)
+      throw systemError('epoll_ctl', this.libc.errno());
+  }
+
+  /** The error that a socket has met, if any; asking takes it away. */
+  socketError(fd: number, call = 'read'): Error | undefined {
+    const { bytes, address } = this.scratch;
+    bytes.writeInt32LE(0, 0);
+    bytes.writeInt32LE(4, 8);
+    const failed = this.libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, address, address + 8) < 0;
+    const errno = failed ? this.libc.errno() : bytes.readInt32LE(0);
+    return errno === 0 ? undefined : systemError(call, errno);
+  }
+
+  /** Where a connection was going before a REDIRECT rule of iptables turned it here; undefined if nothing did. */
+  originalDestination(fd: number): Address | undefined {
+    const { bytes, address } = this.scratch;
+    const length = (size: number) => {
+      bytes.writeInt32LE(size, 64);
+      return address + 64;
+    };
+    if (this.libc.getpeername(fd, address, length(SOCKADDR_SIZE)) < 0) return undefined;
+    const { host } = decodeAddress(bytes);
+    // An IPv4 peer of a socket that takes both has a mapped address, and an IPv4 entry in the kernel's table.
+    const level = isIPv4(host.replace(/^::ffff:/, '')) ? SOL_IP : SOL_IPV6;
+    if (this.libc.getsockopt(fd, level, SO_ORIGINAL_DST, address, length(SOCKADDR_SIZE)) < 0)
+      return undefined;
+    return decodeAddress(bytes);
+  }
+
+  leave(source: Source): void {
+    this.#entries[source.fd] = undefined;
+    this.#sources -= 1;
+  }
+
+  // --- what else belongs to a turn ---
+
+  /** `ready(EPOLLIN)` at the next turn, for what epoll cannot know. */
+  again(source: Source): void {
+    this.#again.push(source);
+    this.#wake();
+  }
+
+  /** After the events at hand. */
+  afterTurn(callback: () => void): void {
+    this.#after.push(callback);
+    this.#wake();
+  }
+
+  /** At the very end of the turn, when nobody is in the middle of using what is to be freed. */
+  bury(callback: () => void): void {
+    this.#buried.push(callback);
+    this.#wake();
+  }
+
+  /** Something waits for the next turn: it must not wait for an event. */
+  #wake(): void {
+    if (this.turning) return;
+    if (this.#immediate) this.#immediate.ref();
+    else this.#arm();
+  }
+
+  #arm(): void {
+    this.#immediate = setImmediate(this.#turn);
+    // An immediate that does not keep the loop from blocking, and runs whenever it has been woken.
+    if (this.#again.length + this.#after.length + this.#buried.length === 0) this.#immediate.unref();
+  }
+
+  readonly #turn = () => {
+    this.turning = true;
+    this.turns += 1;
+    this.#immediate = undefined;
+    const began = performance.now();
+    // Under load the next event is near, and a round through Node's loop would cost more than to wait for it here.
+    if (this.#round(0) && began - this.#rested < LINGER)
+      while (this.#sources > 0 && performance.now() - began < LINGER && this.#round(1));
+    this.#rested = performance.now();
+    this.turning = false;
+    this.#poll.set(this.#sources > 0);
+    if (this.#sources + this.#again.length + this.#after.length > 0) this.#arm();
+  };
+
+  /** Hands out what there is and what has been put off; false when there was nothing. */
+  #round(timeout: number): boolean {
+    const again = this.#again;
+    if (again.length > 0) {
+      this.#again = [];
+      for (const source of again) if (!source.closed) this.#tell(source, EPOLLIN);
+    }
+    const wait = again.length + this.#after.length + this.#buried.length > 0 ? 0 : timeout;
+    const count = this.#sources > 0 ? this.#dispatch(wait) : 0;
+    this.#settle();
+    return count > 0;
+  }
+
+  #dispatch(timeout: number): number {
+    const words = this.#words;
+    const count = this.libc.epoll_wait(this.#epoll, this.#events.address, BATCH, timeout);
+    for (let n = 0; n < count; n += 1) {
+      const at = n * STRIDE;
+      const entry = this.#entries[words[at + DATA]!];
+      if (entry === undefined || entry.generation !== words[at + DATA + 1] || entry.source.closed) continue;
+      this.#tell(entry.source, words[at]!);
+    }
+    return count;
+  }
+
+  #tell(source: Source, events: number): void {
+    try {
+      source.watch.ready(events);
+    } catch (thrown) {
+      report(thrown);
+    }
+  }
+
+  #settle(): void {
+    // Once: what they put off again waits for a turn of its own.
+    const after = this.#after;
+    this.#after = [];
+    for (const callback of after) guarded(callback);
+    while (this.#buried.length > 0) {
+      const buried = this.#buried;
+      this.#buried = [];
+      for (const callback of buried) guarded(callback);
+    }
+  }
+}
+
+function guarded(callback: () => void): void {
+  try {
+    callback();
+  } catch (thrown) {
+    report(thrown);
+  }
+}
+
+/** To whoever handles what nobody has caught, without tearing the others of this turn along. */
+function report(thrown: unknown): void {
+  setImmediate(() => {
+    throw thrown;
+  });
+}

@@ -1,0 +1,35 @@
+/** Memory that C code reads and writes: bytes that do not move, with their address. */
+import type { Koffi } from '../koffi.ts';
+
+/** Below this size V8 may keep bytes inside its own heap, where they move. */
+const SMALLEST = 256;
+
+/** Lives as long as it is referenced; whoever gives its address to C keeps it that long. */
+export class Region {
+  readonly bytes: Buffer;
+  readonly address: number;
+  readonly size: number;
+
+  constructor(koffi: Koffi, size: number) {
+    this.bytes = Buffer.alloc(Math.max(size, SMALLEST));
+    this.size = this.bytes.length;
+    // Addresses of user space have 47 bits, a number holds 53.
+    this.address = Number(koffi.address(this.bytes));
+  }
+
+  /** Whether these bytes are part of the region. */
+  holds(bytes: Buffer): boolean {
+    return bytes.buffer === this.bytes.buffer;
+  }
+
+  addressOf(part: Buffer): number {
+    return this.address + part.byteOffset - this.bytes.byteOffset;
+  }
+}
+
+/** What the reactor holds of the system, for tests: all of it returns to zero when the last connection has gone. */
+export interface Counts {
+  sockets: number;
+  sessions: number;
+  contexts: number;
+}

@@ -1,0 +1,164 @@
+/** The transport of Linux: an event loop of our own on system calls, TLS by Node's own OpenSSL. */
+import { isMainThread } from 'node:worker_threads';
+import { loadKoffi } from '../koffi.ts';
+import { serverName } from '../spiffe.ts';
+import type {
+  Connection,
+  ConnectionHandler,
+  ConnectOptions,
+  CredentialSource,
+  Listener,
+  ListenOptions,
+  Transport,
+} from '../types.ts';
+import { ReactorConnection } from './connection.ts';
+import { Dial } from './dial.ts';
+import { peerIds, shakeHands } from './handshake.ts';
+import { ReactorListener } from './listener.ts';
+import { Loop } from './loop.ts';
+import type { Counts } from './memory.ts';
+import { OpenSsl } from './openssl.ts';
+import { Socket } from './socket.ts';
+import { TlsContext } from './tls-context.ts';
+
+export interface Machine {
+  loop: Loop;
+  openssl: OpenSsl;
+}
+
+let machine: Machine | { reason: string } | undefined;
+
+/** One loop for the process, or why there can be none. */
+export function reactorMachine(): Machine | { reason: string } {
+  machine ??= build();
+  return machine;
+}
+
+function build(): Machine | { reason: string } {
+  const koffi = loadKoffi();
+  if ('reason' in koffi) return koffi;
+  if (!isMainThread) return { reason: 'the reactor runs on the main thread only' };
+  if (process.arch !== 'x64' && process.arch !== 'arm64')
+    return { reason: `the reactor does not know how structures are laid out on ${process.arch}` };
+  try {
+    return { loop: new Loop(koffi), openssl: new OpenSsl(koffi) };
+  } catch (thrown) {
+    return { reason: `this Node does not offer what the reactor calls: ${(thrown as Error).message}` };
+  }
+}
+
+export class ReactorTransport implements Transport {
+  readonly intercepts = true;
+  readonly #loop: Loop;
+  readonly #openssl: OpenSsl;
+  readonly #credentials: CredentialSource | undefined;
+  #clientContext: TlsContext | undefined;
+  readonly #off: (() => void) | undefined;
+
+  constructor({ loop, openssl }: Machine, credentials?: CredentialSource) {
+    this.#loop = loop;
+    this.#openssl = openssl;
+    this.#credentials = credentials;
+    this.#off = credentials?.onRotate(() => this.#forget());
+  }
+
+  /** Of all the transports of this process. */
+  get counts(): Readonly<Counts> {
+    return this.#loop.counts;
+  }
+
+  /** Lets go of keys; for whoever outlives the transport. */
+  close(): void {
+    this.#off?.();
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#clientContext?.release();
+    this.#clientContext = undefined;
+  }
+
+  #context(alpn?: string[]): TlsContext | undefined {
+    const current = this.#credentials?.current();
+    return current && new TlsContext(this.#openssl, this.#loop.counts, current, alpn);
+  }
+
+  listen(
+    options: ListenOptions,
+    accept: (connection: Connection) => ConnectionHandler | undefined,
+  ): Promise<Listener> {
+    const [loop, openssl] = [this.#loop, this.#openssl];
+    let context = options.tls === 'off' ? undefined : this.#context(options.alpn);
+    const rotate = () => {
+      const next = this.#context(options.alpn);
+      context?.release();
+      context = next;
+    };
+    const off = options.tls === 'off' ? undefined : this.#credentials?.onRotate(rotate);
+    const closed = () => {
+      off?.();
+      context?.release();
+      context = undefined;
+    };
+    const listener = new ReactorListener({ loop, openssl, context: () => context, closed }, options, accept);
+    return listener.start().catch((thrown: unknown) => {
+      closed();
+      throw thrown;
+    });
+  }
+
+  afterTurn(callback: () => void): void {
+    this.#loop.afterTurn(callback);
+  }
+
+  connect(options: ConnectOptions, handler: ConnectionHandler): Connection {
+    const { host, port, identity, alpn } = options;
+    const connection = new ReactorConnection(this.#loop, handler, identity !== undefined);
+    let context: TlsContext | undefined;
+    if (identity !== undefined) {
+      connection.peerIdentity = identity;
+      try {
+        this.#clientContext ??= this.#context();
+        context = this.#clientContext?.retain();
+        if (!context) throw new Error('no certificate yet: is the mesh control plane reachable?');
+      } catch (thrown) {
+        connection.destroy(thrown as Error);
+        return connection;
+      }
+    }
+    const dial = new Dial(this.#loop, { host, port }, (outcome) => {
+      if (!(outcome instanceof Socket)) connection.destroy(outcome);
+      else if (identity === undefined) connection.open(outcome, true);
+      else this.#secure(connection, outcome, context!, { identity, alpn });
+      context?.release();
+    });
+    connection.begin({
+      cancel: () => {
+        if (dial.cancel()) context?.release();
+      },
+    });
+    return connection;
+  }
+
+  #secure(
+    connection: ReactorConnection,
+    socket: Socket,
+    context: TlsContext,
+    { identity, alpn }: { identity: string; alpn: string[] | undefined },
+  ): void {
+    const [loop, openssl] = [this.#loop, this.#openssl];
+    connection.begin({ cancel: () => socket.close() });
+    const client = { servername: serverName(identity), ...(alpn ? { alpn } : {}) };
+    const watch = shakeHands({ socket, loop, openssl, context }, client, (error) => {
+      const proved = error ? [] : peerIds(socket);
+      if (error) return connection.destroy(error);
+      if (!proved.includes(identity)) {
+        const who = proved[0] ?? 'no identity';
+        return connection.destroy(new Error(`the peer proved ${who}, expected ${identity}`));
+      }
+      connection.alpn = socket.tls?.alpn;
+      connection.open(socket, true);
+    });
+    watch.ready(0);
+  }
+}

@@ -1,0 +1,117 @@
+/** The one owner of a connected descriptor and of its TLS session: both are freed here, once. */
+import { EAGAIN, EINTR, EPOLLIN, EPOLLOUT, SHUT_WR, systemError } from './libc.ts';
+import type { Loop, Source, Watch } from './loop.ts';
+import type { TlsSession } from './tls-session.ts';
+
+/** What a read gives beside a number of bytes and 0 for the end of what the peer sends. */
+export const AGAIN = -1;
+/** A read or write that failed; `Socket.error` says how. */
+export const FAILED = -2;
+
+export class Socket implements Source {
+  readonly fd: number;
+  readonly loop: Loop;
+  watch: Watch;
+  closed = false;
+  error: Error | undefined;
+  #tls: TlsSession | undefined;
+  /** What epoll is asked for; 0 = the descriptor is not in the set. */
+  #wanted = 0;
+
+  /** Takes over a non-blocking descriptor. */
+  constructor(loop: Loop, fd: number, watch: Watch) {
+    this.loop = loop;
+    this.fd = fd;
+    this.watch = watch;
+    loop.counts.sockets += 1;
+    loop.join(this);
+  }
+
+  /** From now on what is read and written goes through `tls`. */
+  secure(tls: TlsSession): void {
+    this.#tls = tls;
+  }
+
+  get tls(): TlsSession | undefined {
+    return this.#tls;
+  }
+
+  /** Asks for events; 0 takes the descriptor out, for then even errors that last would wake the loop in vain. */
+  want(events: number): void {
+    const before = this.#wanted;
+    if (events === before || this.closed) return;
+    this.#wanted = events;
+    this.loop.control(before === 0 ? 'add' : events === 0 ? 'del' : 'mod', this.fd, events);
+  }
+
+  /** Bytes that have been taken from the kernel and not been read: epoll does not tell of them. */
+  get pending(): boolean {
+    return this.#tls?.pending ?? false;
+  }
+
+  /** The session could not read because it has something to say first. */
+  get crossed(): boolean {
+    return this.#tls?.crossed ?? false;
+  }
+
+  /** Reads into `loop.input`. */
+  read(): number {
+    const { address, size } = this.loop.input;
+    if (this.#tls) return this.#tls.read(this, address, size);
+    const { libc } = this.loop;
+    for (;;) {
+      const count = libc.read(this.fd, address, size);
+      if (count >= 0) return count;
+      const errno = libc.errno();
+      if (errno === EAGAIN) return AGAIN;
+      if (errno !== EINTR) return this.fail(systemError('read', errno));
+    }
+  }
+
+  /** How many bytes were taken; fewer, down to 0, when the peer does not keep up. */
+  write(address: number, size: number): number {
+    if (this.#tls) return this.#tls.write(this, address, size);
+    const { libc } = this.loop;
+    for (;;) {
+      const count = libc.write(this.fd, address, size);
+      if (count >= 0) return count;
+      const errno = libc.errno();
+      if (errno === EAGAIN) return 0;
+      if (errno !== EINTR) return this.fail(systemError('write', errno));
+    }
+  }
+
+  /** Says that nothing more will come; false = to be tried again when it can be written. */
+  shutdown(): boolean {
+    if (this.#tls && !this.#tls.shutdown(this)) return false;
+    this.loop.libc.shutdown(this.fd, SHUT_WR);
+    return true;
+  }
+
+  /** Goes on with the TLS handshake: true = done, false = waits for the peer, an error = failed. */
+  handshake(): boolean | Error {
+    const outcome = this.#tls!.handshake(this);
+    if (outcome === 'read') this.want(EPOLLIN);
+    else if (outcome === 'write') this.want(EPOLLOUT);
+    else return outcome;
+    return false;
+  }
+
+  fail(error: Error): typeof FAILED {
+    this.error = error;
+    return FAILED;
+  }
+
+  /** Closes at the end of the turn; `then` is the last that happens. */
+  close(then?: () => void): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.loop.bury(() => {
+      this.#tls?.free();
+      this.loop.leave(this);
+      this.loop.libc.close(this.fd);
+      this.loop.counts.sockets -= 1;
+      then?.();
+    });
+  }
+}

@@ -1,0 +1,1 @@
+process.env.WEIR_TRANSPORT = 'portable';
