@@ -43,10 +43,10 @@ describe('breaker', () => {
     const good = await server(answer('ok'));
     const bad = await server(ERROR);
     const plane = await outbound(destination([good.address, bad.address], { policy: { breaker } }));
-    const got = await statuses(plane, 60);
-    expect(got.filter((status) => status === '500')).toHaveLength(2);
+    // Which of the two is asked is up to the balancer, and that prefers the one that answers sooner.
+    while (bad.asked < 2) await statuses(plane, 1);
+    expect(new Set(await statuses(plane, 60))).toEqual(new Set(['200']));
     expect(bad.asked).toBe(2);
-    expect(good.asked).toBe(58);
   });
 
   test('when it is open everywhere the request fails at once, with the reason', async () => {
