@@ -70,8 +70,20 @@ export function detectProtocol(stack: Stack, connection: Connection): Connection
   const dial = () => {
     opaque ??= new OpaqueSession(stack, connection, () => toOpaque());
   };
-  const toOpaque = () => {
+  /**
+   * Bytes pass as they are only where they cannot be meant as HTTP: an application that speaks it might take them for a request
+   * all the same (an empty line first, a strange method, a pause), with headers that nobody has stripped.
+   */
+  const strictly = (bytes: Buffer | undefined) => {
+    decided = true;
+    wheel.drop(deadline);
+    opaque?.cancel();
+    connection.handler = detectVersion(stack, connection);
+    if (bytes) connection.handler.data(bytes);
+  };
+  const toOpaque = (kind?: Detected) => {
     if (decided) return;
+    if (stack.strip && stack.table.http && kind !== 'tls') return strictly(seen);
     decided = true;
     wheel.drop(deadline);
     dial();
@@ -103,7 +115,7 @@ export function detectProtocol(stack: Stack, connection: Connection): Connection
       }
       if (opaquely || (kind !== 'http1' && kind !== 'http2')) {
         seen = connection.keep(bytes);
-        return toOpaque();
+        return toOpaque(kind);
       }
       decided = true;
       wheel.drop(deadline);
@@ -117,13 +129,17 @@ export function detectProtocol(stack: Stack, connection: Connection): Connection
       connection.handler.end();
     },
     close: () => {
+      decided = true;
       wheel.drop(deadline);
       opaque?.cancel();
       stack.closed(connection);
     },
   };
   // A connection that may yet turn out to be a peer's is not worth one to the application at once.
-  if (stack.table.serverFirst(began) && ownName === undefined) queueMicrotask(dial);
+  if (stack.table.serverFirst(began) && ownName === undefined)
+    queueMicrotask(() => {
+      if (!decided) dial();
+    });
   else wheel.arm(deadline, DIAL_AFTER);
   return handler;
 }

@@ -35,6 +35,8 @@ export class EndpointState {
   /** Of the destination's policy, if it has one. */
   breaker: Breaker | undefined;
   #failures = 0;
+  /** What was dialled at the same time and refused with it is one refusal. */
+  #refusedUntil = 0;
   readonly #random: () => number;
 
   constructor(
@@ -59,10 +61,12 @@ export class EndpointState {
 
   /** A connect failed: nobody is sent here for a while, longer each time; then one try decides. */
   evict(now: number): void {
+    this.http.connectFailures += 1;
+    if (now < this.#refusedUntil) return;
     const whole = Math.min(EVICT_MAX, EVICT_FIRST * 2 ** this.#failures);
     this.#failures += 1;
-    this.evictedUntil = now + whole * (0.5 + this.#random() / 2);
-    this.http.connectFailures += 1;
+    this.#refusedUntil = now + whole * (0.5 + this.#random() / 2);
+    this.evictedUntil = Math.max(this.#refusedUntil, this.breaker?.openUntil ?? 0);
   }
 
   /** How a request went that was sent here. */
@@ -104,6 +108,7 @@ export class EndpointState {
   alive(): void {
     if (this.#failures === 0) return;
     this.#failures = 0;
+    this.#refusedUntil = 0;
     this.evictedUntil = this.breaker?.openUntil ?? 0;
   }
 

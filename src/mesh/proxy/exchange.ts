@@ -276,6 +276,7 @@ export class Exchange<C extends Carrier> {
     requester.forget();
     this.#status = status;
     this.#headed = this.#runtime.now();
+    this.#attempts.table.learnHttp();
     return true;
   }
 
@@ -291,6 +292,7 @@ export class Exchange<C extends Carrier> {
 
   /** The response makes a tunnel of the connection: nothing is left to do here. */
   tunnelled(carrier: C, status: number) {
+    this.#judged(true);
     this.#series.response(status, false, this.#runtime.now() - this.#started);
     this.#detach(carrier);
     this.#end();

@@ -59,6 +59,8 @@ export class OpaqueSession implements ConnectionHandler {
   }
 
   #open = false;
+  /** It has said its last while whether this is a tunnel was open. */
+  #serverEnded = false;
   #cancelled = false;
 
   #dial(): void {
@@ -98,6 +100,7 @@ export class OpaqueSession implements ConnectionHandler {
         },
         drain: () => {},
         end: () => {
+          this.#serverEnded = true;
           if (!this.#held) this.#client.end();
         },
         close: () => {
@@ -131,6 +134,7 @@ export class OpaqueSession implements ConnectionHandler {
       this.#stack.closed(this.#client, true);
     });
     if (this.#ended) server.end();
+    if (this.#serverEnded) this.#client.end();
   }
 
   data(chunk: Buffer): void {

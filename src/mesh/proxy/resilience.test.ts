@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import net from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Policy } from '../discovery/model.ts';
 import { answer, Client, cleanUp, count, destination, GET, outbound, upstream } from './fixtures.ts';
@@ -88,6 +90,65 @@ describe('breaker', () => {
     plane.reload({ ...config, destinations: { [to.key]: { ...to, policy: {} } } });
     expect(await statuses(plane, 1)).toEqual(['502']);
   });
+});
+
+test('an endpoint whose breaker is open and that then refuses connections takes nothing from the other', async () => {
+  const good = await server(answer('ok'));
+  const sockets = new Set<net.Socket>();
+  const dying = net.createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {}).on('data', () => socket.write(ERROR));
+  });
+  await once(dying.listen(0, '127.0.0.1'), 'listening');
+  const address = `127.0.0.1:${(dying.address() as net.AddressInfo).port}`;
+  const plane = await outbound(
+    destination([good.address, address], { policy: { breaker: { ...breaker, eject: 40 } } }),
+  );
+  while (sockets.size === 0 || !(await statuses(plane, 1)).includes('500')) await statuses(plane, 1);
+  const gone = once(dying.close(), 'close');
+  for (const socket of sockets) socket.destroy();
+  await gone;
+  // Probes of it are refused meanwhile: those requests go to the other one.
+  const end = Date.now() + 500;
+  const got: string[] = [];
+  while (Date.now() < end) got.push(...(await statuses(plane, 1)));
+  expect(got.filter((status) => status === '503')).toEqual([]);
+});
+
+test('requests that wait for one connection count its refusal once', async () => {
+  const closed = net.createServer();
+  await once(closed.listen(0, '127.0.0.1'), 'listening');
+  const { port } = closed.address() as net.AddressInfo;
+  await once(closed.close(), 'close');
+  const plane = await outbound(destination([`127.0.0.1:${port}`]));
+  const clients = Array.from({ length: 12 }, () => new Client(plane));
+  for (const client of clients) client.socket.write(GET);
+  for (const client of clients) await client.until((text) => text.includes('502'));
+  const [endpoint] = plane.stacks[0]!.table.backends[0]!.endpoints;
+  // 0.2 s at first, as documented, and not doubled by each of them.
+  expect(endpoint!.evictedUntil - plane.runtime.now()).toBeLessThanOrEqual(200);
+});
+
+test('an upgrade that succeeds counts for the breaker', async () => {
+  const state = { tunnel: false };
+  const address = await upstream((socket) =>
+    socket.write(
+      state.tunnel ? 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n' : ERROR,
+    ),
+  );
+  const plane = await outbound(destination([address], { policy: { breaker: { ...breaker, eject: 40 } } }));
+  expect(await statuses(plane, 3)).toEqual(['500', '500', '503']);
+  state.tunnel = true;
+  const upgrade = async () => {
+    const client = new Client(plane);
+    client.socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n');
+    const text = await client.until((each) => each.includes('\r\n\r\n'));
+    client.socket.destroy();
+    return text.slice(9, 12);
+  };
+  const deadline = Date.now() + 5000;
+  while ((await upgrade()) !== '101') expect(Date.now()).toBeLessThan(deadline);
+  for (let index = 0; index < 5; index += 1) expect(await upgrade()).toBe('101');
 });
 
 test('rate limit: what is too much is answered 429, and nothing of it is sent', async () => {

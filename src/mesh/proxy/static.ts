@@ -1,6 +1,7 @@
 /** The proxy standing alone: a checked configuration file, read again on SIGHUP. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import { promisify } from 'node:util';
 import { AppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
@@ -54,7 +55,10 @@ export class FileCredentials implements CredentialSource {
   }
 
   reload(): void {
-    this.#current = this.#read();
+    const next = this.#read();
+    // Throws while they do not fit each other, as in the middle of a replacement: then those before stay.
+    createSecureContext({ key: next.key, cert: next.cert, ca: next.trust });
+    this.#current = next;
     for (const listener of this.#listeners) listener();
   }
 }

@@ -38,7 +38,7 @@ export class RoutingTable {
   /** For requests that found no endpoint. */
   readonly orphan: HttpSeries;
   readonly destination: Destination;
-  readonly #learned: { serverFirstUntil: number };
+  readonly #learned: { serverFirstUntil: number; http: boolean };
   readonly #cumulative: Float64Array;
   readonly #lease: Lease | undefined;
   readonly #fallback: BackendState | undefined;
@@ -57,7 +57,9 @@ export class RoutingTable {
     this.budget = previous?.budget ?? new RetryBudget(now);
     this.flight = previous?.flight ?? { count: 0 };
     this.rateLimit = limitOf(destination.policy, previous?.rateLimit, now);
-    this.#learned = previous ? previous.#learned : { serverFirstUntil: Number.NEGATIVE_INFINITY };
+    this.#learned = previous
+      ? previous.#learned
+      : { serverFirstUntil: Number.NEGATIVE_INFINITY, http: false };
     const known = new Map<string, EndpointState>();
     for (const backend of previous?.backends ?? [])
       for (const endpoint of backend.endpoints) known.set(endpoint.id, endpoint);
@@ -118,6 +120,15 @@ export class RoutingTable {
   /** Seen now; kept for a while, over changes of the destination. */
   learnServerFirst(now: number): void {
     this.#learned.serverFirstUntil = now + REMEMBERED;
+  }
+
+  /** A server here has answered in HTTP. */
+  get http(): boolean {
+    return this.#learned.http;
+  }
+
+  learnHttp(): void {
+    this.#learned.http = true;
   }
 
   /** Where a request that starts now goes. */

@@ -37,8 +37,9 @@ describe('breaker', () => {
   test('one try after the time decides; each failed one doubles the time, a success closes it', () => {
     const breaker = given();
     for (let index = 0; index < 3; index += 1) breaker.observe(false, 0);
-    // What was sent before it opened changes nothing.
+    // What was sent before it opened changes nothing, however it ends.
     breaker.observe(false, 500);
+    breaker.observe(true, 600);
     expect(breaker.openUntil).toBe(1000);
     breaker.probe(1000);
     expect(breaker.openUntil).toBe(2000);

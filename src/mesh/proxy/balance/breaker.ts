@@ -37,8 +37,9 @@ export class Breaker {
     this.#requests[0]! += 1;
     if (success) {
       this.#row = 0;
-      // Late answers to what was sent before say nothing; the one that was tried does.
       if (!this.open) return false;
+      // Late answers to what was sent before say nothing; the one that was tried does.
+      if (now < this.openUntil && !this.#probing) return true;
       this.close(now);
       return false;
     }

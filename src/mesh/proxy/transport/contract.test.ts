@@ -95,6 +95,23 @@ onBoth((make) => {
     });
   });
 
+  test('a connection that is destroyed while it is accepted ends for its client too', async () => {
+    const transport = make();
+    const listener = await transport.listen(
+      { host: '127.0.0.1', port: 0, tls: 'off', handshakeTimeout: 1000 },
+      (connection) => {
+        const handler = new Recorder();
+        connection.destroy();
+        return handler;
+      },
+    );
+    cleanups.push(() => listener.close());
+    const client = await rawClient(listener.port);
+    client.on('error', () => {});
+    client.resume();
+    await Promise.race([once(client, 'end'), once(client, 'close')]);
+  });
+
   describe('back-pressure', () => {
     test('a reader that does not read stops the writer, once, and little waits', async () => {
       const transport = make();

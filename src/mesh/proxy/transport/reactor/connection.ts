@@ -65,6 +65,11 @@ export class ReactorConnection implements Connection, Watch {
 
   /** The socket is ready for bytes; only of one that was dialled is the handler told. */
   open(socket: Socket, dialled: boolean): void {
+    // Called off by whoever accepted it: the socket was not its to close yet.
+    if (this.#dead) {
+      socket.close();
+      return;
+    }
     this.#establishing = undefined;
     this.#socket = socket;
     socket.watch = this;

@@ -8,6 +8,8 @@ import type { OpenSsl } from './openssl.ts';
 import type { Socket } from './socket.ts';
 import type { TlsContext } from './tls-context.ts';
 
+/** Clients of one listener that have not proved who they are yet: they count in no other limit. */
+const GUESTS = 1024;
 /** The first byte of a TLS connection: a handshake record (RFC 8446, 5.1). */
 const HANDSHAKE = 0x16;
 
@@ -32,6 +34,7 @@ export class Greeter {
   readonly #parts: GreeterParts;
   readonly #options: ListenOptions;
   readonly #accept: Accept;
+  #guests = 0;
 
   constructor(parts: GreeterParts, options: ListenOptions, accept: Accept) {
     this.#parts = parts;
@@ -43,6 +46,7 @@ export class Greeter {
     const { tls } = this.#options;
     if (tls === 'off') return this.#open(socket);
     if (tls === 'offered') return this.#open(socket, (first, done) => this.#offer(socket, first, done));
+    if (this.#guests >= GUESTS) return socket.close();
     const guest = this.#receive(socket);
     if (tls === 'required') return this.#secure(guest, (inside) => inside && this.#accept(inside));
     const { libc, scratch } = this.#parts.loop;
@@ -64,9 +68,11 @@ export class Greeter {
   #receive(socket: Socket, gone?: () => void): Guest {
     const context = this.#parts.context()?.retain();
     let over = false;
+    this.#guests += 1;
     const end = (well: boolean) => {
       if (over) return;
       over = true;
+      this.#guests -= 1;
       clearTimeout(timer);
       context?.release();
       if (!well) socket.close(gone);
