@@ -48,7 +48,7 @@ for (const file of globSync('src/**/*.ts')) {
     if (
       layer === 'mesh/proxy' &&
       /^(@kubernetes|zod|node:http|undici)/.test(specifier) &&
-      !path.endsWith('.test.ts')
+      !/(\.test|fixtures)\.ts$/.test(path)
     ) {
       if (specifier === 'node:http' && path === 'mesh/proxy/admin.ts') continue;
       breaches.push(`${file}: the proxy must not load ${specifier}`);
