@@ -11,6 +11,8 @@ import { ownCluster } from './support/own.ts';
 /** Two controllers and fifty rollouts at once, whose pods are only said to run: a cluster of its own. */
 const FLEET = 50;
 const WEIGHTS = [10, 50];
+/** Of one wave, waits and all: each wait has a deadline of its own. */
+const DEADLINE = 330_000;
 const ANALYSIS = {
   interval: '1s',
   noData: 'pass',
@@ -135,59 +137,71 @@ async function wave(
 }
 
 describe(`${FLEET} rollouts at once`, () => {
-  test('SIGKILL of the leader while some are being promoted: none restarts, none skips its analysis', () =>
-    wave(
-      'v2',
-      async () => (await inPhase('Promoting', 'Watching')).length > 0,
-      async () => {
-        process.kill(pidOf(await leader()), 'SIGKILL');
-      },
-    ));
+  test(
+    'SIGKILL of the leader while some are being promoted: none restarts, none skips its analysis',
+    () =>
+      wave(
+        'v2',
+        async () => (await inPhase('Promoting', 'Watching')).length > 0,
+        async () => {
+          process.kill(pidOf(await leader()), 'SIGKILL');
+        },
+      ),
+    DEADLINE,
+  );
 
-  test('a leader that stood still for longer than its lease acts no more when it goes on', async () => {
-    await eventually('two controllers again', async () => (await controllers()).length === 2, {
-      timeoutMs: 60_000,
-    });
-    await wave(
-      'v3',
-      async () => (await inPhase('Progressing')).length > FLEET / 2,
-      async () => {
-        const before = await leader();
-        const pid = pidOf(before);
-        process.kill(pid, 'SIGSTOP');
-        try {
-          await eventually('the other one leads', async () => (await leader()) !== before, {
-            timeoutMs: 40_000,
+  test(
+    'a leader that stood still for longer than its lease acts no more when it goes on',
+    async () => {
+      await eventually('two controllers again', async () => (await controllers()).length === 2, {
+        timeoutMs: 60_000,
+      });
+      await wave(
+        'v3',
+        async () => (await inPhase('Progressing')).length > FLEET / 2,
+        async () => {
+          const before = await leader();
+          const pid = pidOf(before);
+          process.kill(pid, 'SIGSTOP');
+          try {
+            await eventually('the other one leads', async () => (await leader()) !== before, {
+              timeoutMs: 40_000,
+            });
+          } finally {
+            process.kill(pid, 'SIGCONT');
+          }
+        },
+      );
+    },
+    DEADLINE,
+  );
+
+  test(
+    'a rolling upgrade of Weir: none restarts, none skips its analysis',
+    async () => {
+      await eventually('two controllers again', async () => (await controllers()).length === 2, {
+        timeoutMs: 60_000,
+      });
+      const old = await controllers();
+      await wave(
+        'v4',
+        async () => (await inPhase('Progressing')).length > FLEET / 2,
+        async () => {
+          await cluster.client.patch(kinds.Deployment, 'weir', 'weir-controller', {
+            type: 'merge',
+            body: { spec: { template: { metadata: { annotations: { release: 'next' } } } } },
           });
-        } finally {
-          process.kill(pid, 'SIGCONT');
-        }
-      },
-    );
-  });
-
-  test('a rolling upgrade of Weir: none restarts, none skips its analysis', async () => {
-    await eventually('two controllers again', async () => (await controllers()).length === 2, {
-      timeoutMs: 60_000,
-    });
-    const old = await controllers();
-    await wave(
-      'v4',
-      async () => (await inPhase('Progressing')).length > FLEET / 2,
-      async () => {
-        await cluster.client.patch(kinds.Deployment, 'weir', 'weir-controller', {
-          type: 'merge',
-          body: { spec: { template: { metadata: { annotations: { release: 'next' } } } } },
-        });
-        await eventually(
-          'two new controllers',
-          async () => {
-            const now = await controllers();
-            return now.length === 2 && now.every((name) => !old.includes(name));
-          },
-          { timeoutMs: 90_000 },
-        );
-      },
-    );
-  });
+          await eventually(
+            'two new controllers',
+            async () => {
+              const now = await controllers();
+              return now.length === 2 && now.every((name) => !old.includes(name));
+            },
+            { timeoutMs: 90_000 },
+          );
+        },
+      );
+    },
+    DEADLINE,
+  );
 });
