@@ -215,3 +215,10 @@ test('a prefix of a valid head is never an error (property)', () => {
   for (let cut = 0; cut < whole.length; cut += 1) expect(request(whole.slice(0, cut))).toBe(0);
   expect(request(whole)).toBe(whole.length);
 });
+
+test('a response is waited for only while it can still become HTTP', () => {
+  for (const whole of ['H', 'HTTP/1.', 'HTTP/1.1 200', 'HTTP/1.1 20']) expect(response(whole)).toBe(0);
+  for (const strange of ['-', '-ERR 38\r\n\r\n', 'HTTX', 'SSH-2.0-x']) {
+    expect(response(strange)).toBe(HEAD_ERRORS.startLine.code);
+  }
+});

@@ -60,7 +60,9 @@ export function parseResponseHead(
   end: number,
   strip: boolean,
 ): number {
-  if (end - start < 13) return more(head, start, end);
+  if (end - start < 13) {
+    return beginsVersion(buffer, start, end) ? more(head, start, end) : HEAD_ERRORS.startLine.code;
+  }
   const minor = version(buffer, start);
   if (minor < 0) return minor;
   const a = buffer[start + 9]! - 48;
@@ -92,6 +94,14 @@ function more(head: Head, start: number, end: number): number {
 function partialVersion(head: Head, buffer: Buffer, i: number, start: number, end: number): number {
   for (let k = i; k < end; k += 1) if (buffer[k] === LF && k < i + 9) return HEAD_ERRORS.startLine.code;
   return more(head, start, end);
+}
+
+const VERSION = Buffer.from('HTTP/1.', 'latin1');
+
+/** Whether it can still become HTTP: a server of something else must not keep its client waiting for more. */
+function beginsVersion(buffer: Buffer, start: number, end: number): boolean {
+  const length = Math.min(VERSION.length, end - start);
+  return buffer.compare(VERSION, 0, length, start, start + length) === 0;
 }
 
 /** 0 or 1 for HTTP/1.0 and HTTP/1.1 at `i`; negative otherwise. */
