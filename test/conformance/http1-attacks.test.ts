@@ -4,8 +4,9 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { attacker } from './support/attacker.ts';
 import { Proxies } from './support/proxies.ts';
 
 const DURATION = 1_000;
@@ -105,30 +106,21 @@ async function attack(
   until: number,
 ): Promise<void> {
   do {
-    const socket: Socket = connect(port, '127.0.0.1');
-    let open = true;
-    socket.on('error', () => {});
-    const closed = new Promise<void>((resolve) => {
-      socket.on('close', () => {
-        open = false;
-        resolve();
-      });
-    });
-    if (deaf) socket.pause();
-    else socket.resume();
+    const one = attacker(port, deaf);
+    const { socket } = one;
     if (begin) socket.write(begin);
     // Who does not read is told nothing; the next write shows that the proxy has gone.
     const end = cutOff ? until + 20_000 : until;
-    while (open && Date.now() < end) {
+    while (one.open && Date.now() < end) {
       let more = true;
       if (next) more = socket.write(next);
       else if (deaf && Date.now() > until) socket.write('x');
       const pause = new Promise<void>((resolve) => setTimeout(resolve, next && more ? (every ?? 1) : 50));
-      await Promise.race([closed, pause]);
+      await Promise.race([one.closed, pause]);
     }
-    if (cutOff && open) throw new Error('the proxy did not end this connection');
+    if (cutOff && one.open) throw new Error('the proxy did not end this connection');
     socket.destroy();
-    await closed;
+    await one.closed;
   } while (again && Date.now() < until);
 }
 

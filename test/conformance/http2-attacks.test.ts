@@ -5,11 +5,12 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http2 from 'node:http2';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Field } from '../../src/mesh/proxy/protocol/http2/field.ts';
 import { ERROR, FLAG, FRAME, Output, PREFACE, SETTING } from '../../src/mesh/proxy/protocol/http2/frames.ts';
 import { HpackEncoder } from '../../src/mesh/proxy/protocol/http2/hpack-encoder.ts';
+import { attacker } from './support/attacker.ts';
 import { Proxies } from './support/proxies.ts';
 
 const SECOND = 1_000;
@@ -147,25 +148,16 @@ const ATTACKS: Record<string, Attack> = {
 /** One attacker, until the time is over. */
 async function attack(port: number, { begin, next, deaf }: Attack, until: number): Promise<void> {
   while (Date.now() < until) {
-    const socket: Socket = connect(port, '127.0.0.1');
-    let open = true;
-    socket.on('error', () => {});
-    const closed = new Promise<void>((resolve) => {
-      socket.on('close', () => {
-        open = false;
-        resolve();
-      });
-    });
-    if (deaf) socket.pause();
-    else socket.resume();
+    const one = attacker(port, deaf);
+    const { socket } = one;
     socket.write(begin);
-    for (let n = 0; open && Date.now() < until; n += 1) {
+    for (let n = 0; one.open && Date.now() < until; n += 1) {
       const more = next ? socket.write(next(n)) : false;
       const wait = new Promise<void>((resolve) => setTimeout(resolve, more ? 1 : 20));
-      await Promise.race([closed, wait]);
+      await Promise.race([one.closed, wait]);
     }
     socket.destroy();
-    await closed;
+    await one.closed;
   }
 }
 
