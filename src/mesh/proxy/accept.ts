@@ -34,7 +34,8 @@ export function detectVersion(stack: Stack, connection: Connection): ConnectionH
       }
       wheel.drop(deadline);
       // Whoever is expected to speak HTTP/2 alone is told in HTTP/2 what is wrong.
-      const strange = kind === 'tcp' && stack.table.protocol === 'http2';
+      const { protocol, http } = stack.table;
+      const strange = kind === 'tcp' && (protocol === 'http2' || (protocol === 'detect' && http === 2));
       serve(stack, connection, kind === 'http2' || strange ? 'http2' : 'http1', bytes);
     },
     drain: () => {},
@@ -83,7 +84,7 @@ export function detectProtocol(stack: Stack, connection: Connection): Connection
   };
   const toOpaque = (kind?: Detected) => {
     if (decided) return;
-    if (stack.strip && stack.table.http && kind !== 'tls') return strictly(seen);
+    if (stack.strip && stack.table.http !== 0 && kind !== 'tls') return strictly(seen);
     decided = true;
     wheel.drop(deadline);
     dial();

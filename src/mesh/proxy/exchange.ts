@@ -32,6 +32,8 @@ export interface Carrier {
 /** What an exchange needs of the protocol its client speaks: the request, and ways to answer. */
 export interface Requester<C extends Carrier> {
   readonly stack: Stack;
+  /** Of HTTP, that its client speaks. */
+  readonly version: 1 | 2;
   readonly caller: Caller | undefined;
   /** The client is gone. */
   readonly gone: boolean;
@@ -276,7 +278,7 @@ export class Exchange<C extends Carrier> {
     requester.forget();
     this.#status = status;
     this.#headed = this.#runtime.now();
-    this.#attempts.table.learnHttp();
+    this.#attempts.table.learnHttp(requester.version);
     return true;
   }
 

@@ -38,7 +38,7 @@ export class RoutingTable {
   /** For requests that found no endpoint. */
   readonly orphan: HttpSeries;
   readonly destination: Destination;
-  readonly #learned: { serverFirstUntil: number; http: boolean };
+  readonly #learned: { serverFirstUntil: number; http: 0 | 1 | 2 };
   readonly #cumulative: Float64Array;
   readonly #lease: Lease | undefined;
   readonly #fallback: BackendState | undefined;
@@ -57,9 +57,7 @@ export class RoutingTable {
     this.budget = previous?.budget ?? new RetryBudget(now);
     this.flight = previous?.flight ?? { count: 0 };
     this.rateLimit = limitOf(destination.policy, previous?.rateLimit, now);
-    this.#learned = previous
-      ? previous.#learned
-      : { serverFirstUntil: Number.NEGATIVE_INFINITY, http: false };
+    this.#learned = previous ? previous.#learned : { serverFirstUntil: Number.NEGATIVE_INFINITY, http: 0 };
     const known = new Map<string, EndpointState>();
     for (const backend of previous?.backends ?? [])
       for (const endpoint of backend.endpoints) known.set(endpoint.id, endpoint);
@@ -122,13 +120,13 @@ export class RoutingTable {
     this.#learned.serverFirstUntil = now + REMEMBERED;
   }
 
-  /** A server here has answered in HTTP. */
-  get http(): boolean {
+  /** A server here has answered in HTTP: 1 if ever to a client of HTTP/1, 2 if only to those of HTTP/2, 0 not yet. */
+  get http(): 0 | 1 | 2 {
     return this.#learned.http;
   }
 
-  learnHttp(): void {
-    this.#learned.http = true;
+  learnHttp(version: 1 | 2): void {
+    if (this.#learned.http !== 1) this.#learned.http = version;
   }
 
   /** Where a request that starts now goes. */

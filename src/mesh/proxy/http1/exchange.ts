@@ -46,6 +46,10 @@ export class Http1Exchange implements Requester<Upstream> {
     this.core.progress();
   }
 
+  get version(): 1 {
+    return 1;
+  }
+
   get gone(): boolean {
     return this.#session.closed;
   }

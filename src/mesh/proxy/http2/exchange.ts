@@ -63,6 +63,10 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
     if (this.#kept) this.#fields = list.keep();
   }
 
+  get version(): 2 {
+    return 2;
+  }
+
   get gone(): boolean {
     return this.#session.closed || this.#stream.closed;
   }
