@@ -28,7 +28,11 @@ describe('by hand, mid-rollout', () => {
     expect((await app.deployment()).spec.paused).toBe(true);
     expect(await nativeSets(app)).toHaveLength(1);
     expect((await app.podsOf('v1')).length).toBe(2);
-    expect((await app.rollout()).status).toMatchObject({ phase: 'Progressing', traffic: { canary: 10 } });
+    // The status may be a second behind.
+    await app.until(
+      'Progressing at 10 %',
+      ({ status }) => status?.phase === 'Progressing' && status.traffic?.canary === 10,
+    );
     await app.applyRollout({ approve: 'v2' });
     await app.promoted('v2');
     expect((await app.load()).failed).toBe(0);

@@ -9,6 +9,7 @@ import { Kubelet } from '../bench/controller/kubelet.ts';
 import { rssMiB } from '../bench/controller/process.ts';
 import { eventually, processes } from '../e2e/support/cluster.ts';
 import type { KubernetesCluster } from './support/cluster.ts';
+import { liveHeapMiB } from './support/heap.ts';
 import { ownCluster } from './support/own.ts';
 
 /** WEIR_CHURN_SECONDS=1800 WEIR_CHURN_SEED=7 npm run test:kubernetes -- test/kubernetes/churn.test.ts */
@@ -118,19 +119,19 @@ async function person(seed: number, until: number): Promise<Map<string, number>>
 const objects = async (kind: ResourceKind) =>
   (await cluster.client.list<KubeObject>(kind, fleet.namespace)).items;
 const names = (list: KubeObject[]) => list.map(({ metadata }) => metadata.name).sort();
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 test(
   `${SECONDS} seconds of churn leave no orphan, no stuck finalizer, and memory as it was`,
   async () => {
-    const until = Date.now() + SECONDS * 1000;
     const [pid] = processes(cluster.dir, 'main.js controller');
-    const memory: number[] = [];
-    const reading = setInterval(() => memory.push(rssMiB(pid!)), (SECONDS * 1000) / 48);
+    const until = Date.now() + SECONDS * 1000;
+    // Once everything has happened before, and its code is compiled.
+    const warm = new Promise((resolve) => setTimeout(resolve, (SECONDS * 1000) / 3)).then(() =>
+      liveHeapMiB(pid!),
+    );
     const people = await Promise.all(
       Array.from({ length: PEOPLE }, (_, index) => person(SEED * 1000 + index, until)),
     );
-    clearInterval(reading);
     const acts = new Map<string, number>();
     for (const done of people)
       for (const [name, count] of done) acts.set(name, (acts.get(name) ?? 0) + count);
@@ -203,15 +204,13 @@ test(
       async () => JSON.stringify(await remains()) === JSON.stringify(nothing),
       { timeoutMs: 60_000, describe: async () => JSON.stringify(await remains()) },
     );
-    const sixth = Math.floor(memory.length / 6);
-    const early = median(memory.slice(sixth, 3 * sixth));
-    const late = median(memory.slice(-2 * sixth));
+    const [before, after] = [await warm, await liveHeapMiB(pid!)];
     const counts = [...acts].map(([name, count]) => `${name} ${count}`).join(', ');
     process.stdout.write(
-      `churn: ${counts}; controller RSS ${early.toFixed(0)} then ${late.toFixed(0)} MiB\n`,
+      `churn: ${counts}; controller's live heap ${before.toFixed(1)} then ${after.toFixed(1)} MiB, RSS ${rssMiB(pid!).toFixed(0)} MiB\n`,
     );
-    // What a leak of a few KiB an act would exceed in the long run; the heap's own breathing does not.
-    expect(late).toBeLessThan(early * 1.25 + 24);
+    // Nothing is left to remember, so the heap is no larger than with all of them.
+    expect(after).toBeLessThan(before + 6);
   },
   SECONDS * 1000 + 240_000,
 );
