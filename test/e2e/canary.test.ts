@@ -43,8 +43,11 @@ describe('canary scenarios', () => {
     expect(rollout.status?.history.at(-1)).toMatchObject({ to: 'Healthy' });
     const deployment = await app.deployment();
     expect(deployment.spec.paused ?? false).toBe(false);
-    const service = await cluster.client.get(kinds.Service, app.namespace, 'web');
-    expect((service.spec as { selector: object }).selector).toEqual({ app: 'web' });
+    // The state is written first, so the pin goes a moment after the phase has changed.
+    await eventually('nothing of Weir is left in the Service', async () => {
+      const service = await cluster.client.get(kinds.Service, app.namespace, 'web');
+      return Object.keys((service.spec as { selector: object }).selector).join() === 'app';
+    });
     const { failed } = await app.load();
     expect(failed).toBe(0);
   });
