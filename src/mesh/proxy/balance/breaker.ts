@@ -35,24 +35,15 @@ export class Breaker {
   observe(success: boolean, now: number): boolean {
     this.#turn(now);
     this.#requests[0]! += 1;
-    if (success) {
-      this.#row = 0;
-      if (!this.open) return false;
+    if (!success) this.#failures[0]! += 1;
+    this.#row = success ? 0 : this.#row + 1;
+    if (this.open) {
       // Late answers to what was sent before say nothing; the one that was tried does.
       if (now < this.openUntil && !this.#probing) return true;
-      this.close(now);
-      return false;
-    }
-    this.#row += 1;
-    this.#failures[0]! += 1;
-    if (this.open) {
-      if (now < this.openUntil && !this.#probing) return true;
-      this.#eject(now);
-      return true;
-    }
-    if (!this.#tripped()) return false;
-    this.#eject(now);
-    return true;
+      if (success) this.#close(now);
+      else this.#eject(now);
+    } else if (!success && this.#tripped()) this.#eject(now);
+    return this.open;
   }
 
   /** One request is about to be tried: the others stay away until its outcome, or for another `eject` without one. */
@@ -61,7 +52,7 @@ export class Breaker {
     this.openUntil = now + this.policy.eject;
   }
 
-  close(now: number): void {
+  #close(now: number): void {
     this.openUntil = 0;
     this.#ejections = 0;
     this.#row = 0;
