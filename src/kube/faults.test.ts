@@ -176,9 +176,12 @@ test('a server that answers every watch with 410 is not listed in a tight loop',
 describe('leader election', () => {
   /** One Lease with optimistic locking, as the API server keeps it; `deaf` leaves calls unanswered. */
   async function lease() {
-    const state: { object?: KubeObject; version: number; deaf: boolean } = { version: 0, deaf: false };
+    const state: { object?: KubeObject; version: number; deaf: boolean; calls: string[] } = {
+      ...{ version: 0, deaf: false, calls: [] },
+    };
     const client = await serve(async (request, response) => {
       if (state.deaf) return;
+      state.calls.push(request.method!);
       if (request.method === 'GET')
         return state.object ? json(response, 200, state.object) : json(response, 404, { reason: 'NotFound' });
       const body = JSON.parse(await text(request)) as KubeObject;
@@ -239,6 +242,30 @@ describe('leader election', () => {
     });
     expect(performance.now() - deafSince).toBeLessThan(1000);
     expect(stop.signal.aborted).toBe(false);
+  });
+
+  test('renewing takes one write; a lease that was deleted is made again, one that was taken is lost', async () => {
+    const { state, contend } = await lease();
+    const stop = new AbortController();
+    ends.push(() => stop.abort());
+    const writes = async (count: number) => {
+      const from = state.calls.length;
+      while (state.calls.length < from + count) await new Promise((resolve) => setTimeout(resolve, 5));
+      return state.calls.slice(from, from + count);
+    };
+    await contend('a').run(stop.signal, async (signal) => {
+      await writes(1);
+      expect(await writes(3)).toEqual(['PUT', 'PUT', 'PUT']);
+      state.object = undefined;
+      expect((await writes(4)).join(' ')).toContain('GET POST');
+      const { metadata, spec } = state.object as unknown as KubeObject;
+      const version = String(++state.version);
+      const other = { ...(spec as object), holderIdentity: 'b', renewTime: 'now' };
+      state.object = { metadata: { ...metadata, resourceVersion: version }, spec: other };
+      await aborted(signal);
+    });
+    expect(stop.signal.aborted).toBe(false);
+    expect((state.object!.spec as { holderIdentity: string }).holderIdentity).toBe('b');
   });
 
   test('a failure of the work is the error of the run', async () => {

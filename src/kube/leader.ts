@@ -39,6 +39,8 @@ interface LeaseObject extends KubeObject {
 export class LeaderElection {
   readonly #options: Required<Omit<LeaderElectionOptions, 'clock'>> & { clock: Clock };
   #observed: { spec: string; at: number } | undefined;
+  /** As our last write left it: it is written over without being read while nobody else touched it (resourceVersion). */
+  #mine: LeaseObject | undefined;
   #leading = false;
 
   constructor(options: LeaderElectionOptions) {
@@ -111,7 +113,7 @@ export class LeaderElection {
     const { client, namespace, name, identity, leaseDuration, clock, log } = this.#options;
     const now = new Date(clock.now()).toISOString().replace('Z', '000Z');
     try {
-      const lease = await client.find<LeaseObject>(kinds.Lease, namespace, name, signal);
+      const lease = this.#mine ?? (await client.find<LeaseObject>(kinds.Lease, namespace, name, signal));
       const fresh: LeaseSpec = {
         holderIdentity: identity,
         leaseDurationSeconds: Math.max(1, Math.round(leaseDuration / 1000)),
@@ -120,7 +122,7 @@ export class LeaderElection {
         leaseTransitions: 0,
       };
       if (!lease) {
-        await client.create<LeaseObject>(
+        this.#mine = await client.create<LeaseObject>(
           kinds.Lease,
           { metadata: { name, namespace }, spec: fresh },
           { signal },
@@ -135,7 +137,7 @@ export class LeaderElection {
       const duration = (spec.leaseDurationSeconds ?? 15) * 1000;
       if (held && this.#elapsed() - this.#observed.at < duration) return false;
       const mine = spec.holderIdentity === identity;
-      await client.replace<LeaseObject>(
+      this.#mine = await client.replace<LeaseObject>(
         kinds.Lease,
         {
           ...lease,
@@ -149,6 +151,10 @@ export class LeaderElection {
       );
       return true;
     } catch (error) {
+      const unread = this.#mine !== undefined;
+      this.#mine = undefined;
+      // Changed by others, or gone: then it is read after all.
+      if (unread && isCode(error, 'Conflict', 'NotFound')) return this.#try(signal);
       // Somebody else was quicker: look again next time.
       if (!isCode(error, 'Conflict', 'AlreadyExists') && !signal.aborted)
         log.warn({ error }, 'lease not renewed');
