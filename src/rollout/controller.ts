@@ -83,8 +83,9 @@ export class RolloutController {
     this.#gateWriter = new GateWriter(client);
     this.#events = new EventRecorder({ client, component: FIELD_MANAGER, log, clock });
     const enqueue = (key: string) => this.#controller.enqueue(key);
-    this.#looks = new Looks({ judge: options.judge, log, clock, done: enqueue });
     this.#metrics = options.metrics && new RolloutMetrics(options.metrics, this.caches.rollouts.store, clock);
+    const begun = (lateMs: number) => this.#metrics?.looked(lateMs);
+    this.#looks = new Looks({ judge: options.judge, log, clock, done: enqueue, begun });
     this.#controller = new Controller({
       name: 'rollout',
       workers: options.concurrency ?? 32,

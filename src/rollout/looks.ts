@@ -11,13 +11,22 @@ export class Looks {
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #done: (key: string) => void;
+  readonly #begun: (lateMs: number) => void;
   readonly #last = new Map<string, Look>();
   readonly #running = new Map<string, { id: string; stop: AbortController }>();
 
-  constructor(options: { judge: Judge; log: Logger; done: (key: string) => void; clock?: Clock }) {
+  constructor(options: {
+    judge: Judge;
+    log: Logger;
+    done: (key: string) => void;
+    /** Told of each look how many milliseconds after its time it began. */
+    begun?: (lateMs: number) => void;
+    clock?: Clock;
+  }) {
     this.#judge = options.judge;
     this.#log = options.log;
     this.#done = options.done;
+    this.#begun = options.begun ?? (() => {});
     this.#clock = options.clock ?? systemClock;
   }
 
@@ -34,6 +43,7 @@ export class Looks {
     const stop = new AbortController();
     this.#running.set(key, { id: effect.id, stop });
     const at = this.#clock.now();
+    this.#begun(at - effect.after);
     this.#judge
       .look(
         {

@@ -6,12 +6,18 @@ import type { Clock } from '../lib/clock.ts';
 export class RolloutMetrics {
   readonly #duration: Histogram;
   readonly #errors: Counter;
+  readonly #lateness: Histogram;
 
   constructor(registry: MetricsRegistry, rollouts: { list(): Rollout[] }, clock: Clock) {
     this.#duration = registry.histogram(
       'weir_reconcile_duration_seconds',
       'Time one reconcile of a Rollout took.',
       [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5],
+    );
+    this.#lateness = registry.histogram(
+      'weir_analysis_lateness_seconds',
+      'Time from when a look at the metrics was due until it began.',
+      [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     );
     this.#errors = registry.counter('weir_reconcile_errors_total', 'Reconciles that failed and come again.');
     this.#errors.add(0);
@@ -41,6 +47,10 @@ export class RolloutMetrics {
         if (last) age.set(Math.max(0, (clock.now() - Date.parse(last)) / 1000), labels);
       }
     });
+  }
+
+  looked(lateMs: number): void {
+    this.#lateness.observe(Math.max(0, lateMs) / 1000);
   }
 
   reconciled({ seconds, error }: { seconds: number; error: boolean }): void {

@@ -1,7 +1,9 @@
 import { kinds } from '../../../src/api/kinds.ts';
 import type { KubeObject } from '../../../src/api/meta.ts';
 import type { Rollout } from '../../../src/api/rollout.ts';
+import { Informer } from '../../../src/kube/index.ts';
 import type { KubeClient } from '../../../src/kube/types.ts';
+import { silentLogger } from '../../../src/lib/log.ts';
 
 export const NODE = 'bench';
 
@@ -10,6 +12,8 @@ export class Fleet {
   readonly #client: KubeClient;
   readonly namespace: string;
   readonly size: number;
+  readonly #stop = new AbortController();
+  #rollouts: Informer<Rollout & KubeObject> | undefined;
 
   constructor(client: KubeClient, namespace: string, size: number) {
     this.#client = client;
@@ -92,7 +96,23 @@ export class Fleet {
     });
   }
 
-  rollouts(): Promise<Rollout[]> {
-    return this.#client.list<Rollout & KubeObject>(kinds.Rollout, this.namespace).then(({ items }) => items);
+  /** As a watch shows them: asking for all of them again and again would be most of what the API server does. */
+  async rollouts(): Promise<Rollout[]> {
+    if (!this.#rollouts) {
+      const { namespace } = this;
+      this.#rollouts = new Informer({
+        client: this.#client,
+        kind: kinds.Rollout,
+        namespace,
+        log: silentLogger,
+      });
+      this.#rollouts.start(this.#stop.signal);
+      await this.#rollouts.synced;
+    }
+    return this.#rollouts.store.list();
+  }
+
+  stop(): void {
+    this.#stop.abort();
   }
 }

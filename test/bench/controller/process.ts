@@ -37,3 +37,20 @@ export function difference(before: Map<string, number>, after: Map<string, numbe
 
 export const total = (counts: [string, number][]): number =>
   counts.reduce((sum, [, count]) => sum + count, 0);
+
+/** Cumulative buckets of a histogram without labels of its own, as `[upper bound, count]` in ascending order. */
+export async function bucketsOf(url: string, name: string): Promise<[number, number][]> {
+  const text = await (await fetch(url)).text();
+  return [...text.matchAll(new RegExp(`^${name}_bucket\\{le="([^"]+)"\\} (\\d+)$`, 'gm'))].map(
+    ([, bound, count]): [number, number] => [
+      bound === '+Inf' ? Number.POSITIVE_INFINITY : Number(bound),
+      Number(count),
+    ],
+  );
+}
+
+/** The smallest bucket bound that holds `share` of all. */
+export function quantile(buckets: [number, number][], share: number): number {
+  const all = buckets.at(-1)?.[1] ?? 0;
+  return buckets.find(([, count]) => count >= share * all)?.[0] ?? Number.NaN;
+}
