@@ -70,10 +70,11 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
     'weir_kubernetes_requests_total',
     'Requests sent to the API server; a watch counts once for each time it is opened.',
   );
-  const client = await connect({
+  const access = {
     ...(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {}),
-    onRequest: (method, resource) => requests.add(1, { method, resource }),
-  });
+    onRequest: (method: string, resource: string) => requests.add(1, { method, resource }),
+  };
+  const client = await connect(access);
   const splits = new Informer<TrafficSplit & KubeObject>({ client, log, kind: kinds.TrafficSplit, ...scope });
   const templates = new Informer<MetricTemplate & KubeObject>({
     client,
@@ -108,7 +109,8 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
     },
   });
   const leader = new LeaderElection({
-    client,
+    // Connections of its own: renewing the lease waits behind nothing that the Rollouts ask for.
+    client: await connect(access),
     namespace: flags.systemNamespace,
     name: 'weir-controller',
     // A pod's containers run one after the other, so one that was killed takes its own lease up again at once.

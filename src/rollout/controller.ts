@@ -14,10 +14,11 @@ import { GateWriter } from './effects/gate-data.ts';
 import { carryOutAll, type EffectContext } from './effects/index.ts';
 import { finalize, withoutFinalizer } from './finalize.ts';
 import { probeGate } from './gate/probe.ts';
+import { GateProbes } from './gate/probes.ts';
 import { GateWatch } from './gate/watch.ts';
 import { Looks } from './looks.ts';
 import { acts } from './machine/context.ts';
-import type { GateProbe, Observation } from './machine/types.ts';
+import type { Observation } from './machine/types.ts';
 import { initialState, machine, type State } from './machine.ts';
 import { RolloutMetrics } from './metrics.ts';
 import type { Deployment } from './objects.ts';
@@ -61,8 +62,7 @@ export class RolloutController {
   readonly #events: EventRecorder;
   readonly #controller: Controller;
   readonly #looks: Looks;
-  readonly #probes = new Map<string, GateProbe>();
-  readonly #probing = new Set<string>();
+  readonly #probes: GateProbes;
   readonly #drafts = new Drafts();
   readonly #written: OwnWrites<Stored>;
   readonly #errors = new Map<string, string>();
@@ -84,6 +84,11 @@ export class RolloutController {
     this.#events = new EventRecorder({ client, component: FIELD_MANAGER, log, clock });
     const enqueue = (key: string) => this.#controller.enqueue(key);
     this.#metrics = options.metrics && new RolloutMetrics(options.metrics, this.caches.rollouts.store, clock);
+    this.#probes = new GateProbes({
+      probe: ({ namespace, deployment }, tries, stop) =>
+        probeGate(client, namespace, deployment, tries, () => clock.now(), stop),
+      done: enqueue,
+    });
     const begun = (lateMs: number) => this.#metrics?.looked(lateMs);
     this.#looks = new Looks({ judge: options.judge, log, clock, done: enqueue, begun });
     this.#controller = new Controller({
@@ -136,7 +141,7 @@ export class RolloutController {
   #forget(key: string): void {
     this.#specs.delete(key);
     this.#looks.forget(key);
-    this.#probes.delete(key);
+    this.#probes.forget(key);
     this.#drafts.drop(key);
     this.#written.drop(key);
     this.#errors.delete(key);
@@ -264,7 +269,7 @@ export class RolloutController {
   #observe(key: string, rollout: Rollout, spec: RolloutSpec, context: EffectContext): Observation {
     return observe(rollout, spec, this.caches.sources(rollout), {
       route: context.router.observe(context.route),
-      probe: this.#probes.get(key),
+      probe: this.#probes.last(key),
       gateVersion: this.#gate.version,
       look: this.#looks.last(key),
     });
@@ -305,24 +310,13 @@ export class RolloutController {
         };
         this.#looks.start(key, effect, spec.analysis, revisions);
       },
-      probeGate: () => this.#probe(key, namespace, spec.targetRef.name),
+      gated: () => this.#probes.named(key),
+      probeGate: () => {
+        const target = { namespace, deployment: spec.targetRef.name, version: this.#gate.version };
+        this.#probes.start(key, target, this.#signal);
+      },
       log: log.child({ rollout: key }),
     };
-  }
-
-  #probe(key: string, namespace: string, name: string): void {
-    if (this.#probing.has(key)) return;
-    this.#probing.add(key);
-    const { client, log } = this.#options;
-    const { version } = this.#gate;
-    const failures = this.#probes.get(key)?.failures ?? 0;
-    probeGate(client, namespace, name, () => this.#clock.now(), this.#signal)
-      .then((probe) => this.#probes.set(key, { ...probe, version, failures: probe.holds ? 0 : failures + 1 }))
-      .catch((error: unknown) => log.warn({ rollout: key, error }, 'the gate could not be tried'))
-      .finally(() => {
-        this.#probing.delete(key);
-        if (!this.#signal.aborted) this.#controller.enqueue(key);
-      });
   }
 
   async #broken(key: string, rollout: Stored, problem: Problem, signal: AbortSignal): Promise<void> {

@@ -29,6 +29,8 @@ export interface EffectContext {
   /** Start something in the background whose outcome comes back in a later observation. */
   look(effect: Extract<Effect, { kind: 'look' }>): void;
   probeGate(): void;
+  /** The gate's data names the Deployment now. */
+  gated(): void;
   log: Logger;
 }
 

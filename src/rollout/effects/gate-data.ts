@@ -100,5 +100,10 @@ async function writeGate(
   }
 }
 
-export const ensureGateEntry = ({ gate, namespace, rollout, spec }: EffectContext, signal: AbortSignal) =>
-  gate.write(namespace, { [`deployment.${spec.targetRef.name}`]: rollout.metadata.name }, signal);
+export async function ensureGateEntry(
+  { gate, gated, namespace, rollout, spec }: EffectContext,
+  signal: AbortSignal,
+): Promise<void> {
+  await gate.write(namespace, { [`deployment.${spec.targetRef.name}`]: rollout.metadata.name }, signal);
+  gated();
+}

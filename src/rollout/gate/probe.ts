@@ -4,24 +4,22 @@ import { toAppError } from '../../lib/errors.ts';
 import type { GateProbe } from '../machine/types.ts';
 import type { Deployment } from '../objects.ts';
 
-const TRIES = 3;
+export type Probed = Pick<GateProbe, 'at' | 'holds' | 'message'>;
 
 export const heldMessage = (deployment: string): string =>
   `a changed template of Deployment ${deployment} is held`;
 
-/**
- * Does the gate hold? Three dry runs in a row that change the template and ask for paused: false must come back paused:
- * for a few milliseconds after the gate's data was written, some API servers do not know it yet.
- */
+/** Does the gate hold? Dry runs, one after the other, that change the template and ask for paused: false must come back paused. */
 export async function probeGate(
   client: KubeClient,
   namespace: string,
   name: string,
+  tries: number,
   now: () => number,
   signal: AbortSignal,
-): Promise<Pick<GateProbe, 'at' | 'holds' | 'message'>> {
+): Promise<Probed> {
   try {
-    for (let attempt = 1; attempt <= TRIES; attempt += 1) {
+    for (let attempt = 1; attempt <= tries; attempt += 1) {
       const annotations = { 'weir.dev/gate-probe': `${now()}-${attempt}` };
       const answer = await client.patch<Deployment>(
         kinds.Deployment,

@@ -1,0 +1,94 @@
+import { expect, test } from '@jest/globals';
+import { GateProbes, type GateTarget } from './probes.ts';
+
+const signal = new AbortController().signal;
+const target = (deployment: string, version: string | undefined = 'v1'): GateTarget => ({
+  namespace: 'shop',
+  deployment,
+  version,
+});
+
+/** Probes whose answers are given by hand; `tried` says of which Deployment how many tries in a row were asked for. */
+function byHand() {
+  const tried: string[] = [];
+  const answers: ((holds: boolean) => void)[] = [];
+  const done: string[] = [];
+  const probes = new GateProbes({
+    probe: ({ deployment }, tries) => {
+      tried.push(`${deployment} ${tries}`);
+      return new Promise((resolve) => {
+        answers.push((holds) => resolve({ at: 0, holds, message: '' }));
+      });
+    },
+    done: (key) => done.push(key),
+  });
+  const answer = async (holds: boolean) => {
+    answers.shift()!(holds);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { probes, tried, answer, answers, done };
+}
+
+test('what was named before three tries that held is tried once', async () => {
+  const { probes, tried, answer } = byHand();
+  for (const name of ['a', 'b']) probes.named(name);
+  probes.start('a', target('a'), signal);
+  await answer(true);
+  probes.start('b', target('b'), signal);
+  await answer(true);
+  probes.named('c');
+  probes.start('c', target('c'), signal);
+  await answer(true);
+  expect(tried).toEqual(['a 3', 'b 1', 'c 3']);
+});
+
+test('a name written while three tries are under way is not covered by them', async () => {
+  const { probes, tried, answer } = byHand();
+  probes.start('a', target('a'), signal);
+  probes.named('b');
+  await answer(true);
+  probes.start('b', target('b'), signal);
+  await answer(true);
+  expect(tried).toEqual(['a 3', 'b 3']);
+});
+
+test('another gate, one that cannot be watched, and one that failed are tried three times again', async () => {
+  const { probes, tried, answer } = byHand();
+  const one = async (name: string, version: string | undefined, holds = true) => {
+    probes.start(name, { ...target(name), version }, signal);
+    await answer(holds);
+  };
+  await one('a', 'v1');
+  await one('b', 'v2');
+  await one('c', undefined);
+  await one('d', undefined);
+  await one('e', 'v2', false);
+  await one('f', 'v2');
+  expect(tried).toEqual(['a 3', 'b 3', 'c 3', 'd 3', 'e 1', 'f 3']);
+  expect(probes.last('e')).toMatchObject({ holds: false, failures: 1, version: 'v2' });
+  await one('e', 'v2', false);
+  expect(probes.last('e')).toMatchObject({ failures: 2 });
+});
+
+test('a few at a time, each once, and none for a Rollout that is gone', async () => {
+  const { probes, tried, answer, answers, done } = byHand();
+  for (let index = 0; index < 20; index += 1) {
+    probes.start(`r${index}`, target(`r${index}`), signal);
+    probes.start(`r${index}`, target(`r${index}`), signal);
+  }
+  expect(tried).toHaveLength(8);
+  probes.forget('r19');
+  while (answers.length > 0) await answer(true);
+  expect(tried).toHaveLength(19);
+  expect(new Set(done).size).toBe(19);
+});
+
+test('nothing is learnt or told after the end', async () => {
+  const { probes, answer, done } = byHand();
+  const stop = new AbortController();
+  probes.start('a', target('a'), stop.signal);
+  stop.abort();
+  await answer(true);
+  expect(done).toEqual([]);
+  expect(probes.last('a')).toBeUndefined();
+});
