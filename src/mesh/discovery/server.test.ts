@@ -1,8 +1,3 @@
-import { webcrypto } from 'node:crypto';
-import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
-import { Agent, request } from 'node:https';
-import { createInterface } from 'node:readline';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { AcknowledgementFrame } from '../../api/acknowledgement.ts';
 import { silentLogger } from '../../lib/log.ts';
@@ -11,6 +6,7 @@ import { Catalog } from './catalog.ts';
 import { ClusterIndex } from './cluster-index.ts';
 import { pod, service, slice, split } from './fixtures.ts';
 import type { DownFrame } from './model.ts';
+import { certificateRequest, DiscoveryClient } from './server.fixture.ts';
 import { DiscoveryServer } from './server.ts';
 
 let authority: Authority;
@@ -30,23 +26,11 @@ async function identity(spiffe: string) {
   return pair;
 }
 
-async function certificateRequest() {
-  const x509 = await import('@peculiar/x509');
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const csr = await x509.Pkcs10CertificateRequestGenerator.create({ keys, signingAlgorithm: algorithm });
-  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
-  return {
-    csr: csr.toString('pem'),
-    key: `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n`,
-  };
-}
-
 let index: ClusterIndex;
 let catalog: Catalog;
 let server: DiscoveryServer;
 let port: number;
-let clients: Client[] = [];
+let clients: DiscoveryClient[] = [];
 
 async function start(options: { leaseSeconds?: number; streamLimit?: number } = {}): Promise<void> {
   const tls = await authority.issueServer(['weir-mesh.weir.svc']);
@@ -63,6 +47,15 @@ async function start(options: { leaseSeconds?: number; streamLimit?: number } = 
   });
   port = await server.start();
 }
+
+/** A client that shows this certificate, or none; closed after the test. */
+function client(pair?: { cert: string; key: string }): DiscoveryClient {
+  const made = new DiscoveryClient(port, authority.bundle, pair);
+  clients.push(made);
+  return made;
+}
+
+const clientOf = async (spiffe = 'spiffe://weir.local/ns/shop/sa/web') => client(await identity(spiffe));
 
 beforeEach(() => {
   port = 0;
@@ -82,105 +75,6 @@ afterEach(async () => {
   await server.stop();
 });
 
-/** A proxy (or controller) as the grammar has it, on real sockets. */
-class Client {
-  readonly frames: (DownFrame | AcknowledgementFrame)[] = [];
-  readonly agent: Agent;
-  session = '';
-  ended = false;
-  #wake: (() => void)[] = [];
-  #response: IncomingMessage | undefined;
-
-  constructor(pair?: { cert: string; key: string }) {
-    this.agent = new Agent({
-      keepAlive: true,
-      host: '127.0.0.1',
-      port,
-      servername: 'weir-mesh.weir.svc',
-      ca: authority.bundle,
-      ...pair,
-    } as ConstructorParameters<typeof Agent>[0]);
-    clients.push(this);
-  }
-
-  static async of(spiffe = 'spiffe://weir.local/ns/shop/sa/web'): Promise<Client> {
-    return new Client(await identity(spiffe));
-  }
-
-  async open(path: string): Promise<number> {
-    const outgoing = request({ agent: this.agent, host: '127.0.0.1', port, path });
-    outgoing.on('error', () => {});
-    outgoing.end();
-    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
-    this.#response = response;
-    response.on('error', () => {});
-    response.once('close', () => {
-      this.ended = true;
-      for (const wake of this.#wake.splice(0)) wake();
-    });
-    createInterface({ input: response }).on('line', (line) => {
-      if (line === '') return;
-      this.frames.push(JSON.parse(line));
-      for (const wake of this.#wake.splice(0)) wake();
-    });
-    return response.statusCode!;
-  }
-
-  async discover(query = ''): Promise<Extract<DownFrame, { type: 'hello' }>> {
-    this.frames.length = 0;
-    this.ended = false;
-    await this.open(`/v1/discover${query}`);
-    const hello = await this.until((each) => each.type === 'hello');
-    this.session = (hello as { session: string }).session;
-    return hello as Extract<DownFrame, { type: 'hello' }>;
-  }
-
-  async post(path: string, body: unknown): Promise<{ status: number; body: string }> {
-    const outgoing = request({ agent: this.agent, host: '127.0.0.1', port, path, method: 'POST' });
-    outgoing.end(JSON.stringify(body));
-    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
-    let text = '';
-    for await (const chunk of response) text += chunk;
-    return { status: response.statusCode!, body: text };
-  }
-
-  subscribe(...add: string[]) {
-    return this.post('/v1/subscriptions', { session: this.session, add, remove: [] });
-  }
-
-  ack(key: string, version: number, split?: string) {
-    return this.post('/v1/acks', { session: this.session, acks: [{ key, version, split }] });
-  }
-
-  async until<T extends DownFrame | AcknowledgementFrame>(
-    matches: (frame: DownFrame | AcknowledgementFrame) => boolean,
-  ): Promise<T> {
-    for (let seen = 0; ; ) {
-      for (; seen < this.frames.length; seen++)
-        if (matches(this.frames[seen]!)) return this.frames[seen] as T;
-      if (this.ended) throw new Error(`the stream ended; frames: ${JSON.stringify(this.frames)}`);
-      await new Promise<void>((resolve) => this.#wake.push(resolve));
-    }
-  }
-
-  async end(): Promise<void> {
-    while (!this.ended) await new Promise<void>((resolve) => this.#wake.push(resolve));
-  }
-
-  pause(): void {
-    this.#response?.socket.pause();
-  }
-
-  resume(): void {
-    this.#response?.socket.resume();
-  }
-
-  close(): void {
-    this.#response?.destroy();
-    this.agent.destroy();
-  }
-}
-
 type Snapshot = Extract<DownFrame, { type: 'snapshot' }>;
 type Delta = Extract<DownFrame, { type: 'delta' }>;
 const counts = (matches: Partial<AcknowledgementFrame>) => (each: DownFrame | AcknowledgementFrame) =>
@@ -192,23 +86,23 @@ const CONTROLLER = 'spiffe://weir.local/ns/weir/sa/weir-controller';
 describe('who may do what', () => {
   test('streams need a certificate of the trust domain, acknowledgements the controller’s', async () => {
     await start();
-    const nobody = new Client();
+    const nobody = client();
     expect(await nobody.open('/v1/discover')).toBe(401);
     expect((await nobody.post('/v1/acks', { session: 'x', acks: [] })).status).toBe(401);
     expect((await nobody.post('/v1/certificates', { csr: 'c' })).status).toBe(200);
-    const foreign = await Client.of('spiffe://other/ns/shop/sa/web');
+    const foreign = await clientOf('spiffe://other/ns/shop/sa/web');
     expect(await foreign.open('/v1/discover')).toBe(401);
-    const proxy = await Client.of();
+    const proxy = await clientOf();
     expect(await proxy.open('/v1/acknowledgements')).toBe(403);
-    const controller = await Client.of(CONTROLLER);
+    const controller = await clientOf(CONTROLLER);
     expect(await controller.open('/v1/acknowledgements')).toBe(200);
   });
 
   test('a session belongs to the identity that opened it', async () => {
     await start();
-    const proxy = await Client.of();
+    const proxy = await clientOf();
     await proxy.discover();
-    const other = await Client.of('spiffe://weir.local/ns/shop/sa/other');
+    const other = await clientOf('spiffe://weir.local/ns/shop/sa/other');
     other.session = proxy.session;
     expect((await other.subscribe('web.shop:80')).status).toBe(404);
     expect((await other.discover(`?session=${proxy.session}`)).resumed).toBe(false);
@@ -216,7 +110,7 @@ describe('who may do what', () => {
 
   test('malformed requests say what to send', async () => {
     await start();
-    const proxy = await Client.of();
+    const proxy = await clientOf();
     await proxy.discover();
     expect(await proxy.post('/v1/acks', { session: 1 })).toMatchObject({ status: 400 });
     expect(await proxy.post('/v1/nothing', {})).toMatchObject({ status: 404 });
@@ -231,7 +125,7 @@ describe('who may do what', () => {
 describe('a stream', () => {
   test('hello, trust, snapshot, then deltas on top of one another', async () => {
     await start();
-    const proxy = await Client.of();
+    const proxy = await clientOf();
     expect(await proxy.discover('?pod=a')).toMatchObject({ resumed: false, leaseSeconds: 15 });
     expect(await proxy.until((each) => each.type === 'trust')).toMatchObject({ bundle: authority.bundle });
     expect((await proxy.subscribe('web.shop:80')).status).toBe(204);
@@ -256,7 +150,7 @@ describe('a stream', () => {
 
   test('many changes of one turn are one frame', async () => {
     await start();
-    const proxy = await Client.of();
+    const proxy = await clientOf();
     await proxy.discover();
     await proxy.subscribe('web.shop:80');
     await proxy.until((each) => each.type === 'snapshot');
@@ -272,7 +166,7 @@ describe('a stream', () => {
 
   test('a Service that does not exist yet is null with the reason, then a snapshot', async () => {
     await start();
-    const proxy = await Client.of();
+    const proxy = await clientOf();
     await proxy.discover();
     await proxy.subscribe('orders.shop:80');
     expect(await proxy.until((each) => each.type === 'snapshot')).toMatchObject({ destination: null });
@@ -283,13 +177,13 @@ describe('a stream', () => {
 
   test('a known session continues without repeating what was acknowledged', async () => {
     await start();
-    const proxy = await Client.of();
+    const proxy = await clientOf();
     await proxy.discover('?pod=a');
     await proxy.subscribe('web.shop:80', 'orders.shop:80');
     const web = await proxy.until<Snapshot>((each) => each.type === 'snapshot' && each.key === 'web.shop:80');
     await proxy.until((each) => each.type === 'snapshot' && each.key === 'orders.shop:80');
     await proxy.ack('web.shop:80', web.version, '1');
-    const again = await Client.of();
+    const again = await clientOf();
     expect(await again.discover(`?session=${proxy.session}&pod=a`)).toMatchObject({
       resumed: true,
       session: proxy.session,
@@ -303,7 +197,7 @@ describe('a stream', () => {
 
   test('a proxy that does not read gets one snapshot once it does', async () => {
     await start({ streamLimit: 1024 });
-    const proxy = await Client.of();
+    const proxy = await clientOf();
     await proxy.discover();
     await proxy.subscribe('web.shop:80');
     await proxy.until((each) => each.type === 'snapshot');
@@ -331,10 +225,10 @@ describe('a stream', () => {
 describe('acknowledgements', () => {
   test('follow subscriptions, acks, new versions and the end of a pod', async () => {
     await start();
-    const controller = await Client.of(CONTROLLER);
+    const controller = await clientOf(CONTROLLER);
     await controller.open('/v1/acknowledgements');
     await controller.until(counts({ version: '1', subscribed: 0, acknowledged: 0, split: 'shop/web' }));
-    const proxy = await Client.of();
+    const proxy = await clientOf();
     await proxy.discover('?pod=a');
     await proxy.subscribe('web.shop:80');
     await controller.until(counts({ version: '1', subscribed: 1, acknowledged: 0 }));
@@ -354,9 +248,9 @@ describe('acknowledgements', () => {
 
   test('a disconnected proxy counts until its lease is over', async () => {
     await start({ leaseSeconds: 0.5 });
-    const controller = await Client.of(CONTROLLER);
+    const controller = await clientOf(CONTROLLER);
     await controller.open('/v1/acknowledgements');
-    const proxy = await Client.of();
+    const proxy = await clientOf();
     await proxy.discover('?pod=a');
     await proxy.subscribe('web.shop:80');
     await controller.until(counts({ subscribed: 1 }));
@@ -371,7 +265,7 @@ describe('acknowledgements', () => {
 
   test('a proxy that stops answering pings is dropped, one that never promised to is not', async () => {
     await start({ leaseSeconds: 0.3 });
-    const [silent, simple] = [await Client.of(), await Client.of()];
+    const [silent, simple] = [await clientOf(), await clientOf()];
     await silent.discover('?pod=a');
     await simple.discover('?pod=b');
     const ping = await silent.until<Extract<DownFrame, { type: 'ping' }>>((each) => each.type === 'ping');
@@ -383,10 +277,10 @@ describe('acknowledgements', () => {
 
   test('after a restart counts are unsettled until every meshed pod has been heard', async () => {
     await start();
-    const controller = await Client.of(CONTROLLER);
+    const controller = await clientOf(CONTROLLER);
     await controller.open('/v1/acknowledgements');
     await controller.until(counts({ subscribed: 0, settled: false }));
-    const proxy = await Client.of();
+    const proxy = await clientOf();
     await proxy.discover('?pod=a');
     await proxy.subscribe('web.shop:80');
     await controller.until(counts({ subscribed: 1, acknowledged: 0, settled: true }));
@@ -398,11 +292,11 @@ describe('acknowledgements', () => {
 
 test('stop ends the streams, and a new server takes the proxies back', async () => {
   await start();
-  const proxy = await Client.of();
+  const proxy = await clientOf();
   await proxy.discover('?pod=a');
   await server.stop();
   await proxy.end();
   await start();
-  const again = await Client.of();
+  const again = await clientOf();
   expect((await again.discover(`?session=${proxy.session}&pod=a`)).resumed).toBe(false);
 });
