@@ -117,8 +117,7 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
     identity: process.env.POD_NAME ?? `${hostname()}_${randomUUID()}`,
     log,
   });
-  const leading = metrics.gauge('weir_leader', 'One in the replica that leads.');
-  metrics.onCollect(() => leading.set(leader.leading ? 1 : 0));
+  metrics.gauge('weir_leader', 'One in the replica that leads.', () => (leader.leading ? 1 : 0));
   const health = await startHealthServer({
     listen: flags.listen,
     ready: () => controller.caches.synced || 'the caches are still being filled',

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { MetricsRegistry } from './metrics.ts';
+import { labelText, MetricsRegistry } from './metrics.ts';
 
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /([a-zA-Z_]\w*)="((?:\\.|[^"\\])*)"(?:,|$)/g;
@@ -29,8 +29,9 @@ test('what is exposed reads back as what was counted', () => {
   const counter = registry.counter('weir_runs_total', 'Runs.');
   counter.add(1, { rollout: 'a "b"\\\n{c}' });
   counter.add(2, { rollout: 'a "b"\\\n{c}' });
-  const gauge = registry.gauge('weir_leader', 'One in the leader.');
-  registry.onCollect(() => gauge.set(1));
+  let leading: number | undefined = 1;
+  registry.gauge('weir_leader', 'One in the leader.', () => leading);
+  registry.readout('counter', 'weir_looks_total', 'Looks.', () => [[labelText({ rollout: '"' }), 4]]);
   const histogram = registry.histogram('weir_seconds', 'Time.', [0.1, 1]);
   for (const value of [0.05, 0.1, 0.5, 7]) histogram.observe(value, { controller: 'rollout' });
   const text = registry.text();
@@ -44,13 +45,15 @@ test('what is exposed reads back as what was counted', () => {
   expect(parsed(text)).toEqual([
     { name: 'weir_runs_total', labels: { rollout: 'a "b"\\\n{c}' }, value: 3 },
     { name: 'weir_leader', labels: {}, value: 1 },
+    { name: 'weir_looks_total', labels: { rollout: '"' }, value: 4 },
     { name: 'weir_seconds_bucket', labels: { controller, le: '0.1' }, value: 2 },
     { name: 'weir_seconds_bucket', labels: { controller, le: '1' }, value: 3 },
     { name: 'weir_seconds_bucket', labels: { controller, le: '+Inf' }, value: 4 },
     { name: 'weir_seconds_sum', labels: { controller }, value: 7.65 },
     { name: 'weir_seconds_count', labels: { controller }, value: 4 },
   ]);
-  gauge.clear();
+  leading = undefined;
+  expect(parsed(registry.text()).some(({ name }) => name === 'weir_leader')).toBe(false);
   counter.add(1, { rollout: 'z' });
   expect(parsed(registry.text()).filter(({ name }) => name === 'weir_runs_total').length).toBe(2);
 });

@@ -3,7 +3,8 @@ export type LabelValues = Record<string, string>;
 const escaped = (value: string) =>
   value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');
 
-function labelText(labels: LabelValues): string {
+/** Labels as they stand behind a name: for series that are rendered once and read often. */
+export function labelText(labels: LabelValues): string {
   const parts = Object.keys(labels)
     .sort()
     .map((name) => `${name}="${escaped(labels[name]!)}"`);
@@ -30,31 +31,18 @@ abstract class Metric {
 }
 
 export class Counter extends Metric {
-  readonly type: string = 'counter';
-  protected readonly values = new Map<string, number>();
+  readonly type = 'counter';
+  readonly #values = new Map<string, number>();
 
   add(amount = 1, labels: LabelValues = {}): void {
     const key = labelText(labels);
-    this.values.set(key, (this.values.get(key) ?? 0) + amount);
+    this.#values.set(key, (this.#values.get(key) ?? 0) + amount);
   }
 
   lines(): string[] {
-    return [...this.values]
+    return [...this.#values]
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([labels, value]) => `${this.name}${labels} ${value}`);
-  }
-}
-
-export class Gauge extends Counter {
-  override readonly type: string = 'gauge';
-
-  set(value: number, labels: LabelValues = {}): void {
-    this.values.set(labelText(labels), value);
-  }
-
-  /** Forgets every series, for gauges that are rebuilt at each scrape. */
-  clear(): void {
-    this.values.clear();
   }
 }
 
@@ -98,30 +86,54 @@ export class Histogram extends Metric {
   }
 }
 
+/** Series as they are where they are kept: a label text (`labelText`) and a value for each. */
+export type Reading = () => Iterable<readonly [labels: string, value: number]>;
+
+/** Numbers that somebody else keeps, read at each scrape. */
+class Readout extends Metric {
+  readonly type: 'counter' | 'gauge';
+  readonly #read: Reading;
+
+  constructor(type: 'counter' | 'gauge', name: string, help: string, read: Reading) {
+    super(name, help);
+    this.type = type;
+    this.#read = read;
+  }
+
+  lines(): string[] {
+    const lines: string[] = [];
+    for (const [labels, value] of this.#read()) lines.push(`${this.name}${labels} ${value}`);
+    return lines;
+  }
+}
+
 /** A process's own metrics in the Prometheus text format (0.0.4). */
 export class MetricsRegistry {
   readonly #metrics: Metric[] = [];
-  readonly #collectors: (() => void)[] = [];
 
   counter(name: string, help: string): Counter {
     return this.#add(new Counter(name, help));
   }
 
-  gauge(name: string, help: string): Gauge {
-    return this.#add(new Gauge(name, help));
+  /** A number read at each scrape; undefined: not known yet. */
+  gauge(name: string, help: string, read: () => number | undefined): void {
+    this.readout('gauge', name, help, single(read));
+  }
+
+  /** A count that somebody else keeps, read at each scrape. */
+  count(name: string, help: string, read: () => number | undefined): void {
+    this.readout('counter', name, help, single(read));
+  }
+
+  readout(type: 'counter' | 'gauge', name: string, help: string, read: Reading): void {
+    this.#add(new Readout(type, name, help, read));
   }
 
   histogram(name: string, help: string, bounds: number[]): Histogram {
     return this.#add(new Histogram(name, help, bounds));
   }
 
-  /** Called before each scrape, to bring gauges up to date. */
-  onCollect(collector: () => void): void {
-    this.#collectors.push(collector);
-  }
-
   text(): string {
-    for (const collect of this.#collectors) collect();
     return this.#metrics.map((metric) => metric.text()).join('');
   }
 
@@ -130,3 +142,9 @@ export class MetricsRegistry {
     return metric;
   }
 }
+
+const single = (read: () => number | undefined): Reading =>
+  function* () {
+    const value = read();
+    if (value !== undefined) yield ['', value];
+  };
