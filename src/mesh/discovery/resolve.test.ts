@@ -118,6 +118,34 @@ describe('a split', () => {
     ]);
   });
 
+  test('root’s pods stand in for a stable leaf that is new, in a split of Weir’s only', () => {
+    const index = new ClusterIndex({ trustDomain: 'weir.local' });
+    index.set({ kind: 'Service', object: service('web') });
+    index.set({ kind: 'Pod', object: pod('a') });
+    index.set({ kind: 'EndpointSlice', object: slice('web', [{ ip: '10.0.0.1', pod: 'a' }]) });
+    const put = (stable: number, canary: number, managed: boolean) => {
+      const object = split('1', { 'web-stable': stable, 'web-canary': canary });
+      if (managed) object.metadata.labels = { 'app.kubernetes.io/managed-by': 'weir' };
+      index.set({ kind: 'TrafficSplit', object });
+    };
+    const counts = () =>
+      Object.fromEntries(
+        resolve(index, parseDestinationKey('web.shop:80')!, 15).destination!.backends.map(
+          ({ name, weight, endpoints }) => [name, `${weight}: ${endpoints.length}`],
+        ),
+      );
+    put(100, 0, true);
+    expect(counts()).toEqual({ 'web-stable': '100: 1', 'web-canary': '0: 0' });
+    put(100, 0, false);
+    expect(counts()).toEqual({ 'web-stable': '100: 0', 'web-canary': '0: 0' });
+    put(90, 10, true);
+    index.set({ kind: 'Service', object: service('web-stable', { role: 'stable' }) });
+    expect(counts()).toEqual({ 'web-stable': '90: 1', 'web-canary': '10: 0' });
+    // At 100 % nobody stands in for a canary that is gone: its failures must show.
+    put(0, 100, true);
+    expect(counts()).toEqual({ 'web-stable': '0: 0', 'web-canary': '100: 0' });
+  });
+
   test('without a role label the heaviest is the fallback', () => {
     index.set({ kind: 'Service', object: service('web') });
     index.set({ kind: 'TrafficSplit', object: split('1', { x: 1, y: 9 }) });

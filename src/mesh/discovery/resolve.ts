@@ -63,11 +63,14 @@ export function resolve(index: ClusterIndex, key: DestinationKey, leaseSeconds: 
     );
   }
   destination.backends.sort((a, b) => order(a.name, b.name));
+  const fallback = fallbackOf(index, split);
+  if (split.metadata.labels?.[labels.managedBy] === 'weir')
+    standIn(index, service, port, destination.backends, fallback);
   destination.split = {
     name: keyOf(split),
     version: split.metadata.resourceVersion ?? '',
     leaseSeconds,
-    fallback: fallbackOf(index, split),
+    fallback,
   };
   return { destination };
 }
@@ -133,6 +136,17 @@ function matchingPort(leaf: Service, root: ServicePort): ServicePort | undefined
     ports.find(({ name }) => name !== undefined && name === root.name) ??
     (ports.length === 1 ? ports[0] : undefined)
   );
+}
+
+/**
+ * A stable leaf that is new has no endpoints for a moment: the root's own pods stand in for it, which are the stable ones (the
+ * root is pinned to them before a canary pod exists), or else a first split would fail every request.
+ */
+function standIn(index: ClusterIndex, root: Service, port: ServicePort, backends: Backend[], stable: string) {
+  const at = backends.findIndex(({ name }) => name === stable);
+  const backend = backends[at];
+  if (!backend || backend.weight === 0 || backend.endpoints.length > 0) return;
+  backends[at] = { ...backendOf(index, root, port, backend.weight), name: stable };
 }
 
 /** Where a proxy sends everything when it has lost the control plane: the stable leaf, else the heaviest. */

@@ -5,7 +5,11 @@ import type { CachedService } from '../cached.ts';
 import type { Service } from '../objects.ts';
 import type { EffectContext, EffectOf } from './context.ts';
 
-/** A leaf Service has the root's ports and selector, and the hash of the revision it stands for while a run lasts. */
+/**
+ * A leaf Service has the root's ports and selector, and the hash of the revision it stands for while a run lasts. Those of the
+ * route are headless: the mesh reads their endpoints, and an address for each would use up the cluster's range and, by far,
+ * the most of what an API server does for a Rollout. A preview is called by name, and has one.
+ */
 export async function ensureLeaf(
   context: EffectContext,
   { service: name, role, hash }: EffectOf<'ensure-leaf'>,
@@ -37,7 +41,7 @@ export async function ensureLeaf(
         },
       ],
     },
-    spec: wanted,
+    spec: role === 'preview' ? wanted : { ...wanted, clusterIP: 'None' },
   };
   try {
     await client.create(kinds.Service, service, options);
