@@ -8,7 +8,7 @@ import type { MetricTemplate } from '../api/metric-template.ts';
 import { MESH_SERVICE, METRICS_SERVICE, ports, SYSTEM_NAMESPACE, TRUST_DOMAIN } from '../api/names.ts';
 import type { TrafficSplit } from '../api/traffic-split.ts';
 import { MetricsRegistry, runProcess, startHealthServer } from '../controller/index.ts';
-import { connect, Informer, LeaderElection } from '../kube/index.ts';
+import { connect, Informer, LeaderElection, writeThrough } from '../kube/index.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { IdentityClient } from '../mesh/identity/client.ts';
@@ -99,7 +99,7 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
     }),
     routers: {
       mesh: routers.mesh({
-        client,
+        client: writeThrough(client, [splits]),
         splits: {
           get: (key) => splits.store.get(key),
           onChange: (listener) => splits.onChange(({ object }) => listener(keyOf(object))),

@@ -38,6 +38,11 @@ export class Feed<T> {
     this.#options = options;
   }
 
+  /** Of the last list, event or bookmark: all that happened up to it has been told. */
+  get version(): string {
+    return this.#version;
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const { kind, log, clock } = this.#options;
     const backoff = new Backoff(this.#options.backoff);

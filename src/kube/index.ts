@@ -3,3 +3,4 @@ export { EventRecorder } from './events.ts';
 export { type ChangeEvent, Informer } from './informer.ts';
 export { LeaderElection } from './leader.ts';
 export type * from './types.ts';
+export { writeThrough } from './write-through.ts';

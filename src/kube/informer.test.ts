@@ -7,6 +7,7 @@ import { silentLogger } from '../lib/log.ts';
 import { type Client, connect } from './client.ts';
 import { plainKubeconfig } from './fixtures.ts';
 import { type ChangeEvent, Informer } from './informer.ts';
+import { writeThrough } from './write-through.ts';
 
 type Answer = (response: ServerResponse, query: URLSearchParams) => void;
 
@@ -259,5 +260,60 @@ describe('informer', () => {
       ],
     );
     await until(() => pods.store.size === 1);
+  });
+});
+
+describe('what a write was answered', () => {
+  const watched = async (options: { fieldSelector?: string } = {}) => {
+    const { informer: made } = await informer([list('10', [pod('a', '5')])], [stream([], 'hang')], options);
+    await made.synced;
+    const told: string[] = [];
+    made.onChange(({ type, object }) =>
+      told.push(`${type} ${object.metadata.name}@${object.metadata.resourceVersion}`),
+    );
+    return { made, told };
+  };
+
+  test('is known at once, and told once', async () => {
+    const { made, told } = await watched();
+    made.learn(pod('a', '11'));
+    made.learn(pod('b', '12'));
+    made.learn(pod('b', '12'));
+    expect(told).toEqual(['updated a@11', 'added b@12']);
+    expect(made.store.keys().sort()).toEqual(['a/a', 'a/b']);
+  });
+
+  test('is not believed where the watch is further on: older, or deleted in between', async () => {
+    const { made, told } = await watched();
+    made.learn(pod('a', '4'));
+    made.learn(pod('gone', '9'));
+    expect(told).toEqual([]);
+    expect(made.store.keys()).toEqual(['a/a']);
+  });
+
+  test('is not kept when the copy is of other objects', async () => {
+    const { made, told } = await watched({ fieldSelector: 'metadata.name=a' });
+    made.learn(pod('b', '12'));
+    made.learn(pod('a', '13'));
+    expect(told).toEqual(['updated a@13']);
+  });
+
+  test('a client that writes through tells the cache of that kind, of what was really written', async () => {
+    const told: string[] = [];
+    const cache = (kind: typeof kinds.Pod) => ({
+      kind,
+      learn: ({ metadata }: KubeObject) => void told.push(`${kind.kind} ${metadata.resourceVersion}`),
+    });
+    server = new Scripted([(response) => json(response, 200, pod('a', '7'))], [stream([], 'hang')]);
+    client = await server.connect();
+    const through = writeThrough(client, [cache(kinds.Service), cache(kinds.Pod)]);
+    const patch = { type: 'merge', body: {} } as const;
+    await through.create(kinds.Pod, pod('a', ''));
+    await through.replace(kinds.Pod, pod('a', '6'), { subresource: 'status' });
+    await through.patch(kinds.Pod, 'a', 'a', patch, { dryRun: true });
+    await through.patch(kinds.Pod, 'a', 'a', patch, { subresource: 'scale' });
+    await through.apply(kinds.Pod, pod('a', ''), { fieldManager: 'test' });
+    expect(told).toEqual(['Pod 7', 'Pod 7', 'Pod 7']);
+    expect(await through.find(kinds.Pod, 'a', 'a')).toMatchObject({ metadata: { name: 'a' } });
   });
 });

@@ -44,6 +44,7 @@ export class Informer<T extends KubeObject> {
   readonly #listeners = new Set<(event: ChangeEvent<T>) => void>();
   readonly #namespaces: (string | undefined)[];
   readonly #listed = new Set<string | undefined>();
+  readonly #feeds = new Map<string | undefined, Feed<T>>();
   #markSynced!: () => void;
 
   constructor(options: InformerOptions<T>) {
@@ -54,6 +55,10 @@ export class Informer<T extends KubeObject> {
     this.synced = new Promise((resolve) => {
       this.#markSynced = resolve;
     });
+  }
+
+  get kind(): ResourceKind {
+    return this.#options.kind;
   }
 
   get hasSynced(): boolean {
@@ -85,10 +90,31 @@ export class Informer<T extends KubeObject> {
         listed: (objects) => this.#replace(namespace, objects),
         changed: (type, object) => (type === 'DELETED' ? this.#gone(object) : this.#see(object)),
       });
+      this.#feeds.set(namespace, feed);
       feed.run(signal).catch((error: unknown) => {
         if (!signal.aborted) log.error({ error, kind: kind.kind }, 'informer ended');
       });
     }
+  }
+
+  /**
+   * Takes in an object as a write of our own was answered, without waiting for the watch to bring it: what is decided next would
+   * otherwise be decided on what was before. Ignored when the watch knows better, or when it is not this copy's to keep.
+   */
+  learn(object: KubeObject): void {
+    const feed = this.#feeds.get(undefined) ?? this.#feeds.get(object.metadata.namespace);
+    if (!feed || !this.hasSynced || !this.#selects(object)) return;
+    // The feed is past this version and does not have it: deleted in between.
+    const passed = !isOlder(feed.version, object.metadata.resourceVersion ?? '');
+    if (passed && !this.store.get(keyOf(object))) return;
+    this.#see(object);
+  }
+
+  /** Only what can be told without the server's help. */
+  #selects({ metadata }: KubeObject): boolean {
+    const { labelSelector, fieldSelector } = this.#options;
+    if (labelSelector) return false;
+    return fieldSelector === undefined || fieldSelector === `metadata.name=${metadata.name}`;
   }
 
   #replace(namespace: string | undefined, objects: T[]): void {
@@ -126,6 +152,9 @@ export class Informer<T extends KubeObject> {
   }
 
   #see(object: KubeObject): void {
+    const { uid, resourceVersion } = object.metadata;
+    const known = this.store.get(keyOf(object))?.metadata;
+    if (known?.uid === uid && known?.resourceVersion === resourceVersion) return;
     const kept = this.#project(object);
     const event = kept && this.#put(kept);
     if (event) this.#emit(event);

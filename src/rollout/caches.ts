@@ -95,7 +95,7 @@ export class Caches {
     );
   }
 
-  get #all() {
+  get all() {
     return [
       this.rollouts,
       this.deployments,
@@ -108,12 +108,12 @@ export class Caches {
   }
 
   get synced(): boolean {
-    return this.#all.every(({ hasSynced }) => hasSynced);
+    return this.all.every(({ hasSynced }) => hasSynced);
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    for (const informer of this.#all) informer.start(signal);
-    await Promise.all(this.#all.map(({ synced }) => synced));
+    for (const informer of this.all) informer.start(signal);
+    await Promise.all(this.all.map(({ synced }) => synced));
   }
 
   /** Calls back with the key of every Rollout that a change may concern. */

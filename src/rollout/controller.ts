@@ -4,9 +4,9 @@ import { type KubeObject, keyOf } from '../api/meta.ts';
 import { FIELD_MANAGER, FINALIZER } from '../api/names.ts';
 import type { Rollout, RolloutSpec, RolloutStatus } from '../api/rollout.ts';
 import { Controller, type MetricsRegistry, type ReconcileResult } from '../controller/index.ts';
-import { EventRecorder, type KubeClient } from '../kube/index.ts';
+import { EventRecorder, type KubeClient, writeThrough } from '../kube/index.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
-import { toAppError } from '../lib/errors.ts';
+import { isCode, toAppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { Caches } from './caches.ts';
 import { Drafts, pressing } from './drafts.ts';
@@ -23,7 +23,6 @@ import { initialState, machine, type State } from './machine.ts';
 import { RolloutMetrics } from './metrics.ts';
 import type { Deployment } from './objects.ts';
 import { observe } from './observe.ts';
-import { OwnWrites } from './own-writes.ts';
 import {
   type ParsedSpec,
   type Problem,
@@ -56,6 +55,8 @@ const AGAIN = 500;
 export class RolloutController {
   readonly caches: Caches;
   readonly #options: RolloutControllerOptions;
+  /** What it writes shows in the caches at once. */
+  readonly #client: KubeClient;
   readonly #clock: Clock;
   readonly #gate: GateWatch;
   readonly #gateWriter: GateWriter;
@@ -64,7 +65,6 @@ export class RolloutController {
   readonly #looks: Looks;
   readonly #probes: GateProbes;
   readonly #drafts = new Drafts();
-  readonly #written: OwnWrites<Stored>;
   readonly #errors = new Map<string, string>();
   readonly #specs = new Map<string, { of: string; parsed: ParsedSpec }>();
   readonly #metrics: RolloutMetrics | undefined;
@@ -75,12 +75,9 @@ export class RolloutController {
     this.#options = options;
     this.#clock = clock;
     this.caches = new Caches(client, log, options.namespaces);
-    this.#written = new OwnWrites({
-      cached: (key) => this.caches.rollouts.store.get(key),
-      read: ({ namespace, name }) => client.find<Stored>(kinds.Rollout, namespace, name, this.#signal),
-    });
+    this.#client = writeThrough(client, this.caches.all);
     this.#gate = new GateWatch(client, log);
-    this.#gateWriter = new GateWriter(client);
+    this.#gateWriter = new GateWriter(this.#client);
     this.#events = new EventRecorder({ client, component: FIELD_MANAGER, log, clock });
     const enqueue = (key: string) => this.#controller.enqueue(key);
     this.#metrics = options.metrics && new RolloutMetrics(options.metrics, this.caches.rollouts.store, clock);
@@ -115,7 +112,6 @@ export class RolloutController {
   /** Reconciles until aborted: only while leading. */
   async run(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
-    this.#written.clear();
     this.#probes.clear();
     this.#drafts.clear();
     this.#everyone();
@@ -143,12 +139,11 @@ export class RolloutController {
     this.#looks.forget(key);
     this.#probes.forget(key);
     this.#drafts.drop(key);
-    this.#written.drop(key);
     this.#errors.delete(key);
   }
 
   async #reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | undefined> {
-    const rollout = this.#written.current(key);
+    const rollout = this.caches.rollouts.store.get(key);
     if (!rollout) {
       this.#forget(key);
       return undefined;
@@ -157,8 +152,8 @@ export class RolloutController {
     const going = rollout.metadata.deletionTimestamp !== undefined;
     if (!spec) {
       // What was never understood was never acted upon, and the schema keeps a bad change of a good one out.
-      if (going) await withoutFinalizer(this.#options.client, rollout.metadata.namespace!, rollout, signal);
-      else await this.#broken(key, rollout, misread!, signal);
+      if (going) await withoutFinalizer(this.#client, rollout.metadata.namespace!, rollout, signal);
+      else await this.#broken(rollout, misread!, signal);
       return undefined;
     }
     const context = this.#context(key, rollout, spec);
@@ -177,10 +172,10 @@ export class RolloutController {
       rivalOf(rollout, spec, this.caches.rivals(rollout)) ??
       serviceProblem(spec, this.caches.sources(rollout).service(spec.service.name), observation);
     if (problem && !underWay(state?.phase.name)) {
-      await this.#broken(key, rollout, problem, signal);
+      await this.#broken(rollout, problem, signal);
       return undefined;
     }
-    const owned = await this.#withFinalizer(key, rollout, signal);
+    const owned = await this.#withFinalizer(rollout, signal);
     return this.#turn(
       key,
       owned,
@@ -210,7 +205,7 @@ export class RolloutController {
       context.log.info({ from: before, to: name, reason: result.message }, 'phase changed');
     }
     if (result.effects.some(({ kind }) => kind === 'create-canary')) {
-      context.held = this.#options.client.get<Deployment>(
+      context.held = this.#client.get<Deployment>(
         kinds.Deployment,
         context.namespace,
         context.spec.targetRef.name,
@@ -262,7 +257,7 @@ export class RolloutController {
       if (wait > 0) return wait;
     }
     this.#drafts.drop(key);
-    await this.#writeStatus(key, rollout, status, signal);
+    await this.#writeStatus(rollout, status, signal);
     return undefined;
   }
 
@@ -286,9 +281,9 @@ export class RolloutController {
       stableService: `${spec.service.name}-stable`,
       canaryService: `${spec.service.name}-canary`,
     };
-    const { client, log, routers } = this.#options;
+    const { log, routers } = this.#options;
     return {
-      client,
+      client: this.#client,
       rollout,
       spec,
       namespace,
@@ -319,37 +314,32 @@ export class RolloutController {
     };
   }
 
-  async #broken(key: string, rollout: Stored, problem: Problem, signal: AbortSignal): Promise<void> {
+  async #broken(rollout: Stored, problem: Problem, signal: AbortSignal): Promise<void> {
     const { generation = 0 } = rollout.metadata;
     const now = this.#clock.now();
     const status = brokenStatus(rollout.status, generation, problem.reason, problem.message, now);
-    if (await this.#writeStatus(key, rollout, status, signal)) {
+    if (await this.#writeStatus(rollout, status, signal)) {
       this.#events.event(rollout, 'Warning', problem.reason, problem.message);
     }
   }
 
-  async #writeStatus(
-    key: string,
-    rollout: Stored,
-    status: RolloutStatus,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  async #writeStatus(rollout: Stored, status: RolloutStatus, signal: AbortSignal): Promise<boolean> {
     if (sameStatus(rollout.status, status)) return false;
-    const written = await this.#written.write(key, () =>
-      this.#options.client.replace<Stored>(
+    await this.#write(rollout, signal, () =>
+      this.#client.replace<Stored>(
         kinds.Rollout,
         { ...rollout, status },
         { subresource: 'status', fieldManager: FIELD_MANAGER, signal },
       ),
     );
-    return written !== undefined;
+    return true;
   }
 
-  async #withFinalizer(key: string, rollout: Stored, signal: AbortSignal): Promise<Stored> {
+  async #withFinalizer(rollout: Stored, signal: AbortSignal): Promise<Stored> {
     const finalizers = rollout.metadata.finalizers ?? [];
     if (finalizers.includes(FINALIZER)) return rollout;
-    return this.#written.write(key, () =>
-      this.#options.client.patch<Stored>(
+    return this.#write(rollout, signal, () =>
+      this.#client.patch<Stored>(
         kinds.Rollout,
         rollout.metadata.namespace,
         rollout.metadata.name,
@@ -365,5 +355,19 @@ export class RolloutController {
         { fieldManager: FIELD_MANAGER, signal },
       ),
     );
+  }
+
+  /** After a conflict what is there now is believed, without waiting for the watch to bring it. */
+  async #write(rollout: Stored, signal: AbortSignal, write: () => Promise<Stored>): Promise<Stored> {
+    try {
+      return await write();
+    } catch (error) {
+      const { namespace, name } = rollout.metadata;
+      const live = isCode(error, 'Conflict')
+        ? await this.#client.find<Stored>(kinds.Rollout, namespace, name, signal)
+        : undefined;
+      if (live) this.caches.rollouts.learn(live);
+      throw error;
+    }
   }
 }

@@ -79,12 +79,12 @@ describe('drafts', () => {
     expect(drafts.keep('a/b', 'u', written, progressing({ acknowledgedAt: 3 }), 1100)).toBe(0);
   });
 
-  test('of a hundred Rollouts wait longer, so that their writes do not add up, and never longer than ten seconds', () => {
+  test('of many Rollouts wait longer, so that their writes do not add up, and never longer than ten seconds', () => {
     const drafts = new Drafts();
     const written = status(progressing());
     const keep = (name: string, now: number) =>
       drafts.keep(name, 'u', written, progressing({ acknowledgedAt: now }), now);
-    for (let index = 0; index < 100; index += 1) keep(`a/${index}`, 0);
+    for (let index = 0; index < 40; index += 1) keep(`a/${index}`, 0);
     expect(keep('a/0', 1000)).toBe(3000);
     for (let index = 0; index < 1000; index += 1) keep(`a/${index}`, 0);
     expect(keep('a/0', 1000)).toBe(9000);

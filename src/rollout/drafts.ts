@@ -4,8 +4,8 @@ import type { State } from './machine/types.ts';
 
 /** How long what no crash must lose, but a person wants to see, may stay unwritten. */
 const LAZY_MS = 1000;
-/** Each Rollout that has something to write makes all of them wait so much longer: some 25 such writes a second, whatever runs. */
-const EACH_MS = 40;
+/** Each Rollout that has something to write makes all of them wait so much longer: some ten such writes a second, whatever runs. */
+const EACH_MS = 100;
 const LAZIEST_MS = 10_000;
 
 interface Draft {

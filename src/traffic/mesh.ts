@@ -7,6 +7,7 @@ import type { RouteObservation, RouteRef, TrafficRouter } from '../rollout/ports
 import type { Acknowledged } from './acknowledgements.ts';
 
 export interface MeshRouterOptions {
+  /** Writes through to `splits`: a write of ours that the cache does not show yet would be repeated. */
   client: KubeClient;
   /** Cache of TrafficSplits, by `namespace/name`. */
   splits: {
@@ -24,18 +25,6 @@ const keyOfRoute = ({ namespace, rollout }: RouteRef): string => `${namespace}/$
 
 /** Weir's own mesh: an SMI TrafficSplit named after the Rollout, weights in percent. */
 export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptions): TrafficRouter {
-  // Our own last writes, for as long as the cache has not caught up with them.
-  const written = new Map<string, TrafficSplit>();
-
-  const current = (key: string): TrafficSplit | undefined => {
-    const cached = splits.get(key);
-    const own = written.get(key);
-    if (!own) return cached;
-    if (!cached || Number(own.metadata.resourceVersion) > Number(cached.metadata.resourceVersion)) return own;
-    written.delete(key);
-    return cached;
-  };
-
   const write = async (route: RouteRef, weights: Weights, signal: AbortSignal): Promise<TrafficSplit> => {
     const split: TrafficSplit = {
       apiVersion: 'split.smi-spec.io/v1alpha4',
@@ -62,13 +51,11 @@ export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptio
         ],
       },
     };
-    const result = await client.apply<TrafficSplit>(kinds.TrafficSplit, split, {
+    return client.apply<TrafficSplit>(kinds.TrafficSplit, split, {
       fieldManager: FIELD_MANAGER,
       force: true,
       signal,
     });
-    written.set(keyOfRoute(route), result);
-    return result;
   };
 
   return {
@@ -81,7 +68,7 @@ export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptio
     },
     observe(route): RouteObservation {
       const key = keyOfRoute(route);
-      const split = current(key);
+      const split = splits.get(key);
       const version = split?.metadata.resourceVersion;
       return {
         weights: split && weightsOf(split, route),
@@ -93,19 +80,12 @@ export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptio
       };
     },
     onChange(listener) {
-      const stops = [
-        splits.onChange((key) => {
-          if (splits.get(key) === undefined) written.delete(key);
-          listener(key);
-        }),
-        acknowledgements.onChange(listener),
-      ];
+      const stops = [splits.onChange(listener), acknowledgements.onChange(listener)];
       return () => {
         for (const stop of stops) stop();
       };
     },
     async release(route, signal) {
-      written.delete(keyOfRoute(route));
       try {
         await client.delete(kinds.TrafficSplit, route.namespace, route.rollout, { signal });
       } catch (error) {
