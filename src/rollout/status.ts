@@ -47,15 +47,7 @@ export function renderStatus(
           },
         }
       : {}),
-    ...(route.weights
-      ? {
-          traffic: {
-            ...route.weights,
-            acknowledged: { proxies: route.acknowledged.proxies, of: route.acknowledged.of },
-            ...(route.version ? { version: route.version } : {}),
-          },
-        }
-      : {}),
+    ...trafficOf(route, state.stable !== undefined),
     ...(analysis
       ? {
           analysis: {
@@ -69,6 +61,21 @@ export function renderStatus(
     history: state.history,
     machine: state,
   };
+}
+
+/** Without a route, before the first run, everything goes to the one revision there is. */
+function trafficOf(route: Observation['route'], adopted: boolean): Pick<RolloutStatus, 'traffic'> {
+  if (route.weights) {
+    const { proxies, of } = route.acknowledged;
+    return {
+      traffic: {
+        ...route.weights,
+        acknowledged: { proxies, of },
+        ...(route.version ? { version: route.version } : {}),
+      },
+    };
+  }
+  return adopted ? { traffic: { stable: 100, canary: 0 } } : {};
 }
 
 function conditionsOf(result: Result, observation: Observation): Draft[] {
