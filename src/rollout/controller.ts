@@ -205,14 +205,8 @@ export class RolloutController {
       context.log.info({ from: before, to: name, reason: result.message }, 'phase changed');
     }
     if (result.effects.some(({ kind }) => kind === 'create-canary')) {
-      context.held = this.#client.get<Deployment>(
-        kinds.Deployment,
-        context.namespace,
-        context.spec.targetRef.name,
-        signal,
-      );
-      // Whoever needs it is told.
-      context.held.catch(() => {});
+      // Read while the state is being written; whoever needs it is told of an error.
+      context.deployment(signal).catch(() => {});
     }
     const flush = await this.#persist(key, rollout, status, result.state, error !== undefined, signal);
     try {
@@ -282,6 +276,7 @@ export class RolloutController {
       canaryService: `${spec.service.name}-canary`,
     };
     const { log, routers } = this.#options;
+    let deployment: Promise<Deployment> | undefined;
     return {
       client: this.#client,
       rollout,
@@ -290,6 +285,10 @@ export class RolloutController {
       router: routers[spec.traffic.router],
       route,
       gate: this.#gateWriter,
+      deployment: (signal) => {
+        deployment ??= this.#client.get(kinds.Deployment, namespace, spec.targetRef.name, signal);
+        return deployment;
+      },
       service: async (name) => this.caches.sources(rollout).service(name),
       event: (object, type, reason, message) => this.#events.event(object, type, reason, message),
       look: (effect) => {

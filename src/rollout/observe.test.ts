@@ -54,7 +54,6 @@ const canary = (of = deployment()): ReplicaSet => {
   const made = canaryReplicaSet(of, 'web', {
     kind: 'create-canary',
     run,
-    deployment: 'web',
     replicas: 4,
     surge: 1,
   });

@@ -17,8 +17,8 @@ export interface EffectContext {
   router: TrafficRouter;
   route: RouteRef;
   gate: GateWriter;
-  /** The Deployment as it is read live while the state is being written: the template that becomes a canary. */
-  held?: Promise<Deployment>;
+  /** The Deployment read live, once in a turn: the template that becomes a canary. */
+  deployment(signal: AbortSignal): Promise<Deployment>;
   /**
    * A Service as the observation saw it. Writes carry its resourceVersion, so one that has changed since is a Conflict
    * and is observed again.

@@ -49,12 +49,11 @@ export function canaryReplicaSet(
 }
 
 export async function createCanary(
-  { client, namespace, rollout, held }: EffectContext,
+  { client, rollout, deployment: live }: EffectContext,
   effect: EffectOf<'create-canary'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const deployment = await (held ??
-    client.get<Deployment>(kinds.Deployment, namespace, effect.deployment, signal));
+  const deployment = await live(signal);
   if (templateDigest(deployment.spec.template) !== effect.run.digest) {
     throw new AppError('Conflict', 'the Deployment has another template by now: it is looked at again');
   }

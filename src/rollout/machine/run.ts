@@ -90,7 +90,6 @@ export function comparedCanary(turn: Turn, run: Run, deployment: DeploymentView)
     turn.effects.push({
       kind: 'create-canary',
       run,
-      deployment: deployment.name,
       replicas: deployment.replicas,
       surge: deployment.surge,
     });

@@ -227,7 +227,7 @@ export type Effect =
   | { kind: 'ensure-leaf'; role: 'stable' | 'canary' | 'preview'; service: string; hash: string | undefined }
   | { kind: 'ensure-route' }
   | { kind: 'set-weights'; stable: number; canary: number }
-  | { kind: 'create-canary'; run: Run; deployment: string; replicas: number; surge: number }
+  | { kind: 'create-canary'; run: Run; replicas: number; surge: number }
   | { kind: 'scale-replica-set'; name: string; replicas: number; desired: number; max: number }
   | { kind: 'delete-replica-set'; name: string; uid: string; resourceVersion: string }
   | { kind: 'raise-scale'; replicas: number }
