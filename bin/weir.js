@@ -2,7 +2,7 @@
 // Weir needs Node 24; where the `node` on the PATH is older, hand over to the one that came with the package.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
+import module from 'node:module';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
@@ -10,7 +10,7 @@ const root = new URL('..', import.meta.url);
 const major = Number(process.versions.node.split('.')[0]);
 
 if (major >= 24) {
-  enableCompileCache();
+  module.enableCompileCache();
   await import(new URL('dist/main.js', root));
 } else {
   const bundled = fileURLToPath(new URL('node_modules/node/bin/node', root));

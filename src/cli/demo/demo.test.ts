@@ -47,6 +47,8 @@ describe('the story', () => {
     expect(outcomeOf(rollout('Progressing', 'v1', 'v2', 20), 'v2')).toBeUndefined();
     expect(outcomeOf(rollout('Healthy', 'v2'), 'v2')).toBe('promoted');
     expect(outcomeOf(rollout('Failed', 'v1', 'v2'), 'v2')).toBe('rolled back');
+    // The failure of the chapter before is not this one's.
+    expect(outcomeOf(rollout('Failed', 'v1', 'v2'), 'v3')).toBeUndefined();
     expect(outcomeOf(undefined, 'v2')).toBeUndefined();
   });
 

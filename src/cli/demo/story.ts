@@ -59,7 +59,8 @@ export function outcomeOf(rollout: Rollout | undefined, version: string): Outcom
   const runs = (images: string[] | undefined) =>
     images?.some((image) => image.endsWith(`:${version}`)) ?? false;
   if (status.phase === 'Healthy' && runs(status.stable?.images)) return 'promoted';
-  if (status.phase === 'Failed' && !runs(status.stable?.images)) return 'rolled back';
+  // Failed may still be the one before.
+  if (status.phase === 'Failed' && runs(status.canary?.images)) return 'rolled back';
   return undefined;
 }
 
