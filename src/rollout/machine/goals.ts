@@ -94,18 +94,18 @@ export function scaled(turn: Turn, set: ReplicaSetView, replicas: number): boole
 }
 
 /**
- * What is in place at rest: the gate's entry, nothing pinned, the route at 100/0 and its leaves, where a run has made them
- * before. The pins go first: after a Deployment was re-created or changed past the gate they may select nothing at all.
+ * What is in place at rest: the gate's entry, nothing pinned, and, where a run has made them before, the route at 100/0 and a
+ * stable leaf without a hash; nobody looks at the canary's. The pins go first: after a Deployment was re-created or changed past
+ * the gate they may select nothing at all.
  */
 export function atRest(turn: Turn): boolean {
-  const { root, route, stableLeaf, canaryLeaf } = turn.observation;
+  const { root, route, stableLeaf } = turn.observation;
   if (!root) return false;
   const routed = route.version !== undefined;
   const done = [
     gateEntry(turn),
     pinned(turn, root, undefined),
     (!routed && !stableLeaf) || leaf(turn, 'stable', undefined),
-    (!routed && !canaryLeaf) || leaf(turn, 'canary', undefined),
     leaf(turn, 'preview', undefined),
     !routed || (routeExists(turn) && weightsSet(turn, 0)),
   ];
