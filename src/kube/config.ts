@@ -5,8 +5,8 @@ import { parse } from 'yaml';
 import { AppError, toAppError } from '../lib/errors.ts';
 import type { Credentials } from './transport.ts';
 
-/** Milliseconds that read credentials stay good: bound tokens rotate under us, and client-node reads them at load. */
-const FRESH_MS = 30_000;
+/** Milliseconds that read credentials stay good, as in client-go: bound tokens rotate under us, and client-node reads them at load. */
+const FRESH_MS = 60_000;
 
 function load(kubeconfig: string | undefined): KubeConfig {
   const config = new KubeConfig();
