@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { service } from './machine/views.fixture.ts';
 import { World } from './machine/world.fixture.ts';
 
 const MINUTE = 60_000;
@@ -22,10 +23,22 @@ describe('canary', () => {
       phase: 'Healthy',
       stable: ['app:v1'],
       paused: false,
-      weights: { stable: 100, canary: 0 },
       canaries: 0,
     });
+    // Nothing of a route before it is needed.
+    expect(world.weights).toBeUndefined();
+    expect(Object.keys(world.services)).toEqual(['web']);
     expect(world.started).toBe(4);
+  });
+
+  test('a name that Weir will need and somebody else has is told before the first run', () => {
+    world = new World({}, 4);
+    for (const name of ['web-stable', 'web-canary']) world.services[name] = service(name, false);
+    world.turn();
+    world.turn();
+    expect(
+      world.last?.effects.flatMap((effect) => (effect.kind === 'ensure-leaf' ? [effect.service] : [])),
+    ).toEqual(['web-stable', 'web-canary']);
   });
 
   test('2: climbs as declared and the tested pods stay', () => {

@@ -47,7 +47,10 @@ function owned(
   hash: string | undefined,
 ): boolean {
   const same =
-    view?.hash === hash && view?.selector.join('|') === root.selector.join('|') && view.ports === root.ports;
+    view?.ours === true &&
+    view.hash === hash &&
+    view.selector.join('|') === root.selector.join('|') &&
+    view.ports === root.ports;
   if (same) return true;
   turn.effects.push({ kind: 'ensure-leaf', role, service: name, hash });
   return false;
@@ -95,17 +98,18 @@ export function scaled(turn: Turn, set: ReplicaSetView, replicas: number): boole
 
 /**
  * What is in place at rest: the gate's entry, nothing pinned, and, where a run has made them before, the route at 100/0 and a
- * stable leaf without a hash; nobody looks at the canary's. The pins go first: after a Deployment was re-created or changed past
+ * stable leaf without a hash; of the canary's only that the name is not somebody else's. The pins go first: after a Deployment was re-created or changed past
  * the gate they may select nothing at all.
  */
 export function atRest(turn: Turn): boolean {
-  const { root, route, stableLeaf } = turn.observation;
+  const { root, route, stableLeaf, canaryLeaf } = turn.observation;
   if (!root) return false;
   const routed = route.version !== undefined;
   const done = [
     gateEntry(turn),
     pinned(turn, root, undefined),
     (!routed && !stableLeaf) || leaf(turn, 'stable', undefined),
+    !canaryLeaf || canaryLeaf.ours || leaf(turn, 'canary', undefined),
     leaf(turn, 'preview', undefined),
     !routed || (routeExists(turn) && weightsSet(turn, 0)),
   ];

@@ -190,7 +190,7 @@ export class World {
       },
       route: {
         weights: this.weights,
-        version: String(this.version),
+        version: this.weights && String(this.version),
         acknowledged: {
           done: this.acknowledged === this.version,
           proxies: this.acknowledged === this.version ? 3 : 0,
@@ -263,7 +263,7 @@ export class World {
       stable: this.state.stable?.images,
       paused: this.deployment?.paused,
       pods: this.sets.filter(({ current }) => current > 0).map(({ images, current }) => [images, current]),
-      selectors: Object.values(this.services).map(({ name, hash }) => [name, hash]),
+      selectors: Object.fromEntries(Object.values(this.services).map(({ name, hash }) => [name, hash])),
       pins: this.gate.pins,
       weights: this.weights,
       canaries: this.sets.filter(({ canary }) => canary).length,
