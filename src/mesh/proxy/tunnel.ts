@@ -27,6 +27,8 @@ export class Tunnel {
     client.handler = this.#side(client, server, series.client, series.server);
     server.handler = this.#side(server, client, series.server, series.client);
     this.#touch();
+    client.passOn?.(server, Number.POSITIVE_INFINITY);
+    server.passOn?.(client, Number.POSITIVE_INFINITY);
     client.resume();
     server.resume();
   }
@@ -36,13 +38,15 @@ export class Tunnel {
   }
 
   #side(from: Connection, to: Connection, read: TcpSeries, written: TcpSeries): ConnectionHandler {
+    const moved = (count: number, more: boolean) => {
+      this.#touch();
+      read.read += count;
+      written.written += count;
+      if (!more) from.pause();
+    };
     return {
-      data: (chunk) => {
-        this.#touch();
-        read.read += chunk.length;
-        written.written += chunk.length;
-        if (!to.write(chunk)) from.pause();
-      },
+      data: (chunk) => moved(chunk.length, to.write(chunk)),
+      moved,
       drain: () => to.resume(),
       end: () => {
         this.#ended += 1;

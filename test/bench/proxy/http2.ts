@@ -22,12 +22,15 @@ export async function http2Rows(
   const grpc = ['-d', message, '-H', 'content-type: application/grpc', '-H', 'te: trailers'];
   const name = '8 connections x 16 streams';
   const run = (kind: string, paths: Path[], args: string[]) =>
-    measure(`${kind}, ${name}`, paths, (path) => loadHttp2(tools.h2load, args, path), BAR_HTTP2, log);
+    measure(`${kind}, ${name}`, paths, (path) => loadHttp2(tools.h2load, args, path), {
+      bars: { haproxy: BAR_HTTP2 },
+      log,
+    });
   return [
-    ...run('HTTP/2', plain, []),
-    ...run('gRPC unary', unary.plain, grpc),
-    ...run('two-hop mTLS HTTP/2', secure, []),
-    ...run('two-hop mTLS gRPC unary', unary.secure, grpc),
+    ...(await run('HTTP/2', plain, [])),
+    ...(await run('gRPC unary', unary.plain, grpc)),
+    ...(await run('two-hop mTLS HTTP/2', secure, [])),
+    ...(await run('two-hop mTLS gRPC unary', unary.secure, grpc)),
   ];
 }
 

@@ -1,9 +1,11 @@
 /** CPU time per request of the processes of a path, and rows that compare paths round by round. */
-import { type ChildProcess, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { median, type Row } from '../row.ts';
 
-const ROUNDS = Number(process.env.WEIR_BENCH_ROUNDS ?? 5);
+export const ROUNDS = Number(process.env.WEIR_BENCH_ROUNDS ?? 5);
 const SECONDS = 2;
 
 /** A way through: the processes whose CPU counts and the port to send to. */
@@ -13,10 +15,13 @@ export interface Path {
   processes: ChildProcess[];
 }
 
-interface Sample {
+/** What one round says: CPU time of a request, and what else the tool tells (NaN where it does not). */
+export interface Sample {
   micros: number;
-  p50: number;
-  p99: number;
+  p50?: number;
+  p99?: number;
+  /** A second. */
+  rate?: number;
 }
 
 function ticks(pid: number): number {
@@ -24,31 +29,44 @@ function ticks(pid: number): number {
   return Number(fields[11]) + Number(fields[12]);
 }
 
-/** What one round of load on a path says: the CPU time of its processes, and latencies where the tool has them. */
-type Load = (path: Path) => Sample;
+/** Microseconds that the processes of a path have used so far. */
+export const cpuMicros = (path: Path): number =>
+  path.processes.reduce((sum, { pid }) => sum + ticks(pid!) * 10_000, 0);
+
+/** One round of load on a path. */
+type Load = (path: Path) => Sample | Promise<Sample>;
 
 /** h2load on 8 connections with 16 streams each; `args` make the request. */
 export function loadHttp2(h2load: string, args: string[], path: Path): Sample {
-  const before = path.processes.reduce((sum, { pid }) => sum + ticks(pid!), 0);
+  const before = cpuMicros(path);
   const url = `http://127.0.0.1:${path.port}/`;
   const { stdout } = spawnSync(h2load, ['-t1', '-c8', '-m16', '-D', String(SECONDS), ...args, url], {
     encoding: 'utf8',
   });
-  const after = path.processes.reduce((sum, { pid }) => sum + ticks(pid!), 0);
+  const used = cpuMicros(path) - before;
   const ok = Number(/status codes: (\d+) 2xx, 0 3xx, 0 4xx, 0 5xx/.exec(stdout)?.[1] ?? 0);
   if (ok === 0) throw new Error(`${path.name}: h2load said\n${stdout}`);
-  return { micros: ((after - before) * 10_000) / ok, p50: Number.NaN, p99: Number.NaN };
+  return { micros: used / ok };
 }
 
 const UNITS: Record<string, number> = { us: 0.001, ms: 1, s: 1000 };
 
-export function load(wrk: string, path: Path, connections: number): Sample {
-  const before = path.processes.reduce((sum, { pid }) => sum + ticks(pid!), 0);
+/** wrk; `script` makes requests of another kind than GET. */
+export function load(wrk: string, path: Path, connections: number, script?: string): Sample {
+  const before = cpuMicros(path);
   const url = `http://127.0.0.1:${path.port}/`;
-  const { stdout } = spawnSync(wrk, ['-t1', `-c${connections}`, `-d${SECONDS}s`, '--latency', url], {
+  const args = [
+    '-t1',
+    `-c${connections}`,
+    `-d${SECONDS}s`,
+    '--latency',
+    ...(script ? ['-s', script] : []),
+    url,
+  ];
+  const { stdout } = spawnSync(wrk, args, {
     encoding: 'utf8',
   });
-  const after = path.processes.reduce((sum, { pid }) => sum + ticks(pid!), 0);
+  const used = cpuMicros(path) - before;
   const requests = Number(/(\d+) requests in/.exec(stdout)?.[1] ?? 0);
   if (requests === 0 || /Non-2xx|Socket errors/.test(stdout))
     throw new Error(`${path.name}: wrk said\n${stdout}`);
@@ -56,7 +74,7 @@ export function load(wrk: string, path: Path, connections: number): Sample {
     const match = new RegExp(`${quantile}%\\s+([\\d.]+)(us|ms|s)`).exec(stdout);
     return Number(match?.[1]) * UNITS[match?.[2] ?? 'ms']!;
   };
-  return { micros: ((after - before) * 10_000) / requests, p50: latency('50'), p99: latency('99') };
+  return { micros: used / requests, p50: latency('50'), p99: latency('99') };
 }
 
 export function memory(pid: number): { rss: number; anon: number } {
@@ -66,52 +84,71 @@ export function memory(pid: number): { rss: number; anon: number } {
   return { rss: read('VmRSS'), anon: read('RssAnon') };
 }
 
-const round = (value: number, digits = 1) => Number(value.toFixed(digits));
+export const round = (value: number, digits = 1): number => Number(value.toFixed(digits));
 
-export function measure(
+export interface Measured {
+  /** Peers that the bar counts for; those without one are there to compare. */
+  bars?: Record<string, number>;
+  /** What one unit of work is called, and how many requests make one. */
+  per?: { name: string; requests: number };
+  log: (line: string) => void;
+}
+
+/** Rounds of load on the paths in turn: Weir beside each of the others, ratios round by round. */
+export async function measure(
   name: string,
   paths: Path[],
   load: Load,
-  bar: number,
-  log: (line: string) => void,
-): Row[] {
+  { bars = {}, per = { name: 'request', requests: 1 }, log }: Measured,
+): Promise<Row[]> {
   const samples = new Map(paths.map(({ name }) => [name, [] as Sample[]]));
   // What is slow only the first time is not what is measured.
-  for (const path of paths) load(path);
+  for (const path of paths) await load(path);
   for (let n = 1; n <= ROUNDS; n += 1) {
     for (const path of paths) {
-      const sample = load(path);
+      const sample = await load(path);
+      sample.micros *= per.requests;
       samples.get(path.name)!.push(sample);
-      log(`${name} ${path.name} round ${n}: ${round(sample.micros)} us/request`);
+      log(`${name} ${path.name} round ${n}: ${round(sample.micros)} us/${per.name}`);
     }
   }
-  const middle = (name: string, pick: (sample: Sample) => number) => median(samples.get(name)!.map(pick));
+  const middle = (name: string, pick: (sample: Sample) => number | undefined) =>
+    median(samples.get(name)!.map((sample) => pick(sample) ?? Number.NaN));
+  const own = samples.get('weir')!;
   const rows: Row[] = [];
-  for (const peer of ['haproxy', 'haproxy with h2 between', 'nginx'].filter((each) => samples.has(each))) {
-    const ratio = median(samples.get('weir')!.map(({ micros }, n) => micros / samples.get(peer)![n]!.micros));
+  for (const peer of paths.map((path) => path.name).filter((each) => each !== 'weir')) {
+    const ratio = median(own.map(({ micros }, n) => micros / samples.get(peer)![n]!.micros));
+    const bar = bars[peer];
     rows.push({
-      name: `${name}: CPU per request / ${peer}`,
+      name: `${name}: CPU per ${per.name} / ${peer}`,
       value: round(middle('weir', ({ micros }) => micros)),
       unit: 'us',
       peer: round(middle(peer, ({ micros }) => micros)),
       ratio: round(ratio, 2),
-      ...(peer === 'haproxy' ? { bar: `<= ${bar}`, ok: ratio <= bar } : {}),
+      ...(bar === undefined ? {} : { bar: `<= ${bar}`, ok: ratio <= bar }),
     });
-    if (Number.isNaN(middle('weir', ({ p50 }) => p50))) continue;
-    for (const quantile of ['p50', 'p99'] as const) {
+    for (const [field, unit] of [
+      ['p50', 'ms'],
+      ['p99', 'ms'],
+      ['rate', 'a second'],
+    ] as const) {
+      const value = middle('weir', (sample) => sample[field]);
+      if (Number.isNaN(value)) continue;
+      const [digits, other] = [unit === 'ms' ? 3 : 0, middle(peer, (sample) => sample[field])];
       rows.push({
-        name: `${name}: ${quantile} / ${peer}`,
-        value: round(
-          middle('weir', (sample) => sample[quantile]),
-          3,
-        ),
-        unit: 'ms',
-        peer: round(
-          middle(peer, (sample) => sample[quantile]),
-          3,
-        ),
+        name: `${name}: ${field} / ${peer}`,
+        value: round(value, digits),
+        unit,
+        peer: round(other, digits),
       });
     }
   }
   return rows;
+}
+
+/** A program of this folder that makes load; its last line on stdout is JSON. */
+export async function tool<T>(name: string, ...args: (string | number)[]): Promise<T> {
+  const file = fileURLToPath(new URL(`./tools/${name}.ts`, import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [file, ...args.map(String)]);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as T;
 }

@@ -55,12 +55,18 @@ export class Setup {
     return child;
   }
 
-  async nginx(binary: string, port: number, location: string, extra = ''): Promise<ChildProcess> {
+  async nginx(
+    binary: string,
+    port: number,
+    location: string,
+    extra = '',
+    listen = '',
+  ): Promise<ChildProcess> {
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
     const config = `daemon off; master_process off; worker_processes 1; pid ${this.dir}/${port}.pid; error_log /dev/null;
-events { worker_connections 2048; }
+worker_rlimit_nofile 20000; events { worker_connections 19000; }
 http { access_log off; keepalive_requests 1000000000; ${temporary.map((each) => `${each}_temp_path ${this.dir}/${each};`).join(' ')}
-${extra} server { listen 127.0.0.1:${port}; location / { ${location} } } }`;
+${extra} server { listen 127.0.0.1:${port}${listen}; location / { ${location} } } }`;
     const child = this.start(binary, ['-c', this.file(`nginx-${port}.conf`, config)]);
     await reachable(port);
     return child;
@@ -75,17 +81,46 @@ ${extra} server { listen 127.0.0.1:${port}; location / { ${location} } } }`;
     return child;
   }
 
-  async haproxy(binary: string, bind: string, server: string, port: number): Promise<ChildProcess> {
+  /** nginx as a TCP proxy; undefined where it is not built for that. */
+  async nginxStream(binary: string, port: number, upstream: string): Promise<ChildProcess | undefined> {
+    const module = '/usr/lib/nginx/modules/ngx_stream_module.so';
+    if (!existsSync(module)) return undefined;
+    const config = `load_module ${module}; daemon off; master_process off; worker_processes 1;
+pid ${this.dir}/${port}.pid; error_log /dev/null; events { worker_connections 2048; }
+stream { server { listen 127.0.0.1:${port}; tcp_nodelay on; proxy_pass ${upstream}; } }`;
+    const child = this.start(binary, ['-c', this.file(`nginx-${port}.conf`, config)]);
+    await reachable(port);
+    return child;
+  }
+
+  /** A program of this folder that serves on a port. */
+  async server(name: string, port: number): Promise<ChildProcess> {
+    const child = this.start(process.execPath, [
+      join(import.meta.dirname, 'tools', `${name}.ts`),
+      String(port),
+    ]);
+    await reachable(port);
+    return child;
+  }
+
+  /** `options`: lines for the defaults section, mode http unless they say otherwise. */
+  async haproxy(
+    binary: string,
+    bind: string,
+    server: string,
+    port: number,
+    options: string[] = [],
+    maxconn = 4000,
+  ): Promise<ChildProcess> {
     const config = `global
   nbthread 1
-  maxconn 4000
+  maxconn ${maxconn}
 defaults
   mode http
   timeout client 30s
   timeout server 30s
   timeout connect 5s
-  http-reuse always
-frontend f
+${options.includes('mode tcp') ? '' : '  http-reuse always\n'}${options.map((line) => `  ${line}\n`).join('')}frontend f
   bind 127.0.0.1:${port}${bind}
   default_backend b
 backend b
@@ -109,8 +144,9 @@ backend b
   }
 }
 
-export const route = (address: string, identity?: string) => ({
+export const route = (address: string, identity?: string, protocol = 'detect') => ({
   web: {
+    protocol,
     backends: [{ name: 'web', revision: 'v1', endpoints: [{ address, ...(identity ? { identity } : {}) }] }],
   },
 });

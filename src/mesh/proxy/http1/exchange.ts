@@ -6,7 +6,7 @@ import { startResponseBody } from '../protocol/http1/response.ts';
 import { forwardHead } from '../protocol/http1/rewrite.ts';
 import type { Caller, Stack } from '../stack.ts';
 import { Tunnel } from '../tunnel.ts';
-import { OutgoingRequest } from './outgoing.ts';
+import { LONG, OutgoingRequest } from './outgoing.ts';
 import type { HttpSession } from './session.ts';
 import { Upstream } from './upstream.ts';
 
@@ -43,6 +43,13 @@ export class Http1Exchange implements Requester<Upstream> {
   /** More of the request's body. */
   forward(chunk: Buffer) {
     this.#request.forward(chunk, this.core.carrier);
+    this.core.progress();
+  }
+
+  /** More of it went on unseen. */
+  requestMoved(count: number, more: boolean) {
+    const { carrier } = this.core;
+    if (carrier) this.#request.wrote(count, more, carrier);
     this.core.progress();
   }
 
@@ -148,7 +155,13 @@ export class Http1Exchange implements Requester<Upstream> {
     const [first, second] = forwardHead(head, buffer, end, session.closing ? CLOSE : undefined);
     core.clientFull = !session.write(first, second, upstream);
     core.progress();
+    if (body.rest >= LONG) upstream.connection.passOn?.(session.connection, body.rest);
     return end;
+  }
+
+  responseMoved(upstream: Upstream, count: number, more: boolean) {
+    this.core.clientFull = !this.#session.wrote(count, more, upstream);
+    this.core.progress();
   }
 
   responseData(upstream: Upstream, chunk: Buffer) {

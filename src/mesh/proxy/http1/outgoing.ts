@@ -5,6 +5,9 @@ import type { Upstream } from './upstream.ts';
 
 const UPGRADE = Buffer.from('connection: upgrade\r\n');
 
+/** Bytes of a body from which on it may go unseen. */
+export const LONG = 65_536;
+
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE', 'QUERY']);
 
 /** The bytes of one request on their way out. They wait for the upstream, and stay while they may be sent again. */
@@ -72,18 +75,25 @@ export class OutgoingRequest {
     const { requestBody, connection } = this.#session;
     this.full = !more;
     if (!more && !requestBody.done) connection.pause();
+    if (requestBody.rest >= LONG) connection.passOn?.(upstream.connection, requestBody.rest);
   }
 
   /** More of the body. */
   forward(chunk: Buffer, upstream: Upstream | undefined) {
-    const { requestBody, connection } = this.#session;
+    const { connection } = this.#session;
     if (!upstream || !this.#sent) {
       this.#queued.push(connection.keep(chunk));
       connection.pause();
       return;
     }
-    upstream.tcp.written += chunk.length;
-    this.full = !upstream.connection.write(chunk);
+    this.wrote(chunk.length, upstream.connection.write(chunk), upstream);
+  }
+
+  /** So many bytes of the body are on their way; `more` is what writing them returned. */
+  wrote(count: number, more: boolean, upstream: Upstream) {
+    const { requestBody, connection } = this.#session;
+    upstream.tcp.written += count;
+    this.full = !more;
     if (this.full && !requestBody.done) connection.pause();
   }
 

@@ -91,6 +91,13 @@ export class HttpSession implements ConnectionHandler {
     this.#process(input);
   }
 
+  /** Bytes of the request's body went on unseen. */
+  moved(count: number, more: boolean) {
+    if (!this.#answerItself) this.stack.accepted.read += count;
+    this.requestBody.skip(count);
+    this.#exchange.requestMoved(count, more);
+  }
+
   #ahead(chunk: Buffer) {
     this.#input = this.#input ? Buffer.concat([this.#input, chunk]) : this.connection.keep(chunk);
     if (this.#input.length > READ_AHEAD && !this.#pausedAhead) {
@@ -187,8 +194,13 @@ export class HttpSession implements ConnectionHandler {
 
   /** Sends bytes of an answer; `upstream` is stopped while the client does not keep up, which is when this is false. */
   write(first: Buffer, second?: Buffer, upstream?: Upstream): boolean {
-    if (!this.#answerItself) this.stack.accepted.written += first.length + (second?.length ?? 0);
     const more = second ? this.connection.writePair(first, second) : this.connection.write(first);
+    return this.wrote(first.length + (second?.length ?? 0), more, upstream);
+  }
+
+  /** The same for what has gone; `more` is what writing it returned. */
+  wrote(count: number, more: boolean, upstream?: Upstream): boolean {
+    if (!this.#answerItself) this.stack.accepted.written += count;
     if (!more) this.#full = true;
     if (!more && upstream && !upstream.body.done) upstream.connection.pause();
     return more;

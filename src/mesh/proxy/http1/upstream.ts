@@ -16,6 +16,7 @@ interface Over {
   restored: boolean;
 }
 
+const NOTHING = Buffer.alloc(0);
 const UNCOUNTED = { read: 0, written: 0, closed: 0 };
 /** Carried ones that wait for a request. */
 const CARRIED = 256;
@@ -131,6 +132,16 @@ export class Upstream implements Carrier, ConnectionHandler {
     if (this.body.done && this.exchange === exchange) this.#finish(exchange, buffer, end);
   }
 
+  /** Bytes of the body went on to the client unseen. */
+  moved(count: number, more: boolean) {
+    this.tcp.read += count;
+    const { exchange } = this;
+    if (!exchange) return this.discard();
+    this.body.skip(count);
+    exchange.responseMoved(this, count, more);
+    if (this.body.done && this.exchange === exchange) this.#finish(exchange, NOTHING, 0);
+  }
+
   #finish(exchange: Http1Exchange, buffer: Buffer, end: number) {
     this.#inBody = false;
     exchange.responseDone(this, end < buffer.length);
@@ -143,7 +154,7 @@ export class Upstream implements Carrier, ConnectionHandler {
   end() {
     if (!this.exchange) return this.discard();
     if (this.#inBody && this.body.kind === 'eof' && this.body.finish()) {
-      this.#finish(this.exchange, Buffer.alloc(0), 0);
+      this.#finish(this.exchange, NOTHING, 0);
       return;
     }
     this.connection.destroy();

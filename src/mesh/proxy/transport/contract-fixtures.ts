@@ -36,7 +36,7 @@ export function onBoth(cases: (make: MakeTransport) => void): void {
     });
     afterAll(async () => {
       await until(() => machine.loop.counts.sockets === 0).catch(() => {});
-      expect(machine.loop.counts).toEqual({ sockets: 0, sessions: 0, contexts: 0 });
+      expect(machine.loop.counts).toEqual({ sockets: 0, sessions: 0, contexts: 0, pipes: 0 });
     });
   });
 }

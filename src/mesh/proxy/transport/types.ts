@@ -9,6 +9,8 @@ export interface ConnectionHandler {
   /** An outgoing connection is ready to write (after the TLS handshake, with the peer's identity verified). */
   open?(): void;
   data(chunk: Buffer): void;
+  /** Bytes have come and gone on to where `passOn` sends them; `more` is what `write` would have returned. */
+  moved?(count: number, more: boolean): void;
   /** Everything written so far has left: the other side may be read again. */
   drain(): void;
   /** The peer has half-closed: no more data will come, writing is still possible. */
@@ -31,6 +33,12 @@ export interface Connection {
   writeCopy(bytes: Buffer, end: number): boolean;
   /** Two slices as one system call where possible. */
   writePair(first: Buffer, second: Buffer): boolean;
+  /**
+   * The next `count` bytes that come in (Infinity: all) may go on to `to` without being shown, where that is cheaper:
+   * `moved` tells of them, instead of `data`. Which it is may change from one event to the next, and bytes never overtake
+   * what was written to `to` before. Absent, or without effect, where it cannot be done.
+   */
+  passOn?(to: Connection, count: number): void;
   pause(): void;
   resume(): void;
   /** Half-close after what has been written. */

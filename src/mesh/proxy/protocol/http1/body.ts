@@ -48,6 +48,18 @@ export class BodyReader {
     return this.#state === DONE;
   }
 
+  /** Bytes of a body of known length that have not come; 0 of any other. */
+  get rest(): number {
+    return this.kind === 'length' ? this.#remaining : 0;
+  }
+
+  /** As `advance`, over bytes of `rest` that went by unseen. */
+  skip(count: number): void {
+    this.#remaining -= count;
+    this.bytes += count;
+    if (this.#remaining === 0) this.#state = DONE;
+  }
+
   start(kind: BodyKind, length = 0): void {
     this.kind = kind;
     this.bytes = 0;

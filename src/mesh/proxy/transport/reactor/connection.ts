@@ -2,13 +2,16 @@ import { Buffer } from 'node:buffer';
 import type { Address, Connection, ConnectionHandler } from '../types.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLNONE, EPOLLOUT } from './libc.ts';
 import type { Loop, Watch } from './loop.ts';
-import { AGAIN, FAILED, type Socket } from './socket.ts';
+import { PIPE_SIZE, type Pipe } from './pipes.ts';
+import { AGAIN, FAILED, REFUSED, type Socket } from './socket.ts';
 import { WriteQueue } from './write-queue.ts';
 
 /** Bytes that may wait before whoever writes is told so: what Node's own sockets allow. */
 const HIGH_WATER = 65_536;
 /** Reads of one connection in a turn, so that others have theirs. */
 const READS = 4;
+/** Bytes that have to come at once for a pipe to be worth its calls: fewer are read and written. */
+const BULK = 32_768;
 
 const nothing: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 
@@ -44,6 +47,12 @@ export class ReactorConnection implements Connection, Watch {
   /** We have half-closed. */
   #shut = false;
   #wantsDrain = false;
+  /** Before the queue: bytes that were moved here and have not left. */
+  #pipe: Pipe | undefined;
+  /** Where what comes in may go unseen, and how much of it. */
+  #passing: { to: ReactorConnection; left: number } | undefined;
+  /** What came last was much. */
+  #bulk = false;
   #dead = false;
   #error: Error | undefined;
 
@@ -84,7 +93,7 @@ export class ReactorConnection implements Connection, Watch {
   ready(events: number): void {
     const socket = this.#socket!;
     const broken = (events & (EPOLLERR | EPOLLHUP)) !== 0;
-    if ((events & EPOLLOUT) !== 0 || (broken && this.#queue.size > 0)) {
+    if ((events & EPOLLOUT) !== 0 || (broken && this.#waiting > 0)) {
       this.#flush();
       if (this.#dead) return;
     }
@@ -97,10 +106,16 @@ export class ReactorConnection implements Connection, Watch {
     if (this.#paused || this.#readEnded) return this.#want();
     const { bytes, size } = this.#loop.input;
     for (let n = 0; n < READS; n += 1) {
+      if (this.#bulk) {
+        const how = this.#move(socket);
+        if (how === 'over') return;
+        if (how === 'on') continue;
+      }
       const count = socket.read();
       if (count === AGAIN) return this.#want();
       if (count === FAILED) return this.destroy(socket.error);
       if (count === 0) return this.#readEnd();
+      if (this.#passing) this.#passed(count);
       this.#give(bytes.subarray(0, count));
       if (this.#dead || this.#paused) return;
       if (count < size && !socket.pending) break;
@@ -118,6 +133,44 @@ export class ReactorConnection implements Connection, Watch {
     }
   }
 
+  /** Moves what has come to where it may go: on with the next, over for this time, or it has to be read. */
+  #move(socket: Socket): 'on' | 'over' | 'read' {
+    const { to, left } = this.#passing!;
+    const pipe = to.#takesPipe ? this.#loop.pipes.borrow() : undefined;
+    if (!pipe) return 'read';
+    const count = socket.readInto(pipe, Math.min(left, PIPE_SIZE));
+    if (count <= 0) {
+      this.#loop.pipes.giveBack(pipe);
+      if (count === REFUSED) return this.#stopPassing();
+      if (count === AGAIN) this.#want();
+      else if (count === FAILED) this.destroy(socket.error);
+      else this.#readEnd();
+      return 'over';
+    }
+    this.#passed(count);
+    const more = to.#writePipe(pipe);
+    try {
+      this.handler.moved?.(count, more);
+    } catch (thrown) {
+      this.destroy(thrown as Error);
+    }
+    return this.#dead || this.#paused || count < BULK ? 'over' : 'on';
+  }
+
+  /** So many of the bytes that may go unseen have come. */
+  #passed(count: number): void {
+    const passing = this.#passing!;
+    passing.left -= count;
+    if (passing.left <= 0) this.#stopPassing();
+    else this.#bulk = count >= BULK;
+  }
+
+  #stopPassing(): 'read' {
+    this.#passing = undefined;
+    this.#bulk = false;
+    return 'read';
+  }
+
   #readEnd() {
     this.#readEnded = true;
     this.#want();
@@ -131,16 +184,57 @@ export class ReactorConnection implements Connection, Watch {
     // After the end of what the peer sends, only its reset is news.
     const read = this.#readEnded ? EPOLLNONE : this.#paused ? 0 : EPOLLIN;
     const write =
-      this.#queue.size > 0 || this.#socket.crossed || (this.#ending !== 'no' && !this.#shut) ? EPOLLOUT : 0;
+      this.#waiting > 0 || this.#socket.crossed || (this.#ending !== 'no' && !this.#shut) ? EPOLLOUT : 0;
     this.#socket.want(read | write);
   }
 
   // --- writing ---
 
+  /** Bytes that have been written and have not left. */
+  get #waiting(): number {
+    return this.#queue.size + (this.#pipe?.held ?? 0);
+  }
+
+  /** A pipe may be written here: nothing is before it. */
+  get #takesPipe(): boolean {
+    const socket = this.#socket;
+    return !this.#dead && this.#ending === 'no' && socket !== undefined && !socket.tls && this.#waiting === 0;
+  }
+
+  /** Sends what is in a pipe, which is this connection's from now on. */
+  #writePipe(pipe: Pipe): boolean {
+    this.#pipe = pipe;
+    if (!this.#sendPipe(this.#socket!)) return true;
+    if (!this.#pipe) return true;
+    this.#wantsDrain = true;
+    this.#want();
+    return false;
+  }
+
+  /** False: the connection broke. */
+  #sendPipe(socket: Socket): boolean {
+    const pipe = this.#pipe;
+    while (pipe && pipe.held > 0) {
+      const count = socket.writeFrom(pipe);
+      if (count === AGAIN) return true;
+      if (count === FAILED || count <= 0) {
+        this.destroy(socket.error ?? new Error('the kernel does not write from a pipe'));
+        return false;
+      }
+    }
+    this.#dropPipe();
+    return true;
+  }
+
+  #dropPipe(): void {
+    if (this.#pipe) this.#loop.pipes.giveBack(this.#pipe);
+    this.#pipe = undefined;
+  }
+
   write(chunk: Buffer): boolean {
     if (this.#dead || this.#ending !== 'no') return true;
     let rest = chunk;
-    if (this.#socket && this.#queue.size === 0) {
+    if (this.#socket && this.#waiting === 0) {
       const sent = this.#send(this.#socket, chunk);
       if (sent === chunk.length || this.#dead) return true;
       rest = chunk.subarray(sent);
@@ -152,7 +246,7 @@ export class ReactorConnection implements Connection, Watch {
   writeCopy(bytes: Buffer, end: number): boolean {
     if (this.#dead || this.#ending !== 'no') return true;
     let sent = 0;
-    if (this.#socket && this.#queue.size === 0) {
+    if (this.#socket && this.#waiting === 0) {
       sent = this.#send(this.#socket, bytes.subarray(0, end));
       if (sent === end || this.#dead) return true;
     }
@@ -163,7 +257,7 @@ export class ReactorConnection implements Connection, Watch {
   writePair(first: Buffer, second: Buffer): boolean {
     const { output } = this.#loop;
     const length = first.length + second.length;
-    if (length > output.size || !this.#socket || this.#queue.size > 0) {
+    if (length > output.size || !this.#socket || this.#waiting > 0) {
       this.write(first);
       return this.write(second);
     }
@@ -204,7 +298,7 @@ export class ReactorConnection implements Connection, Watch {
 
   #queued(): boolean {
     if (this.#socket) this.#want();
-    if (this.#queue.size < HIGH_WATER) return true;
+    if (this.#waiting < HIGH_WATER) return true;
     this.#wantsDrain = true;
     return false;
   }
@@ -213,6 +307,8 @@ export class ReactorConnection implements Connection, Watch {
     const socket = this.#socket!;
     const queue = this.#queue;
     const { output } = this.#loop;
+    if (this.#pipe && !this.#sendPipe(socket)) return;
+    if (this.#pipe) return this.#want();
     while (queue.size > 0) {
       const size = queue.peek(output.bytes);
       const count = socket.write(output.address, size);
@@ -251,7 +347,7 @@ export class ReactorConnection implements Connection, Watch {
   #endAs(how: 'half' | 'close'): void {
     if (this.#dead || this.#ending === how || this.#ending === 'close') return;
     this.#ending = how;
-    if (this.#socket && this.#queue.size === 0) this.#shutdown();
+    if (this.#socket && this.#waiting === 0) this.#shutdown();
   }
 
   destroy(error?: Error): void {
@@ -260,6 +356,8 @@ export class ReactorConnection implements Connection, Watch {
     this.#dead = true;
     this.#error = error;
     this.#queue.clear();
+    this.#dropPipe();
+    this.#stopPassing();
     this.#establishing?.cancel();
     const gone = () => {
       const last = this.handler;
@@ -285,6 +383,13 @@ export class ReactorConnection implements Connection, Watch {
   }
 
   // --- reading ---
+
+  passOn(to: Connection, count: number): void {
+    if (!(to instanceof ReactorConnection) || this.secure || to.secure || this.#dead || count <= 0) return;
+    this.#passing = { to, left: count };
+    // A long message is known to be one; of a stream it shows.
+    this.#bulk = count !== Number.POSITIVE_INFINITY;
+  }
 
   pause(): void {
     this.#paused = true;

@@ -25,9 +25,16 @@ export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const SHUT_WR = 1;
 export const MSG_PEEK = 2;
+/** O_NONBLOCK and O_CLOEXEC, for pipe2. */
+export const O_PIPE = 0o4000 | 0o2000000;
+/** F_SETPIPE_SZ of fcntl. */
+export const SETPIPE_SIZE = 1031;
+/** SPLICE_F_MOVE and SPLICE_F_NONBLOCK. */
+export const SPLICE_FLAGS = 1 | 2;
 
 export const EINTR = 4;
 export const EAGAIN = 11;
+export const EINVAL = 22;
 export const EMFILE = 24;
 export const ENFILE = 23;
 export const EINPROGRESS = 115;
@@ -48,6 +55,9 @@ export function bindLibc(koffi: Koffi) {
     recv: library.func('int recv(int, uint64_t, int, int)'),
     shutdown: library.func('int shutdown(int, int)'),
     close: library.func('int close(int)'),
+    pipe2: library.func('int pipe2(uint64_t, int)'),
+    fcntl: library.func('int fcntl(int, int, int)'),
+    splice: library.func('int splice(int, uint64_t, int, uint64_t, int, int)'),
     open: library.func('int open(str, int)'),
     setsockopt: library.func('int setsockopt(int, int, int, uint64_t, int)'),
     getsockopt: library.func('int getsockopt(int, int, int, uint64_t, uint64_t)'),
@@ -71,6 +81,9 @@ export interface Libc {
   recv(fd: number, address: number, length: number, flags: number): number;
   shutdown(fd: number, how: number): number;
   close(fd: number): number;
+  pipe2(fds: number, flags: number): number;
+  fcntl(fd: number, command: number, value: number): number;
+  splice(from: number, at: number, to: number, into: number, length: number, flags: number): number;
   open(path: string, flags: number): number;
   setsockopt(fd: number, level: number, name: number, address: number, length: number): number;
   getsockopt(fd: number, level: number, name: number, address: number, length: number): number;

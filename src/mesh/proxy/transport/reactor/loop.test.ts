@@ -15,7 +15,7 @@ here('an idle reactor', () => {
   });
   afterAll(async () => {
     await until(() => loop.counts.sockets === 0);
-    expect(loop.counts).toEqual({ sockets: 0, sessions: 0, contexts: 0 });
+    expect(loop.counts).toEqual({ sockets: 0, sessions: 0, contexts: 0, pipes: 0 });
   });
 
   /** Turns of the loop while a timer ticks fifty times. */

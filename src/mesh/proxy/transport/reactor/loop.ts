@@ -16,6 +16,7 @@ import {
   systemError,
 } from './libc.ts';
 import { type Counts, Region } from './memory.ts';
+import { Pipes } from './pipes.ts';
 import { decodeAddress, SOCKADDR_SIZE } from './sockaddr.ts';
 import { LoopPoll } from './uv.ts';
 
@@ -56,7 +57,8 @@ export class Loop {
   readonly output: Region;
   /** For structures that calls take and fill. */
   readonly scratch: Region;
-  readonly counts: Counts = { sockets: 0, sessions: 0, contexts: 0 };
+  readonly counts: Counts = { sockets: 0, sessions: 0, contexts: 0, pipes: 0 };
+  readonly pipes = new Pipes(this);
   /** Events are being handed out. */
   turning = false;
   turns = 0;

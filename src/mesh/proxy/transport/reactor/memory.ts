@@ -32,4 +32,6 @@ export interface Counts {
   sockets: number;
   sessions: number;
   contexts: number;
+  /** In use; a few that are empty are kept. */
+  pipes: number;
 }

@@ -1,12 +1,15 @@
 /** The one owner of a connected descriptor and of its TLS session: both are freed here, once. */
-import { EAGAIN, EINTR, EPOLLIN, EPOLLOUT, SHUT_WR, systemError } from './libc.ts';
+import { EAGAIN, EINTR, EINVAL, EPOLLIN, EPOLLOUT, SHUT_WR, SPLICE_FLAGS, systemError } from './libc.ts';
 import type { Loop, Source, Watch } from './loop.ts';
+import type { Pipe } from './pipes.ts';
 import type { TlsSession } from './tls-session.ts';
 
 /** What a read gives beside a number of bytes and 0 for the end of what the peer sends. */
 export const AGAIN = -1;
 /** A read or write that failed; `Socket.error` says how. */
 export const FAILED = -2;
+/** The kernel does not do that with this descriptor. */
+export const REFUSED = -3;
 
 export class Socket implements Source {
   readonly fd: number;
@@ -78,6 +81,32 @@ export class Socket implements Source {
       const errno = libc.errno();
       if (errno === EAGAIN) return 0;
       if (errno !== EINTR) return this.fail(systemError('write', errno));
+    }
+  }
+
+  /** Reads up to `size` bytes into an empty pipe. */
+  readInto(pipe: Pipe, size: number): number {
+    const count = this.#splice('read', this.fd, pipe.write, size);
+    if (count > 0) pipe.held += count;
+    return count;
+  }
+
+  /** Writes what is in the pipe, or as much of it as is taken. */
+  writeFrom(pipe: Pipe): number {
+    const count = this.#splice('write', pipe.read, this.fd, pipe.held);
+    if (count > 0) pipe.held -= count;
+    return count;
+  }
+
+  #splice(call: string, from: number, to: number, size: number): number {
+    const { libc } = this.loop;
+    for (;;) {
+      const count = libc.splice(from, 0, to, 0, size, SPLICE_FLAGS);
+      if (count >= 0) return count;
+      const errno = libc.errno();
+      if (errno === EAGAIN) return AGAIN;
+      if (errno === EINVAL) return REFUSED;
+      if (errno !== EINTR) return this.fail(systemError(call, errno));
     }
   }
 

@@ -1,0 +1,112 @@
+/** Resident memory: idle, with ten thousand connections that wait, with a thousand that work. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { median, type Row } from '../row.ts';
+import { plainPaths, type Tools, weirTo } from './http1.ts';
+import { memory, type Path, ROUNDS } from './measure.ts';
+import type { Setup } from './setup.ts';
+
+const IDLE = 10_000;
+const ACTIVE = 1_000;
+const ACTIVE_SECONDS = 5;
+/** Milliseconds after which a process has settled. */
+const SETTLED = 3_000;
+
+const BARS = { idle: { rss: 55, anon: 12 }, active: { rss: 90, anon: 40 } };
+
+type Memory = ReturnType<typeof memory>;
+
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const of = (path: Path): Memory => memory(path.processes[0]!.pid!);
+
+async function stop(child: ChildProcess): Promise<void> {
+  child.kill('SIGKILL');
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+}
+
+function rows(name: string, found: Map<string, Memory>, bars?: Memory): Row[] {
+  const own = found.get('weir')!;
+  return (['rss', 'anon'] as const).flatMap((field) => {
+    const label = `${name}: ${field === 'rss' ? 'RSS' : 'RssAnon'}`;
+    const peers = [...found].filter(([peer]) => peer !== 'weir');
+    const judged = bars && { bar: `<= ${bars[field]}`, ok: own[field] <= bars[field] };
+    return [
+      { name: label, value: own[field], unit: 'MB', ...judged },
+      ...peers.map(([peer, other]) => ({
+        name: `${label} / ${peer}`,
+        value: own[field],
+        unit: 'MB',
+        peer: other[field],
+      })),
+    ];
+  });
+}
+
+/** Of processes that were just started. */
+async function idle(setup: Setup, upstream: number): Promise<Memory> {
+  const samples: Memory[] = [];
+  for (let n = 0; n < ROUNDS; n += 1) {
+    const path = await weirTo(setup, upstream);
+    await pause(SETTLED);
+    samples.push(of(path));
+    await stop(path.processes[0]!);
+  }
+  return { rss: median(samples.map(({ rss }) => rss)), anon: median(samples.map(({ anon }) => anon)) };
+}
+
+/** While the connections of a path are held. */
+async function holding(path: Path): Promise<Memory> {
+  const file = fileURLToPath(new URL('./tools/hold.ts', import.meta.url));
+  const holder = spawn(process.execPath, [file, String(path.port), String(IDLE)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const [said] = (await Promise.race([once(holder.stdout, 'data'), once(holder, 'exit')])) as [unknown];
+  if (!String(said).includes('held')) throw new Error(`${path.name} did not hold ${IDLE} connections`);
+  await pause(SETTLED);
+  const taken = of(path);
+  holder.stdin.end();
+  await once(holder, 'exit');
+  return taken;
+}
+
+/** The most there was under load. */
+async function working(wrk: string, path: Path): Promise<Memory> {
+  const url = `http://127.0.0.1:${path.port}/`;
+  const load = spawn(wrk, ['-t1', `-c${ACTIVE}`, `-d${ACTIVE_SECONDS}s`, url], { stdio: 'ignore' });
+  const over = once(load, 'exit');
+  const most: Memory = { rss: 0, anon: 0 };
+  while (load.exitCode === null) {
+    const { rss, anon } = of(path);
+    most.rss = Math.max(most.rss, rss);
+    most.anon = Math.max(most.anon, anon);
+    await Promise.race([over, pause(200)]);
+  }
+  return most;
+}
+
+export async function memoryRows(
+  setup: Setup,
+  tools: Tools,
+  upstream: number,
+  log: (line: string) => void,
+): Promise<Row[]> {
+  const fresh = await idle(setup, upstream);
+  log(`idle: ${JSON.stringify(fresh)}`);
+  const measured = async (name: string, take: (path: Path) => Promise<Memory>) => {
+    const found = new Map<string, Memory>();
+    for (const path of await plainPaths(setup, tools, upstream)) {
+      found.set(path.name, await take(path));
+      log(`${name} ${path.name}: ${JSON.stringify(found.get(path.name))}`);
+      await stop(path.processes[0]!);
+    }
+    return found;
+  };
+  const held = await measured(`${IDLE} idle connections`, holding);
+  const active = await measured(`${ACTIVE} active connections`, (path) => working(tools.wrk, path));
+  return [
+    ...rows('idle', new Map([['weir', fresh]]), BARS.idle),
+    ...rows(`${IDLE} idle connections`, held),
+    ...rows(`${ACTIVE} active connections`, active, BARS.active),
+  ];
+}
