@@ -9,15 +9,18 @@ import { plainKubeconfig } from './fixtures.ts';
 let server: Server;
 let client: Client;
 let refuse = false;
+let silent = false;
 const requests: { method: string; path: string; body: Record<string, unknown> }[] = [];
 
 beforeEach(async () => {
   requests.length = 0;
   refuse = false;
+  silent = false;
   server = createServer(async (request, response) => {
     let text = '';
     for await (const chunk of request) text += String(chunk);
     requests.push({ method: request.method!, path: request.url!, body: JSON.parse(text) });
+    if (silent) return;
     response.writeHead(refuse ? 403 : 200, { 'content-type': 'application/json' });
     response.end(refuse ? '{"kind":"Status","code":403,"message":"no"}' : text);
   });
@@ -64,6 +67,26 @@ describe('event recorder', () => {
     events.event(object, 'Normal', 'Busy', 'later');
     await events.drained();
     expect(requests.length).toBe(27);
+  });
+
+  test('behind a server that does not answer it gives up after the limit, and is of use again', async () => {
+    const clock = new FakeClock();
+    const events = new EventRecorder({ client, component: 'test', clock });
+    silent = true;
+    for (let index = 0; index < 20; index += 1) events.event(object, 'Normal', 'Busy', `message ${index}`);
+    let given = false;
+    const waiting = events.drained(2000).then(() => {
+      given = true;
+    });
+    await clock.advance(1999);
+    expect(given).toBe(false);
+    await clock.advance(1);
+    await waiting;
+    expect(requests.length).toBeLessThan(2);
+    silent = false;
+    events.event(object, 'Normal', 'Other', 'heard');
+    await events.drained(2000);
+    expect(requests.at(-1)?.body).toMatchObject({ message: 'heard' });
   });
 
   test('a refusal is no error of the caller', async () => {

@@ -27,6 +27,8 @@ export class EventRecorder {
   readonly #budget = new Map<string, { tokens: number; at: number }>();
   /** One write at a time, so that counts rise in order. */
   #tail: Promise<void> = Promise.resolve();
+  /** Ends the writes that nobody waits for any more. */
+  #current = new AbortController();
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
@@ -36,16 +38,31 @@ export class EventRecorder {
   event(object: KubeObject, type: 'Normal' | 'Warning', reason: string, message: string): void {
     const uid = object.metadata.uid ?? `${object.kind}/${object.metadata.namespace}/${object.metadata.name}`;
     if (!this.#allow(uid)) return;
-    this.#tail = this.#tail.then(() =>
-      this.#write(object, uid, type, reason, message).catch((error: unknown) => {
+    const { signal } = this.#current;
+    this.#tail = this.#tail.then(async () => {
+      if (signal.aborted) return;
+      await this.#write(object, uid, type, reason, message, signal).catch((error: unknown) => {
+        if (signal.aborted) return;
         this.#options.log?.warn({ reason, cause: toAppError(error).message }, 'event not written');
-      }),
-    );
+      });
+    });
   }
 
-  /** Resolves when everything recorded so far was written or given up. */
-  drained(): Promise<void> {
-    return this.#tail;
+  /** Resolves when everything recorded so far was written or given up: what is left after `limitMs` is. */
+  async drained(limitMs?: number): Promise<void> {
+    const drained = this.#tail;
+    if (limitMs === undefined) return drained;
+    const done = new AbortController();
+    const late = this.#clock.sleep(limitMs, done.signal).then(
+      () => {
+        this.#current.abort();
+        this.#current = new AbortController();
+      },
+      () => {},
+    );
+    await Promise.race([drained, late]);
+    done.abort();
+    await drained;
   }
 
   #allow(uid: string): boolean {
@@ -64,6 +81,7 @@ export class EventRecorder {
     type: string,
     reason: string,
     message: string,
+    signal: AbortSignal,
   ): Promise<void> {
     const { client, component } = this.#options;
     const namespace = object.metadata.namespace ?? 'default';
@@ -74,15 +92,16 @@ export class EventRecorder {
       known.count += 1;
       const again = { count: known.count, lastTimestamp: at };
       try {
-        await client.patch(kinds.Event, namespace, known.name, { type: 'merge', body: again });
+        await client.patch(kinds.Event, namespace, known.name, { type: 'merge', body: again }, { signal });
         return;
       } catch {
+        if (signal.aborted) return;
         // Events expire: write it afresh.
         this.#known.delete(key);
       }
     }
     const name = `${object.metadata.name}.${key.slice(0, 8)}${this.#clock.now().toString(16)}`;
-    await client.create(kinds.Event, {
+    const event = {
       metadata: { name, namespace },
       involvedObject: {
         apiVersion: object.apiVersion,
@@ -101,7 +120,8 @@ export class EventRecorder {
       count: 1,
       firstTimestamp: at,
       lastTimestamp: at,
-    });
+    };
+    await client.create(kinds.Event, event, { signal });
     this.#known.set(key, { name, count: 1, first: at });
     if (this.#known.size > MEMORY) this.#known.delete(this.#known.keys().next().value!);
   }

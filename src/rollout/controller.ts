@@ -50,6 +50,8 @@ export interface RolloutControllerOptions {
 type Stored = Rollout & KubeObject;
 /** Effects that turned out to change nothing cause no event: look again after this long anyway. */
 const AGAIN = 500;
+/** How long the last Events may take once nothing else is done. */
+const EVENTS_MS = 1000;
 
 /** Wires caches, machine and effects together. One instance leads; its state lives in each Rollout's status. */
 export class RolloutController {
@@ -116,7 +118,8 @@ export class RolloutController {
     this.#drafts.clear();
     this.#everyone();
     await this.#controller.run(signal);
-    await this.#events.drained();
+    // Behind a server that does not answer there may be hundreds of them; who lost the lease has to start over.
+    await this.#events.drained(EVENTS_MS);
   }
 
   #everyone(): void {

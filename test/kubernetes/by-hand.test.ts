@@ -3,6 +3,7 @@ import { kinds } from '../../src/api/kinds.ts';
 import { App } from '../e2e/support/app.ts';
 import { eventually, sharedCluster, type TestCluster } from '../e2e/support/cluster.ts';
 import { ALWAYS_GOOD, HOLD, type Kubectl, kubectlFor, nativeSets } from './support/kubectl.ts';
+import { isReady } from './support/pods.ts';
 
 let cluster: TestCluster;
 let app: App;
@@ -93,13 +94,7 @@ describe('by hand, mid-rollout', () => {
     const [canary] = await app.podsOf('v2');
     await kubectl(['delete', 'pod', canary!.metadata.name, '--wait=false']);
     await eventually('another canary pod is ready', async () =>
-      (await app.podsOf('v2')).some(
-        ({ metadata, status }) =>
-          metadata.uid !== canary!.metadata.uid &&
-          (status as { conditions?: { type: string; status: string }[] }).conditions?.some(
-            ({ type, status: value }) => type === 'Ready' && value === 'True',
-          ),
-      ),
+      (await app.podsOf('v2')).some((pod) => pod.metadata.uid !== canary!.metadata.uid && isReady(pod)),
     );
     await app.until('10 % again', ({ status }) => status?.traffic?.canary === 10);
     await undisturbed();

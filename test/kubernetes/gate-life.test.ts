@@ -8,6 +8,7 @@ import { eventually } from '../e2e/support/cluster.ts';
 import type { KubernetesCluster } from './support/cluster.ts';
 import { ALWAYS_GOOD, HOLD, kubectlFor, nativeSets } from './support/kubectl.ts';
 import { ownCluster } from './support/own.ts';
+import { isReady } from './support/pods.ts';
 
 /** A cluster of its own: its gate is changed under running rollouts. It begins with the webhooks. */
 let cluster: KubernetesCluster;
@@ -32,12 +33,7 @@ const scaleWeir = async (replicas: number) => {
   }
   await eventually(`${replicas} of each component`, async () => {
     const { items } = await cluster.client.list<KubeObject>(kinds.Pod, 'weir');
-    const ready = items.filter(({ status }) =>
-      (status as { conditions?: { type: string; status: string }[] }).conditions?.some(
-        ({ type, status: value }) => type === 'Ready' && value === 'True',
-      ),
-    );
-    return items.length === replicas * components.length && ready.length === items.length;
+    return items.length === replicas * components.length && items.every(isReady);
   });
 };
 

@@ -5,8 +5,11 @@ import type { Rollout } from '../../src/api/rollout.ts';
 import { Fleet } from '../bench/controller/fleet.ts';
 import { Kubelet } from '../bench/controller/kubelet.ts';
 import { eventually, processes } from '../e2e/support/cluster.ts';
+import { AuditLog } from './support/audit.ts';
 import type { KubernetesCluster } from './support/cluster.ts';
+import { Machine } from './support/machine.ts';
 import { ownCluster } from './support/own.ts';
+import { isReady } from './support/pods.ts';
 
 /** Two controllers and fifty rollouts at once, whose pods are only said to run: a cluster of its own. */
 const FLEET = 50;
@@ -20,6 +23,7 @@ const ANALYSIS = {
   metrics: [{ name: 'success-rate', threshold: { min: '99%' } }],
 };
 
+const audit = new AuditLog();
 let cluster: KubernetesCluster;
 let kubelet: Kubelet;
 let fleet: Fleet;
@@ -30,19 +34,19 @@ const controllers = async (): Promise<string[]> =>
       labelSelector: 'app.kubernetes.io/component=controller',
     })
   ).items
-    .filter(
-      ({ metadata, status }) =>
-        !metadata.deletionTimestamp &&
-        (status as { conditions?: { type: string; status: string }[] }).conditions?.some(
-          ({ type, status: value }) => type === 'Ready' && value === 'True',
-        ),
-    )
+    .filter((pod) => !pod.metadata.deletionTimestamp && isReady(pod))
     .map(({ metadata }) => metadata.name);
 
 const leader = async (): Promise<string> => {
   const { spec } = await cluster.client.get<KubeObject>(kinds.Lease, 'weir', 'weir-controller');
   return (spec as { holderIdentity: string }).holderIdentity;
 };
+
+const scaleControllers = (replicas: number) =>
+  cluster.client.patch(kinds.Deployment, 'weir', 'weir-controller', {
+    type: 'merge',
+    body: { spec: { replicas } },
+  });
 
 const pidOf = (pod: string): number => {
   const [pid] = processes(cluster.dir, 'main.js controller', `POD_NAME=${pod}`);
@@ -51,11 +55,8 @@ const pidOf = (pod: string): number => {
 };
 
 beforeAll(async () => {
-  cluster = await ownCluster({ profile: 'cluster' });
-  await cluster.client.patch(kinds.Deployment, 'weir', 'weir-controller', {
-    type: 'merge',
-    body: { spec: { replicas: 2 } },
-  });
+  cluster = await ownCluster({ profile: 'cluster', apiserverFlags: audit.flags });
+  await scaleControllers(2);
   kubelet = new Kubelet(cluster.client);
   await kubelet.start();
   fleet = new Fleet(cluster.client, 'fleet', FLEET);
@@ -177,6 +178,55 @@ describe(`${FLEET} rollouts at once`, () => {
   );
 
   test(
+    'a leader cut off from the API server stops acting before another leads, and nothing of it arrives afterwards',
+    async () => {
+      await eventually('two controllers again', async () => (await controllers()).length === 2, {
+        timeoutMs: 60_000,
+      });
+      const machine = new Machine(cluster);
+      try {
+        await machine.startController(pidOf(await leader()));
+        await scaleControllers(0);
+        await eventually('the one on the other machine leads', async () => (await leader()) === machine.pod, {
+          timeoutMs: 40_000,
+        });
+        await scaleControllers(2);
+        await eventually('two more', async () => (await controllers()).length === 2, { timeoutMs: 60_000 });
+        let cut = 0;
+        let taken = 0;
+        await wave(
+          'v4',
+          async () => (await inPhase('Progressing')).length > FLEET / 2,
+          async () => {
+            machine.cut();
+            cut = Date.now();
+            await eventually('another one leads', async () => (await leader()) !== machine.pod, {
+              timeoutMs: 40_000,
+              everyMs: 20,
+            });
+            taken = Date.now();
+            machine.mend();
+          },
+        );
+        const again = machine.starts.find((at) => at > cut);
+        expect([cut, again, taken]).toEqual([cut, again, taken].sort());
+        await eventually('it answers, as a replica that does not lead', async () => {
+          const text = await (await fetch(`http://${machine.address}:9090/metrics`)).text();
+          return /^weir_leader 0$/m.test(text);
+        });
+        const writes = audit.writes(machine.address);
+        expect(writes.filter(({ at, code }) => at < cut && code < 300).length).toBeGreaterThan(FLEET);
+        // What was on its way when the cable was cut is sent again by the kernel after it was mended. Its connection is
+        // closed behind it, so the API server gives it up: 504.
+        expect(writes.filter(({ done, code }) => done > taken && code < 400)).toEqual([]);
+      } finally {
+        await machine.stop();
+      }
+    },
+    DEADLINE,
+  );
+
+  test(
     'a rolling upgrade of Weir: none restarts, none skips its analysis',
     async () => {
       await eventually('two controllers again', async () => (await controllers()).length === 2, {
@@ -184,7 +234,7 @@ describe(`${FLEET} rollouts at once`, () => {
       });
       const old = await controllers();
       await wave(
-        'v4',
+        'v5',
         async () => (await inPhase('Progressing')).length > FLEET / 2,
         async () => {
           await cluster.client.patch(kinds.Deployment, 'weir', 'weir-controller', {

@@ -3,6 +3,7 @@ import type { KubeObject } from '../../src/api/meta.ts';
 import { App } from '../e2e/support/app.ts';
 import { eventually, sharedCluster, type TestCluster } from '../e2e/support/cluster.ts';
 import { ALWAYS_GOOD, HOLD, kubectlFor } from './support/kubectl.ts';
+import { isReady } from './support/pods.ts';
 
 let cluster: TestCluster;
 let app: App;
@@ -26,12 +27,7 @@ const autoscale = (replicas: number) =>
     await cluster.client.request('PUT', path(), { body: { ...scale, spec: { replicas } } });
     return true;
   });
-const ready = async (version: string) =>
-  (await app.podsOf(version)).filter(({ status }) =>
-    (status as { conditions?: { type: string; status: string }[] }).conditions?.some(
-      ({ type, status: value }) => type === 'Ready' && value === 'True',
-    ),
-  );
+const ready = async (version: string) => (await app.podsOf(version)).filter(isReady);
 
 describe('an autoscaler', () => {
   test('mid-canary: up and down, the canary follows its weight and never shrinks', async () => {
