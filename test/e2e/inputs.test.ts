@@ -56,8 +56,13 @@ describe('bad input', () => {
   test('a Service without the port', () =>
     stalled('port', { targetRef: { name: 'load' }, service: { name: 'web', port: 81 } }, /81/));
   test('two Rollouts on one Deployment: the younger one stands back', () => stalled('second', {}, /web/));
-  test('a StatefulSet is refused clearly', () =>
-    stalled('sts', { targetRef: { kind: 'StatefulSet', name: 'db' } }, /StatefulSet/));
+  test.each(['StatefulSet', 'DaemonSet'])('a %s is refused clearly', (kind) =>
+    stalled(
+      kind.toLowerCase(),
+      { targetRef: { kind, name: 'db' } },
+      new RegExp(`${kind} db .* nothing to hold`),
+    ),
+  );
   test('a bad cron expression', () =>
     stalled('cron', { targetRef: { name: 'load' }, windows: [{ allow: 'whenever', for: '1h' }] }, /windows/));
 

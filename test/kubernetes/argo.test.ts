@@ -8,6 +8,7 @@ import { App } from '../e2e/support/app.ts';
 import { eventually, sharedCluster, type TestCluster } from '../e2e/support/cluster.ts';
 import { atRest, generation, manifests, Program, versions } from './support/engine.ts';
 import { Repository } from './support/git.ts';
+import { helmChart, kustomizeOverlay, RenderedRepository, stablePodComesBack } from './support/sources.ts';
 import { tool } from './support/tools.ts';
 
 const PORT = 9001;
@@ -15,6 +16,7 @@ const PORT = 9001;
 let cluster: TestCluster;
 let app: App;
 let repository: Repository;
+let rendered: RenderedRepository | undefined;
 let agent: Program | undefined;
 
 beforeAll(async () => {
@@ -28,12 +30,14 @@ afterEach(async () => {
   agent = undefined;
   await app?.remove();
   repository.remove();
+  rendered?.remove();
+  rendered = undefined;
 });
 
-async function start(): Promise<void> {
+async function start({ dir } = repository): Promise<void> {
   const args = ['--kubeconfig', cluster.kubeconfig, '--default-namespace', app.namespace];
   agent = new Program(join(cluster.dir, 'logs'), 'gitops-engine', await tool('gitops-engine'), [
-    repository.dir,
+    dir,
     ...args,
     '--resync-seconds',
     '3600',
@@ -125,6 +129,39 @@ describe("Argo CD's engine", () => {
     const rest = await atRest(app);
     for (let count = 0; count < 3; count += 1) await sync();
     // A sync that would write has done so by the time that the next one is taken.
+    expect(await versions(app)).toEqual(rest);
+  });
+
+  test.each([
+    ['a Kustomize overlay', kustomizeOverlay, 'argo-kustomize'],
+    ['a Helm chart', helmChart, 'argo-helm'],
+  ])('the same from %s, rendered as its repo-server does', async (_, source, namespace) => {
+    app = await App.create(cluster, namespace, { withRollout: false });
+    rendered = new RenderedRepository(app, source);
+    await rendered.commit('v1', 'v1');
+    await start(rendered.rendered);
+    await app.healthy();
+    await eventually('three pods', async () => (await app.podsOf('v1')).length === 3);
+
+    await rendered.commit('v2', 'v2');
+    await sync();
+    await app.promoted('v2');
+    const promoted = await app.replicaSets();
+
+    await rendered.commit('a bad setting', 'v2', '1');
+    await sync();
+    await app.until('the canary runs', ({ status }) => (status?.traffic?.canary ?? 0) > 0);
+    await stablePodComesBack(app, promoted);
+    await app.phase('Failed');
+    expect(await health(await app.rollout())).toMatchObject({ status: 'Degraded' });
+
+    await rendered.revert();
+    await sync();
+    const reverted = await app.healthy();
+    expect(reverted.status?.stable?.images).toEqual(['weir-sample:v2']);
+    await eventually('unpaused', async () => !(await app.deployment()).spec.paused);
+    const rest = await atRest(app);
+    for (let count = 0; count < 3; count += 1) await sync();
     expect(await versions(app)).toEqual(rest);
   });
 });

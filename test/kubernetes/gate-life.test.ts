@@ -3,6 +3,8 @@ import { kinds } from '../../src/api/kinds.ts';
 import type { KubeObject } from '../../src/api/meta.ts';
 import type { Rollout } from '../../src/api/rollout.ts';
 import { installWeir } from '../../src/cli/install/apply.ts';
+import { Fleet } from '../bench/controller/fleet.ts';
+import { Kubelet } from '../bench/controller/kubelet.ts';
 import { App } from '../e2e/support/app.ts';
 import { eventually } from '../e2e/support/cluster.ts';
 import type { KubernetesCluster } from './support/cluster.ts';
@@ -88,49 +90,23 @@ describe('the gate over its life', () => {
 
   test('hundreds of running Deployments are adopted without restarting one pod, and gated', async () => {
     await toPolicies();
-    const namespace = 'adoption';
     const count = 200;
     const { client } = cluster;
-    const names = Array.from({ length: count }, (_, index) => `web-${index}`);
-    await client.create(kinds.Namespace, { metadata: { name: namespace } });
-    const inBatches = async (act: (name: string) => Promise<unknown>) => {
-      for (let from = 0; from < count; from += 20) await Promise.all(names.slice(from, from + 20).map(act));
-    };
-    await inBatches(async (name) => {
-      const labels = { app: name };
-      await client.create(kinds.Service, {
-        metadata: { name, namespace },
-        spec: { selector: labels, ports: [{ port: 80 }] },
-      } as KubeObject);
-      await client.create(kinds.Deployment, {
-        metadata: { name, namespace },
-        spec: {
-          replicas: 1,
-          selector: { matchLabels: labels },
-          template: {
-            metadata: { labels },
-            // No node has this label: the pods exist, and two cores do not have to run two hundred processes.
-            spec: { nodeSelector: { rack: 'none' }, containers: [{ name: 'app', image: 'weir-sample:v1' }] },
-          },
-        },
-      } as KubeObject);
+    // Two cores do not have to run two hundred processes: of these pods it is only said that they run.
+    const kubelet = new Kubelet(client);
+    await kubelet.start();
+    const fleet = new Fleet(client, 'adoption', count);
+    await fleet.createApplications();
+    const pods = async () => (await client.list<KubeObject>(kinds.Pod, fleet.namespace)).items;
+    await eventually('all pods run', async () => (await pods()).filter(isReady).length === count, {
+      timeoutMs: 120_000,
+      everyMs: 250,
     });
-    const uids = async () =>
-      (await client.list<KubeObject>(kinds.Pod, namespace)).items.map(({ metadata }) => metadata.uid).sort();
-    await eventually('all pods exist', async () => (await uids()).length === count);
+    const uids = async () => (await pods()).map(({ metadata }) => metadata.uid).sort();
     const before = await uids();
-    await inBatches((name) =>
-      client.create(kinds.Rollout, {
-        metadata: { name, namespace },
-        spec: {
-          targetRef: { name },
-          service: { name, port: 80 },
-          strategy: { canary: { weights: [50] } },
-        },
-      } as KubeObject),
-    );
+    await fleet.createRollouts(ALWAYS_GOOD, { weights: [50] });
     const unfinished = async () => {
-      const { items } = await client.list<Rollout & KubeObject>(kinds.Rollout, namespace);
+      const { items } = await client.list<Rollout & KubeObject>(kinds.Rollout, fleet.namespace);
       return items.filter(
         ({ status }) =>
           status?.phase !== 'Healthy' ||
@@ -146,8 +122,9 @@ describe('the gate over its life', () => {
       },
     });
     expect(await uids()).toEqual(before);
-    const { items } = await client.list<KubeObject>(kinds.Deployment, namespace);
+    const { items } = await client.list<KubeObject>(kinds.Deployment, fleet.namespace);
     expect(items.map(({ metadata }) => metadata.generation)).toEqual(Array(count).fill(1));
-    await client.delete(kinds.Namespace, undefined, namespace);
+    kubelet.stop();
+    await client.delete(kinds.Namespace, undefined, fleet.namespace);
   }, 400_000);
 });

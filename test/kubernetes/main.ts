@@ -5,7 +5,7 @@ import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { startKubernetes } from './support/cluster.ts';
 import { createNamespace, deleteNamespace, runInside } from './support/netns.ts';
-import { buildTools, whyNot } from './support/tools.ts';
+import { beforePolicies, buildTools, chooseKubernetes, whyNot } from './support/tools.ts';
 
 const JEST = [
   '--experimental-vm-modules',
@@ -14,6 +14,11 @@ const JEST = [
 ];
 /** Each file may have a control plane of its own: two of those are what two cores carry. */
 const WORKERS = '--maxWorkers=2';
+/** What an older API server is for: the gate by webhooks, and what leans on it. */
+const FALLBACK = [
+  '--testPathPatterns',
+  'kubernetes/(gate-webhooks|by-hand|third-party)\\.test|e2e/gate\\.test',
+];
 /** Last, because it takes every word that follows for a project. */
 const PROJECT = ['--selectProjects', 'kubernetes'];
 
@@ -32,16 +37,23 @@ async function inside(args: string[], env: NodeJS.ProcessEnv = {}): Promise<numb
   }
 }
 
-async function up(): Promise<void> {
+async function up(bare: boolean): Promise<void> {
   const dir = join(realpathSync('.'), '.kubernetes');
   mkdirSync(dir, { recursive: true });
   const started = Date.now();
-  const cluster = await startKubernetes({ dir });
+  const cluster = await startKubernetes({ dir, weir: !bare });
   const enter = `ip netns exec ${process.env.WEIR_NETNS}`;
+  const first = bare
+    ? `  ${enter} npx weir check --pre
+  ${enter} npx weir install --image weir --interception explicit | ${enter} kubectl apply --server-side -f -
+  ${enter} kubectl -n weir rollout status deployment --timeout 2m
+  ${enter} npx weir check
+`
+    : `  ${enter} kubectl get pods -A\n`;
   process.stdout.write(
-    `A real API server with Weir in it is up after ${((Date.now() - started) / 1000).toFixed(1)} s. Ctrl-C stops it.\n\n` +
-      `  export KUBECONFIG=${cluster.kubeconfig}\n` +
-      `  ${enter} kubectl get pods -A\n  ${enter} kubectl apply -f examples/shop\n` +
+    `A real API server${bare ? '' : ' with Weir in it'} is up after ${((Date.now() - started) / 1000).toFixed(1)} s. Ctrl-C stops it.\n\n` +
+      `  export KUBECONFIG=${cluster.kubeconfig}\n${first}` +
+      `  ${enter} kubectl apply -f examples/shop\n` +
       `  ${enter} npx weir rollouts watch web -n shop\n\nA test file on it:\n\n` +
       `  export WEIR_E2E_CLUSTER=kubernetes WEIR_E2E_DIR=${cluster.dir} WEIR_E2E_KUBECONFIG=${cluster.kubeconfig}\n` +
       `  ${enter} npm run jest -- test/e2e/gate.test.ts --selectProjects kubernetes\n`,
@@ -52,7 +64,16 @@ async function up(): Promise<void> {
   await cluster.stop();
 }
 
-async function main([command = 'test', ...rest]: string[]): Promise<number> {
+/** Takes `--kubernetes VERSION` out of the arguments and heeds it. */
+function chosenVersion(args: string[]): string[] {
+  const at = args.indexOf('--kubernetes');
+  if (at < 0) return args;
+  process.stdout.write(`Kubernetes ${chooseKubernetes(args[at + 1] ?? '')}\n`);
+  return args.toSpliced(at, 2);
+}
+
+async function main(given: string[]): Promise<number> {
+  const [command = 'test', ...rest] = chosenVersion(given);
   const why = whyNot();
   if (why) {
     process.stderr.write(`the tests on a real Kubernetes API server cannot run here: ${why}\n`);
@@ -62,20 +83,24 @@ async function main([command = 'test', ...rest]: string[]): Promise<number> {
     case 'build':
       await buildTools();
       return 0;
-    case 'test':
+    case 'test': {
       await buildTools();
-      return inside([...JEST, WORKERS, ...rest, ...PROJECT], { WEIR_E2E_CLUSTER: 'kubernetes' });
+      const what = rest.length === 0 && beforePolicies() ? FALLBACK : rest;
+      return inside([...JEST, WORKERS, ...what, ...PROJECT], { WEIR_E2E_CLUSTER: 'kubernetes' });
+    }
     case 'up':
       if (process.env.WEIR_NETNS) {
-        await up();
+        await up(rest.includes('--bare'));
         return 0;
       }
       await buildTools();
       if (spawnSync('npm', ['run', 'build'], { stdio: ['ignore', 'ignore', 'inherit'] }).status !== 0)
         return 1;
-      return inside([import.meta.filename, 'up']);
+      return inside([import.meta.filename, 'up', ...rest]);
     default:
-      process.stderr.write('usage: node test/kubernetes/main.ts build | test [jest options] | up\n');
+      process.stderr.write(
+        'usage: node test/kubernetes/main.ts [--kubernetes VERSION] build | test [jest options] | up\n',
+      );
       return 2;
   }
 }

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { App } from '../e2e/support/app.ts';
 import type { KubernetesCluster } from './support/cluster.ts';
-import { ALWAYS_GOOD, kubectlFor, nativeSets, QUICK } from './support/kubectl.ts';
+import { ALWAYS_GOOD, kubectlFor, may, nativeSets, QUICK } from './support/kubectl.ts';
 import { ownCluster } from './support/own.ts';
 
 /** `weir install --namespaces team-a`: other teams share the cluster and have nothing to do with Weir. */
@@ -53,10 +53,8 @@ describe('a controller of some namespaces', () => {
     ['no', 'get', 'secrets', 'weir'],
     ['no', 'update', 'mutatingadmissionpolicies.admissionregistration.k8s.io', 'team-a'],
   ])('may it? %s: %s %s in %s', async (answer, verb, resource, namespace) => {
-    const as = '--as=system:serviceaccount:weir:weir-controller';
     const kubectl = kubectlFor(cluster, namespace);
-    // Exit code 1 is kubectl's way to say no.
-    const said = await kubectl(['auth', 'can-i', verb, resource, as]).catch((error: Error) => error.message);
-    expect(said.includes('yes') ? 'yes' : 'no').toBe(answer);
+    const allowed = await may(kubectl, 'system:serviceaccount:weir:weir-controller', verb, resource);
+    expect(allowed ? 'yes' : 'no').toBe(answer);
   });
 });

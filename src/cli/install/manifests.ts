@@ -28,7 +28,15 @@ export function generateManifests(given: Partial<InstallOptions> = {}): KubeObje
     {
       apiVersion: 'v1',
       kind: 'Namespace',
-      metadata: { name: options.namespace, labels: { ...PART_OF, [labels.inject]: 'disabled' } },
+      metadata: {
+        name: options.namespace,
+        labels: {
+          ...PART_OF,
+          [labels.inject]: 'disabled',
+          // The API server holds these pods to it, whatever somebody changes in them.
+          'pod-security.kubernetes.io/enforce': 'restricted',
+        },
+      },
     },
     ...crdManifests(),
     ...components.flatMap((component) => componentAccess(component, options)),

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 
 /** A Git repository of manifests, as a team would have it. */
@@ -25,7 +25,9 @@ export class Repository {
     for (const [file, content] of Object.entries(files)) {
       const text =
         typeof content === 'string' ? content : content.map((object) => stringify(object)).join('---\n');
-      writeFileSync(join(this.dir, file), text);
+      const path = join(this.dir, file);
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, text);
     }
     this.git('add', '-A');
     this.git('commit', '-qm', message);

@@ -28,6 +28,17 @@ export function kubectlFor({ kubeconfig }: TestCluster, namespace: string): Kube
     });
 }
 
+/** `kubectl auth can-i` as somebody else. */
+export const may = (kubectl: Kubectl, as: string, ...what: string[]): Promise<boolean> =>
+  kubectl(['auth', 'can-i', ...what, `--as=${as}`]).then(
+    () => true,
+    (error: Error) => {
+      // Its way to say no.
+      if (error.message.includes('ended with 1')) return false;
+      throw error;
+    },
+  );
+
 /** The Deployment as a file in somebody's repository has it. */
 export const manifestOf = (app: App, version: string, extra: object = {}): object => ({
   apiVersion: 'apps/v1',

@@ -4,6 +4,7 @@ import type { KubeObject } from '../../../src/api/meta.ts';
 import { App, type AppOptions } from '../../e2e/support/app.ts';
 import { eventually, type TestCluster } from '../../e2e/support/cluster.ts';
 import { ALWAYS_GOOD, HOLD, type Kubectl, kubectlFor, manifestOf, nativeSets, QUICK } from './kubectl.ts';
+import { startThirdParty } from './third-party.ts';
 
 const image = (version: string) => `weir-sample:${version}`;
 const containers = (version: string) => ({
@@ -214,6 +215,36 @@ export function gateScenarios(how: string, clusterOf: () => TestCluster): void {
       await app.applyRollout({ retry: '1' });
       await app.healthy();
       await eventually('unpaused', async () => !(await app.deployment()).spec.paused);
+    });
+
+    test('a plug-in that changes the template with every update, after the gate: nothing of it goes live', async () => {
+      await create('late', { strategy: QUICK });
+      const template = '/spec/template/metadata/annotations';
+      let count = 0;
+      const plugin = await startThirdParty(clusterOf(), app.namespace, {
+        resource: 'deployments',
+        group: 'apps',
+        operations: ['UPDATE'],
+        mutate: () => {
+          count += 1;
+          return [{ op: 'add', path: template, value: { 'restamp.example.com/count': String(count) } }];
+        },
+      });
+      await eventually('the plug-in is asked', async () => {
+        await kubectl(['label', 'deployment/web', 'warm=up', '--dry-run=server']).catch(() => {});
+        return plugin.calls > 0;
+      });
+      const before = await app.deployment();
+      await expect(kubectl(['label', 'deployment/web', 'team=shop'])).rejects.toThrow(
+        /Rollout web guards this Deployment, but an admission plug-in changed its template after the gate/,
+      );
+      await expect(kubectl(['scale', 'deployment/web', '--replicas=3'])).resolves.toContain('scaled');
+      expect((await app.deployment()).spec).toEqual({ ...before.spec, replicas: 3 });
+      await plugin.remove();
+      await eventually('let through again', async () => {
+        await kubectl(['label', 'deployment/web', 'team=shop']);
+        return true;
+      });
     });
 
     test('the pinned Service keeps its pin through apply and replace, until the run is over', async () => {
