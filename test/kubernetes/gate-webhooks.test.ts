@@ -11,6 +11,7 @@ import { eventually } from '../e2e/support/cluster.ts';
 import type { KubernetesCluster } from './support/cluster.ts';
 import { ALWAYS_GOOD, HOLD } from './support/kubectl.ts';
 import { ownCluster } from './support/own.ts';
+import { killApiServer } from './support/restart.ts';
 import { beforePolicies } from './support/tools.ts';
 import { gateScenarios } from './support/write-paths.ts';
 
@@ -131,18 +132,7 @@ describe('the webhook fallback', () => {
     });
     await app.deploy('v2');
     await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
-    const server = cluster.plane.children['kube-apiserver'];
-    const { pid } = server;
-    server.kill();
-    await eventually('another process', () => server.pid !== undefined && server.pid !== pid);
-    await eventually(
-      'a write',
-      async () => {
-        await app.deploy('v3', {}, { paused: false });
-        return true;
-      },
-      { timeoutMs: 60_000, everyMs: 10 },
-    );
+    await killApiServer(cluster, () => app.deploy('v3', {}, { paused: false }));
     expect((await app.deployment()).spec.paused).toBe(true);
     await app.until('v3 is judged', ({ status }) => status?.canary?.images[0] === 'weir-sample:v3');
     expect((await app.podsOf('v1')).length).toBe(2);

@@ -7,6 +7,7 @@ import { App } from '../e2e/support/app.ts';
 import { eventually } from '../e2e/support/cluster.ts';
 import type { KubernetesCluster } from './support/cluster.ts';
 import { ownCluster } from './support/own.ts';
+import { killApiServer } from './support/restart.ts';
 import { withLifetime } from './support/service-account-token.ts';
 
 /** A cluster of its own: these scenarios take away what the others rely on. */
@@ -76,19 +77,7 @@ describe('the API server', () => {
     app = await App.create(cluster, 'api-killed', { strategy: HELD });
     await app.deploy('v2');
     await app.until('20 %', ({ status }) => status?.traffic?.canary === 20);
-    const server = cluster.plane.children['kube-apiserver'];
-    const { pid } = server;
-    server.kill();
-    await eventually('another process', () => server.pid !== undefined && server.pid !== pid);
-    // The first writes that a restarted API server lets through at all, before any cache of ours is warm.
-    await eventually(
-      'a write',
-      async () => {
-        await app.deploy('v2', {}, { paused: false });
-        return true;
-      },
-      { timeoutMs: 60_000, everyMs: 10 },
-    );
+    await killApiServer(cluster, () => app.deploy('v2', {}, { paused: false }));
     expect((await app.deployment()).spec.paused).toBe(true);
     await app.deploy('v3');
     expect((await app.deployment()).spec.paused).toBe(true);
