@@ -347,14 +347,23 @@ describe("Flux's kustomize-controller", () => {
     await kubectl(['patch', 'service', 'web', '--type=json', '-p', JSON.stringify(OTHER_PORT)]);
     await kubectl(['patch', 'deployment', 'web', '--type=merge', '-p', '{"spec":{"paused":false}}']);
     await reconcile();
-    await eventually('as Git has it', async () => {
+    const gitsOwn = async () => {
       const rollout = await app.rollout();
       const service = await cluster.client.get<KubeObject>(kinds.Service, app.namespace, 'web');
-      const { ports } = service.spec as { ports: { port: number }[] };
-      return (
-        (rollout.spec as { progressDeadline: string }).progressDeadline === '60s' && ports[0]!.port === 80
-      );
-    });
+      const { ports } = service.spec as { ports: { targetPort: number }[] };
+      return {
+        deadline: (rollout.spec as { progressDeadline: string }).progressDeadline,
+        targets: ports.map(({ targetPort }) => targetPort),
+      };
+    };
+    await eventually(
+      'as Git has it',
+      async () => {
+        const { deadline, targets } = await gitsOwn();
+        return deadline === '60s' && targets.join() === '8080';
+      },
+      { describe: async () => JSON.stringify([await gitsOwn(), await ready()]) },
+    );
     const { selector } = (await cluster.client.get<KubeObject>(kinds.Service, app.namespace, 'web')).spec as {
       selector: Record<string, string>;
     };
@@ -395,7 +404,7 @@ describe("Flux's kustomize-controller", () => {
   });
 });
 
-const OTHER_PORT = [{ op: 'replace', path: '/spec/ports/0/port', value: 8081 }];
+const OTHER_PORT = [{ op: 'replace', path: '/spec/ports/0/targetPort', value: 8081 }];
 
 /** Promoted; a bad configuration rolled back while a stable pod is lost; reverted; at rest. */
 async function story(to: Record<'next' | 'bad' | 'revert', () => unknown>): Promise<void> {
