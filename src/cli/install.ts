@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { stringify } from 'yaml';
 import type { KubeObject } from '../api/meta.ts';
 import { SYSTEM_NAMESPACE } from '../api/names.ts';
@@ -16,6 +16,8 @@ interface Flags {
   admission: 'auto' | 'policies' | 'webhooks';
   interception: 'transparent' | 'explicit';
   prometheusUrl?: string;
+  traceOtlp?: string;
+  traceSample?: string;
   crdsOnly: boolean;
   kubeconfig?: string;
 }
@@ -51,6 +53,12 @@ export function command(): Command {
         .default('transparent'),
     )
     .option('--prometheus-url <url>', 'judge by this Prometheus and install no metrics store')
+    .option(
+      '--trace-otlp <url>',
+      'collector that proxies send spans to (OTLP/HTTP); without, no tracing',
+      collector,
+    )
+    .option('--trace-sample <share>', 'of the traces begun by proxies, 0 to 1 (default: 0.01)', share)
     .option('--crds-only', 'only the CustomResourceDefinitions', false)
     .option('--kubeconfig <file>', 'the cluster that auto asks')
     .addHelpText(
@@ -70,11 +78,23 @@ export function command(): Command {
         interception: flags.interception,
         ...(flags.namespaces ? { namespaces: flags.namespaces } : {}),
         ...(flags.image ? { image: flags.image } : {}),
+        ...(flags.traceOtlp ? { traceOtlp: flags.traceOtlp } : {}),
+        ...(flags.traceSample ? { traceSample: flags.traceSample } : {}),
         ...(flags.prometheusUrl ? { prometheusUrl: flags.prometheusUrl } : {}),
       });
       process.stdout.write(`# Admission: ${admission}${why ? ` (${why})` : ''}.\n`);
       process.stdout.write(toYaml(generateManifests(options)));
     });
+}
+
+function collector(text: string): string {
+  if (/^https?:$/.test(URL.parse(text)?.protocol ?? '')) return text;
+  throw new InvalidArgumentError('Write a URL, such as http://collector.tracing:4318/v1/traces.');
+}
+
+function share(text: string): string {
+  if (Number(text) >= 0 && Number(text) <= 1 && text !== '') return text;
+  throw new InvalidArgumentError('Write a share from 0 to 1, such as 0.01.');
 }
 
 export const namespaceList = (text: string): string[] => text.split(',').filter((name) => name !== '');

@@ -26,6 +26,8 @@ interface Flags {
   sidecar?: 'container' | 'native';
   interception: 'transparent' | 'explicit';
   proxyImage?: string;
+  traceOtlp?: string;
+  traceSample?: string;
   kubeconfig?: string;
 }
 
@@ -71,6 +73,15 @@ export function command(): Command {
         'WEIR_PROXY_IMAGE',
       ),
     )
+    .addOption(
+      new Option(
+        '--trace-otlp <url>',
+        'collector that injected proxies send spans to (OTLP/HTTP), such as http://collector.tracing:4318/v1/traces',
+      ).env('WEIR_TRACE_OTLP'),
+    )
+    .addOption(
+      new Option('--trace-sample <share>', 'of the traces begun by proxies, 0 to 1').env('WEIR_TRACE_SAMPLE'),
+    )
     .option('--kubeconfig <file>', 'cluster to serve')
     .action((flags: Flags) => runProcess('mesh', (signal, log) => run(flags, signal, log)));
 }
@@ -100,6 +111,8 @@ async function run(flags: Flags, signal: AbortSignal, log: Logger): Promise<void
     image: flags.proxyImage ?? (await ownImage(client, namespace, log)),
     ...(flags.sidecar ? { sidecar: flags.sidecar } : {}),
     interception: flags.interception,
+    traceOtlp: flags.traceOtlp,
+    traceSample: flags.traceSample,
     certificateLifetime: parseDuration(flags.certificateLifetime),
     log,
     signal,

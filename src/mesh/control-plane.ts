@@ -30,6 +30,9 @@ export interface ControlPlaneOptions {
   image: string;
   sidecar?: 'container' | 'native';
   interception?: 'transparent' | 'explicit';
+  /** As the injector's. */
+  traceOtlp?: string | undefined;
+  traceSample?: string | undefined;
   /** Milliseconds. */
   certificateLifetime: number;
   log: Logger;
@@ -216,6 +219,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       image: options.image,
       ...(options.sidecar ? { sidecar: options.sidecar } : {}),
       interception: options.interception ?? 'explicit',
+      traceOtlp: options.traceOtlp,
+      traceSample: options.traceSample,
       trustDomain,
       meshAddress: `https://${MESH_SERVICE}.${namespace}.svc:8443`,
       isService: (name, of) => index.service(`${of}/${name}`) !== undefined,

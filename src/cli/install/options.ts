@@ -13,6 +13,9 @@ export interface InstallOptions {
   profile: 'cluster' | 'local';
   /** How injected pods' traffic comes to their sidecars: by iptables rules, or by a listener for each destination. */
   interception: 'transparent' | 'explicit';
+  /** Collector of the proxies' spans, and the share of the traces begun by them; without it there is no tracing. */
+  traceOtlp?: string;
+  traceSample?: string;
   /** An existing Prometheus; without it Weir's own metrics store is installed. */
   prometheusUrl?: string;
 }

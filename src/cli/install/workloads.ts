@@ -223,6 +223,8 @@ export function workloads(options: InstallOptions): KubeObject[] {
         `--webhook-listen=:${ports.webhook}`,
         `--health-listen=:${ports.health}`,
         ...(options.interception === 'transparent' ? ['--interception=transparent'] : []),
+        ...(options.traceOtlp ? [`--trace-otlp=${options.traceOtlp}`] : []),
+        ...(options.traceSample ? [`--trace-sample=${options.traceSample}`] : []),
       ],
       containerPorts: [
         { name: 'discovery', containerPort: ports.discovery },

@@ -98,6 +98,11 @@ function normalise(file: ProxyFile, path: string): ProxyConfig {
       inFlight: limits.inFlight,
       connections: limits.connections,
     }),
+    zone: file.zone,
+    tracing: file.tracing,
+    accessLog: file.accessLog && {
+      file: file.accessLog.file === '-' ? '-' : beside(file.accessLog.file),
+    },
     grace: file.drain.grace,
   };
 }

@@ -120,6 +120,14 @@ export const proxyFile = z.strictObject({
   outbound: z.array(z.strictObject({ listen: address, destination: z.string() })).default([]),
   destinations: z.record(z.string(), destination).default({}),
   limits: limits.default({}),
+  zone: z.string().min(1).optional(),
+  tracing: z
+    .strictObject({
+      otlp: z.url({ protocol: /^https?$/, error: 'write a URL, such as http://127.0.0.1:4318/v1/traces' }),
+      sample: z.number().min(0, 'a share is 0 to 1').max(1, 'a share is 0 to 1').default(0.01),
+    })
+    .optional(),
+  accessLog: z.strictObject({ file: z.string().min(1).default('-') }).optional(),
   drain: z.strictObject({ grace: duration.optional() }).default({}),
 });
 

@@ -26,10 +26,16 @@ export interface InjectOptions {
    * is. `explicit`: without privileges, a listener for each destination (ADR 0003).
    */
   interception?: 'transparent' | 'explicit';
+  /** URL of a collector for spans of all proxies (OTLP/HTTP), unless their pods say otherwise; without: none. */
+  traceOtlp?: string | undefined;
+  /** Share of the traces begun by proxies that are recorded, 0 to 1. */
+  traceSample?: string | undefined;
 }
 
-export type ResolvedInjectOptions = Required<Omit<InjectOptions, 'workload' | 'defaults'>> &
-  Pick<InjectOptions, 'workload'>;
+export type ResolvedInjectOptions = Required<
+  Omit<InjectOptions, 'workload' | 'defaults' | 'traceOtlp' | 'traceSample'>
+> &
+  Pick<InjectOptions, 'workload' | 'traceOtlp' | 'traceSample'>;
 
 export const resolveInjectOptions = (options: InjectOptions): ResolvedInjectOptions => ({
   meshAddress: `https://${MESH_SERVICE}.${SYSTEM_NAMESPACE}.svc:${ports.discovery}`,

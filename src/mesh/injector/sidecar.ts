@@ -69,6 +69,9 @@ export function proxyContainer(pod: PodLike, options: ResolvedInjectOptions, wir
       field('SERVICE_ACCOUNT', 'spec.serviceAccountName'),
       field('WEIR_REVISION', `metadata.labels['${revisionLabel(pod)}']`),
       ...(deployment ? [{ name: 'WEIR_DEPLOYMENT', value: deployment }] : []),
+      // Kubernetes copies it from the node since 1.35 (KEP-4742); before, nothing is preferred.
+      field('WEIR_ZONE', "metadata.labels['topology.kubernetes.io/zone']"),
+      ...observed(config, options),
       { name: 'WEIR_MESH', value: options.meshAddress },
       { name: 'WEIR_TRUST_DOMAIN', value: options.trustDomain },
       { name: 'WEIR_TRUST', value: `${TRUST_DIRECTORY}/ca.pem` },
@@ -107,6 +110,17 @@ export function proxyContainer(pod: PodLike, options: ResolvedInjectOptions, wir
       { name: IDENTITY_VOLUME, mountPath: IDENTITY_DIRECTORY, readOnly: true },
     ],
   };
+}
+
+/** Tracing and the access log, where the pod, its namespace or the mesh asks for them. */
+function observed(config: (name: string) => string | undefined, options: ResolvedInjectOptions): EnvVar[] {
+  const otlp = config('trace-otlp') ?? options.traceOtlp;
+  const values = {
+    WEIR_TRACE_OTLP: otlp === 'off' ? undefined : otlp,
+    WEIR_TRACE_SAMPLE: config('trace-sample') ?? options.traceSample,
+    WEIR_ACCESS_LOG: config('access-log'),
+  };
+  return Object.entries(values).flatMap(([name, value]) => (value ? [{ name, value }] : []));
 }
 
 /** The mesh's roots, and a token that only `weir mesh` accepts. */

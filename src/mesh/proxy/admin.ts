@@ -1,8 +1,10 @@
 /** The admin server: the one place of the proxy that uses node:http, loaded when it starts. */
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
+import { toAppError } from '../../lib/errors.ts';
 import { splitAddress } from './config.ts';
 import type { DataPlane } from './proxy.ts';
+import { parseFilter, type TapFilter } from './tap/filter.ts';
 
 export interface AdminOptions {
   listen: string;
@@ -43,6 +45,17 @@ export async function startAdmin({
     }
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(405, 'use GET\n');
     switch (path) {
+      case '/tap': {
+        if (!local(request.socket.remoteAddress, request.socket.localAddress))
+          return answer(403, 'from this pod only: use weir tap, or kubectl port-forward\n');
+        let filter: TapFilter;
+        try {
+          filter = parseFilter(new URL(request.url!, 'http://proxy').searchParams);
+        } catch (thrown) {
+          return answer(400, `${toAppError(thrown).message}\n`);
+        }
+        return watch(proxy, filter, response) || answer(429, 'enough taps are open: close one\n');
+      }
       case '/live':
         return answer(200, 'live\n');
       case '/ready':
@@ -56,7 +69,10 @@ export async function startAdmin({
       default: {
         const port = /^\/probe\/tcp\/(\d{1,5})$/.exec(path ?? '')?.[1];
         if (port === undefined)
-          return answer(404, 'known: /live /ready /started /metrics /config /probe/tcp/PORT /shutdown\n');
+          return answer(
+            404,
+            'known: /live /ready /started /metrics /config /tap /probe/tcp/PORT /shutdown\n',
+          );
         return probe(host, Number(port), (reason) =>
           reason === undefined ? answer(200, 'accepts\n') : answer(503, `${reason}\n`),
         );
@@ -75,6 +91,24 @@ export async function startAdmin({
       server.closeAllConnections();
     },
   };
+}
+
+/** How often a tap that shows nothing says that it is there: a watcher that is gone is noticed by it. */
+const HEARTBEAT = 15_000;
+
+/** Streams the requests that match, a JSON object each line, until the watcher goes. False: there are too many. */
+function watch(proxy: DataPlane, filter: TapFilter, response: ServerResponse): boolean {
+  const tap = proxy.observers.tap(filter, (line) => response.write(line));
+  if (!tap) return false;
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  response.flushHeaders();
+  const heartbeat = setInterval(() => response.write('\n'), HEARTBEAT).unref();
+  response.on('drain', () => tap.drained());
+  response.on('close', () => {
+    clearInterval(heartbeat);
+    tap.close();
+  });
+  return true;
 }
 
 /** Longer than any kubelet waits by default. */

@@ -1,4 +1,4 @@
-import { pickTwo } from './balance/ewma.ts';
+import { pickEndpoint } from './balance/locality.ts';
 import type { EndpointState } from './endpoint.ts';
 import type { Runtime } from './runtime.ts';
 import type { BackendState, RoutingTable } from './table.ts';
@@ -47,7 +47,7 @@ export class Attempts {
   pickEndpoint(): EndpointState | undefined {
     const { random } = this.#runtime;
     const now = this.#runtime.now();
-    const endpoint = pickTwo(this.backend!.endpoints, now, random, undefined, this.#tried);
+    const endpoint = pickEndpoint(this.backend!, now, random, undefined, this.#tried);
     this.broken = endpoint?.admits(now) === false;
     if (!endpoint || this.broken) return undefined;
     this.endpoint = endpoint;

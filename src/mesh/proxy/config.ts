@@ -1,6 +1,7 @@
 /** What a proxy runs from, normalised: milliseconds and plain JSON. The CLI makes it from YAML, the sidecar from env. */
 import type { Destination } from '../discovery/model.ts';
 import type { Limits } from './runtime.ts';
+import type { TracingConfig } from './tracing/tracer.ts';
 
 export interface InboundConfig {
   /** `host:port`. */
@@ -38,6 +39,11 @@ export interface ProxyConfig {
   outbound: OutboundConfig[];
   destinations: Record<string, Destination>;
   limits: Partial<Limits>;
+  tracing?: TracingConfig;
+  /** Where to: a path, or `-` for stdout. */
+  accessLog?: { file: string };
+  /** Where this proxy runs: endpoints of the same zone are preferred. */
+  zone?: string;
   /** Labels on every series. */
   labels?: Record<string, string>;
   /** Milliseconds from SIGTERM to the hard stop. */

@@ -26,6 +26,9 @@ export class EndpointState {
   /** Replaced when revision labels change. */
   http: HttpSeries;
   tcp: TcpSeries;
+  /** Of the pods behind it, where known. */
+  revision: string | undefined;
+  zone: string | undefined;
   pending = 0;
   evictedUntil = 0;
   /** No longer in any table: connections are closed instead of pooled. */

@@ -2,6 +2,7 @@ import { CAUSES, type Cause } from './answers.ts';
 import { Attempts } from './attempts.ts';
 import type { EndpointState } from './endpoint.ts';
 import { type HttpSeries, SERVER_FAULTS } from './metrics/series.ts';
+import type { Observation, Outcome } from './observation.ts';
 import type { Runtime } from './runtime.ts';
 import type { Caller, Stack } from './stack.ts';
 import type { RoutingTable } from './table.ts';
@@ -75,6 +76,8 @@ export class Exchange<C extends Carrier> {
   responding = false;
   /** The client does not keep up with the response. */
   clientFull = false;
+  /** Of the current request, if somebody watches. */
+  seen: Observation | undefined;
   readonly #requester: Requester<C>;
   readonly #runtime: Runtime;
   /** The policy's until the head of the response; without one, and then, that of a body that has stalled. */
@@ -119,6 +122,7 @@ export class Exchange<C extends Carrier> {
     this.responding = false;
     this.clientFull = false;
     this.#unprocessed = 0;
+    this.#headed = 0;
     const { table } = requester.stack;
     this.#attempts.begin(table);
     this.#series = requester.caller?.series ?? table.orphan;
@@ -146,6 +150,7 @@ export class Exchange<C extends Carrier> {
   /** The client broke off: its body is malformed, or it stands still. Counts against no endpoint. */
   abort(cause: Cause, detail: string) {
     this.#discard();
+    if (this.seen) this.#tell(this.responding ? this.#status : CAUSES[cause], cause);
     if (this.responding) {
       this.#runtime.metrics.failed(cause);
       return this.#requester.break();
@@ -158,6 +163,7 @@ export class Exchange<C extends Carrier> {
   abandon() {
     this.#runtime.wheel.drop(this.#deadline);
     if (!this.busy) return;
+    if (this.seen) this.#tell(this.responding ? this.#status : 0, 'client-gone');
     this.#end();
     this.#discard();
   }
@@ -288,6 +294,7 @@ export class Exchange<C extends Carrier> {
     carrier.endpoint.latency.observe(this.#headed, this.#headed - this.#started);
     this.#judged(this.#status < 500 && !SERVER_FAULTS.has(grpcStatus));
     this.#series.response(this.#status, false, this.#runtime.now() - this.#started, grpcStatus);
+    if (this.seen) this.#tell(this.#status, undefined, grpcStatus);
     this.#detach(carrier);
     this.#end();
   }
@@ -296,6 +303,7 @@ export class Exchange<C extends Carrier> {
   tunnelled(carrier: C, status: number) {
     this.#judged(true);
     this.#series.response(status, false, this.#runtime.now() - this.#started);
+    if (this.seen) this.#tell(status);
     this.#detach(carrier);
     this.#end();
     this.#runtime.wheel.drop(this.#deadline);
@@ -319,10 +327,12 @@ export class Exchange<C extends Carrier> {
     const elapsed = this.#runtime.now() - this.#started;
     if (this.responding) {
       this.#series.response(status, true, elapsed);
+      if (this.seen) this.#tell(this.#status, cause);
       return requester.break();
     }
     const told = requester.answer(status, cause, detail);
     this.#series.response(told < 0 ? status : 200, true, elapsed, told);
+    if (this.seen) this.#tell(told < 0 ? status : 200, cause, told);
     this.#end();
     requester.next();
   }
@@ -358,6 +368,16 @@ export class Exchange<C extends Carrier> {
     if (timeout === undefined && !requestFull) return this.abort('body-timeout', stalled);
     this.#discard();
     this.fail('timeout', timeout ? `no response within ${timeout} ms` : `the upstream took ${stalled}`);
+  }
+
+  /** Tells who watches how it went. */
+  #tell(status: number, cause?: Outcome['cause'], grpcStatus = -1) {
+    const { seen } = this;
+    const { backend, endpoint, retries } = this.#attempts;
+    this.seen = undefined;
+    const duration = this.#runtime.now() - this.#started;
+    const headed = this.#headed === 0 ? undefined : this.#headed - this.#started;
+    seen?.end({ status, grpcStatus, cause, duration, headed, retries, backend: backend?.name, endpoint });
   }
 
   #end() {

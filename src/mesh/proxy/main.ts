@@ -54,7 +54,7 @@ async function run(): Promise<void> {
     quiet: Number(process.env.WEIR_DRAIN_QUIET_MS ?? 1_000),
     clock: systemClock,
   });
-  await running.stop();
+  await Promise.all([running.stop(), proxy.observers.stop()]);
   server?.close();
   log.info('drained');
 }

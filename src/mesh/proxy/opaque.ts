@@ -1,4 +1,4 @@
-import { pickTwo } from './balance/ewma.ts';
+import { pickEndpoint } from './balance/locality.ts';
 import type { EndpointState } from './endpoint.ts';
 import type { Stack } from './stack.ts';
 import type { BackendState, RoutingTable } from './table.ts';
@@ -67,7 +67,7 @@ export class OpaqueSession implements ConnectionHandler {
     const { runtime } = this.#stack;
     const endpoint =
       this.#backend &&
-      pickTwo(this.#backend.endpoints, runtime.now(), runtime.random, ({ pending }) => pending, this.#tried);
+      pickEndpoint(this.#backend, runtime.now(), runtime.random, ({ pending }) => pending, this.#tried);
     if (!endpoint || this.#tried.size >= MAX_CONNECTS) {
       runtime.metrics.failed(this.#tried.size > 0 ? 'connect' : 'no-endpoint');
       this.#over = true;

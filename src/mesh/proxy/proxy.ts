@@ -3,6 +3,7 @@ import type { Logger } from '../../lib/log.ts';
 import type { Destination } from '../discovery/model.ts';
 import { type InboundConfig, type OutboundConfig, type ProxyConfig, splitAddress } from './config.ts';
 import { ProxyMetrics } from './metrics/registry.ts';
+import { Observers } from './observers.ts';
 import { ALPN } from './protocol/detect.ts';
 import { Runtime } from './runtime.ts';
 import { Stack } from './stack.ts';
@@ -23,6 +24,7 @@ export interface ProxyOptions {
 /** One data plane: its listeners and what they route by. */
 export class DataPlane {
   readonly runtime: Runtime;
+  readonly observers: Observers;
   readonly stacks: Stack[] = [];
   /** Renewed by whoever hears from the control plane. Without one, splits rule for ever. */
   readonly lease: Lease = { until: Number.POSITIVE_INFINITY };
@@ -37,7 +39,10 @@ export class DataPlane {
     this.#config = { ...config, destinations: { ...config.destinations } };
     this.#host = host ?? '0.0.0.0';
     const metrics = new ProxyMetrics(config.labels);
-    this.runtime = new Runtime({ transport, metrics, limits: config.limits, log, random });
+    this.runtime = new Runtime({ transport, metrics, limits: config.limits, log, random, zone: config.zone });
+    this.observers = new Observers(this.runtime, config.labels);
+    this.observers.configure(config);
+    metrics.counts = () => this.observers.counts();
   }
 
   get config(): ProxyConfig {
@@ -139,16 +144,20 @@ export class DataPlane {
     for (const stack of this.#byDestination.get(key) ?? []) stack.update(known);
   }
 
-  /** Takes over destinations and policies of a new file; listeners, identity and limits need a restart. */
+  /** Takes over destinations, policies, tracing and the access log of a new file; listeners and limits need a restart. */
   reload(config: ProxyConfig): void {
-    this.#config = { ...this.#config, destinations: { ...config.destinations } };
+    const { tracing, accessLog } = config;
+    this.#config = { ...this.#config, destinations: { ...config.destinations }, tracing, accessLog };
+    this.observers.configure(config);
     for (const key of this.#byDestination.keys()) this.route(key, this.#destination(key));
   }
 
   /** For /config. */
   describe(): unknown {
+    const { tracing } = this.#config;
     return {
       ...this.#config,
+      ...(tracing ? { tracing: { ...tracing, otlp: withoutCredentials(tracing.otlp) } } : {}),
       destinations: Object.fromEntries(
         [...this.#byDestination].map(([key, stacks]) => [key, stacks[0]!.table.destination]),
       ),
@@ -186,6 +195,16 @@ function inboundDestination({ forward, protocol }: Pick<InboundConfig, 'forward'
     backends: [{ name: 'app', weight: 1, endpoints: [{ address: forward }] }],
     policy: {},
   };
+}
+
+/** A collector's URL may carry a password. */
+function withoutCredentials(text: string): string {
+  const url = new URL(text);
+  url.username = '';
+  url.password = '';
+  // Tokens of hosted collectors come as a query.
+  url.search = '';
+  return url.href;
 }
 
 function emptyDestination(key: string): Destination {

@@ -1,6 +1,7 @@
 import type { Logger } from '../../lib/log.ts';
 import { Flusher } from './http2/wire.ts';
 import type { ProxyMetrics } from './metrics/registry.ts';
+import type { Observers } from './observers.ts';
 import { Head, type HeadLimits } from './protocol/http1/head.ts';
 import { Backlog } from './protocol/http2/backlog.ts';
 import { BACKLOG, DEFAULT_HTTP2_LIMITS, type Http2Limits } from './protocol/http2/limits.ts';
@@ -64,6 +65,8 @@ export class Runtime {
   readonly flusher: Flusher;
   readonly log: Logger;
   readonly random: () => number;
+  /** Where this proxy runs. */
+  readonly zone: string | undefined;
   readonly wheel = new TimerWheel();
   readonly requestHead: Head;
   readonly responseHead: Head;
@@ -71,6 +74,8 @@ export class Runtime {
   draining = false;
   inFlight = 0;
   connections = 0;
+  /** While somebody watches requests. */
+  observers: Observers | undefined;
   /** When the last request or connection began. */
   lastActivity = 0;
   #relieving = false;
@@ -81,6 +86,7 @@ export class Runtime {
     limits?: Partial<Limits>;
     log: Logger;
     random?: () => number;
+    zone?: string | undefined;
   }) {
     this.transport = options.transport;
     this.metrics = options.metrics;
@@ -99,6 +105,7 @@ export class Runtime {
     this.flusher = new Flusher(options.transport);
     this.log = options.log;
     this.random = options.random ?? Math.random;
+    this.zone = options.zone;
     this.requestHead = new Head(this.limits);
     this.responseHead = new Head(this.limits);
   }

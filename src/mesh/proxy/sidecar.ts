@@ -13,6 +13,8 @@ import { serverName } from './transport/spiffe.ts';
 const SERVERNAME = 'weir-mesh.weir.svc';
 /** How long the application of an intercepted pod waits for a control plane that does not answer. */
 const PATIENCE = 10_000;
+/** Traces begun here, where the mesh says nothing else. */
+const DEFAULT_SAMPLE = 0.01;
 const TRUST_DOMAIN = 'weir.local';
 /** How long listeners wait for the first routes: until then every answer would be 503. */
 const FIRST_ROUTES = 2_000;
@@ -56,6 +58,20 @@ function interceptConfig(env: NodeJS.ProcessEnv): InterceptConfig | undefined {
   );
 }
 
+/** WEIR_TRACE_OTLP, WEIR_TRACE_SAMPLE and WEIR_ACCESS_LOG, each off unless set. */
+function observed(env: NodeJS.ProcessEnv): Pick<ProxyConfig, 'tracing' | 'accessLog'> {
+  const { WEIR_TRACE_OTLP: otlp, WEIR_TRACE_SAMPLE: text, WEIR_ACCESS_LOG: file } = env;
+  const sample = text ? Number(text) : DEFAULT_SAMPLE;
+  if (otlp && !/^https?:$/.test(URL.parse(otlp)?.protocol ?? ''))
+    throw new AppError('Invalid', `WEIR_TRACE_OTLP is no http or https URL: ${otlp.slice(0, 100)}`);
+  if (!(sample >= 0 && sample <= 1))
+    throw new AppError('Invalid', `WEIR_TRACE_SAMPLE is a share, 0 to 1; not ${text}`);
+  return {
+    ...(otlp ? { tracing: { otlp, sample } } : {}),
+    ...(file && file !== 'off' ? { accessLog: { file: file === 'stdout' ? '-' : file } } : {}),
+  };
+}
+
 /** The configuration in the environment the injector writes. */
 export function sidecarConfig(env: NodeJS.ProcessEnv): ProxyConfig {
   const podIp = variable(env, 'POD_IP');
@@ -83,6 +99,8 @@ export function sidecarConfig(env: NodeJS.ProcessEnv): ProxyConfig {
     ),
     destinations: {},
     limits: {},
+    ...observed(env),
+    ...(env.WEIR_ZONE ? { zone: env.WEIR_ZONE } : {}),
     labels,
     grace: Number(env.WEIR_DRAIN_GRACE_SECONDS || 30) * 1000,
   };

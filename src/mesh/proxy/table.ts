@@ -1,6 +1,7 @@
 /** Where requests go: a Destination made ready for the hot path. Replaced as a whole, so a switch is atomic. */
 import type { Destination, Policy, Protocol } from '../discovery/model.ts';
 import { RetryBudget } from './balance/budget.ts';
+import { Locality } from './balance/locality.ts';
 import { RateLimit } from './balance/rate-limit.ts';
 import { cumulate, pickWeighted } from './balance/split.ts';
 import { EndpointState } from './endpoint.ts';
@@ -14,6 +15,8 @@ const REMEMBERED = 600_000;
 export interface BackendState {
   name: string;
   endpoints: EndpointState[];
+  /** Where endpoints of the proxy's own zone are preferred. */
+  locality: Locality<EndpointState> | undefined;
 }
 
 /** Until when (wheel clock) the control plane's weights may be used; one object for all tables, renewed by pings. */
@@ -76,9 +79,8 @@ export class RoutingTable {
           };
     const named = (labels: Labels) => (direction === 'inbound' ? {} : labels);
     this.orphan = runtime.metrics.http({ ...base, tls: 'false' });
-    this.backends = destination.backends.map((backend) => ({
-      name: backend.name,
-      endpoints: backend.endpoints.map((endpoint) => {
+    this.backends = destination.backends.map((backend) => {
+      const endpoints = backend.endpoints.map((endpoint) => {
         const labels = {
           ...base,
           ...named({
@@ -98,9 +100,12 @@ export class RoutingTable {
         state.rule(destination.policy.breaker, now);
         state.http = http;
         state.tcp = tcp;
+        state.revision = endpoint.revision ?? backend.revision;
+        state.zone = endpoint.zone;
         return state;
-      }),
-    }));
+      });
+      return { name: backend.name, endpoints, locality: Locality.of(endpoints, runtime.zone) };
+    });
     // A backend with nobody behind it gives its share to the others; a weight of 0 stays 0.
     this.#cumulative = cumulate(
       destination.backends.map(({ weight, endpoints }) => (endpoints.length > 0 ? weight : 0)),

@@ -1,6 +1,7 @@
 import { CAUSES, type Cause } from '../answers.ts';
 import type { EndpointState } from '../endpoint.ts';
 import { Exchange, type Requester } from '../exchange.ts';
+import { traceLines } from '../observers.ts';
 import type { Head } from '../protocol/http1/head.ts';
 import { startResponseBody } from '../protocol/http1/response.ts';
 import { forwardHead } from '../protocol/http1/rewrite.ts';
@@ -36,12 +37,17 @@ export class Http1Exchange implements Requester<Upstream> {
 
   /** A request whose head is in `input`, and of its body the part up to `bodyEnd`. */
   begin(head: Head, input: Buffer, bodyEnd: number) {
-    this.#request.begin(head, input, bodyEnd);
+    const { connection, runtime } = this.#session;
+    const seen = runtime.observers?.http1(this.stack, connection, head, input);
+    if (seen) seen.requestBytes = bodyEnd - head.end;
+    this.#request.begin(head, input, bodyEnd, traceLines(seen?.span));
+    this.core.seen = seen;
     this.core.begin();
   }
 
   /** More of the request's body. */
   forward(chunk: Buffer) {
+    if (this.core.seen) this.core.seen.requestBytes += chunk.length;
     this.#request.forward(chunk, this.core.carrier);
     this.core.progress();
   }
@@ -152,6 +158,7 @@ export class Http1Exchange implements Requester<Upstream> {
     const end = body.done ? head.end : body.advance(buffer, head.end, buffer.length);
     if (end < 0) return this.upstreamFailed();
     core.responding = true;
+    if (core.seen) core.seen.responseBytes = end - head.end;
     const [first, second] = forwardHead(head, buffer, end, session.closing ? CLOSE : undefined);
     core.clientFull = !session.write(first, second, upstream);
     core.progress();
@@ -165,6 +172,7 @@ export class Http1Exchange implements Requester<Upstream> {
   }
 
   responseData(upstream: Upstream, chunk: Buffer) {
+    if (this.core.seen) this.core.seen.responseBytes += chunk.length;
     this.core.clientFull = !this.#session.write(chunk, undefined, upstream);
     this.core.progress();
   }

@@ -29,8 +29,8 @@ export class OutgoingRequest {
     this.#session = session;
   }
 
-  /** A head in `input`, and of its body the part up to `bodyEnd`. */
-  begin(head: Head, input: Buffer, bodyEnd: number) {
+  /** A head in `input`, and of its body the part up to `bodyEnd`. `more`: header lines to add. */
+  begin(head: Head, input: Buffer, bodyEnd: number, more?: Buffer) {
     const { connection, requestBody, runtime } = this.#session;
     this.#sent = false;
     this.full = false;
@@ -38,14 +38,15 @@ export class OutgoingRequest {
     this.http10 = head.minor === 0;
     const method = head.method(input);
     this.method = method;
-    const [message, rest] = forwardHead(head, input, bodyEnd, this.#insert());
+    const [message, rest] = forwardHead(head, input, bodyEnd, this.#insert(more));
     this.#message = connection.keep(rest ? Buffer.concat([message, rest]) : message);
     this.#replayable =
       requestBody.done && IDEMPOTENT.has(method) && message.length <= runtime.limits.replay && !this.upgrade;
   }
 
-  #insert(): Buffer | undefined {
-    const insert = this.#session.caller?.header;
+  #insert(more: Buffer | undefined): Buffer | undefined {
+    const header = this.#session.caller?.header;
+    const insert = header && more ? Buffer.concat([header, more]) : (header ?? more);
     if (!this.upgrade) return insert;
     return insert ? Buffer.concat([UPGRADE, insert]) : UPGRADE;
   }

@@ -56,6 +56,8 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
     this.requestFull = false;
     this.#sent = false;
     this.#kept = true;
+    const { connection, runtime } = this.#session;
+    this.core.seen = runtime.observers?.http2(this.stack, connection, list);
     this.#size = list.size;
     this.#live = list;
     this.core.begin();
@@ -142,6 +144,7 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
   data(bytes: Buffer, from: number, to: number, end: boolean) {
     this.requestDone = end;
     const { core } = this;
+    if (core.seen) core.seen.requestBytes += to - from;
     if (!core.busy) {
       // Answered already: it goes nowhere, but the connection's other streams must go on.
       this.#session.http2.consume(this.#stream, to - from);
@@ -215,6 +218,7 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
   responseData(call: Http2Call, bytes: Buffer, from: number, to: number, end: boolean) {
     const { http2, runtime } = this.#session;
     const { core } = this;
+    if (core.seen) core.seen.responseBytes += to - from;
     const direct = http2.sender.data(this.#stream, bytes, from, to, end, runtime.now());
     if (end) return this.#finish(call, this.#grpc ? 2 : -1);
     core.clientFull = direct < to - from;

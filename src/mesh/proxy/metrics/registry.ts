@@ -36,6 +36,8 @@ export class ProxyMetrics {
   readonly #started = Date.now() / 1000;
   /** Errors the proxy answered itself, by cause. */
   readonly causes = new Map<string, number>();
+  /** Counters of others, without labels of their own. */
+  counts: () => [name: string, help: string, value: number][] = () => [];
 
   /** `own`: the labels of this pod, on every series. */
   constructor(own: Labels = {}, cap = 2_000, idle = IDLE) {
@@ -149,6 +151,10 @@ export class ProxyMetrics {
     family('weir_proxy_errors_total', 'counter', 'Errors the proxy answered itself, by cause.');
     for (const [cause, count] of this.causes)
       line('weir_proxy_errors_total', labelText({ cause, ...this.#own }), count);
+    for (const [name, help, value] of this.counts()) {
+      family(name, 'counter', help);
+      line(name, labelText(this.#own), value);
+    }
     const memory = process.memoryUsage();
     const cpu = process.cpuUsage();
     out.push('# TYPE process_start_time_seconds gauge', `process_start_time_seconds ${this.#started}`);
