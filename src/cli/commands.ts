@@ -27,6 +27,12 @@ export const commands: CommandEntry[] = [
     load: () => import('./stat.ts'),
   },
   {
+    name: 'tap',
+    summary: 'requests of a workload as they happen',
+    group: 'Mesh',
+    load: () => import('./tap.ts'),
+  },
+  {
     name: 'inject',
     summary: 'add the sidecar to manifests',
     group: 'Mesh',

@@ -81,6 +81,27 @@ describe('admin', () => {
     expect(Object.keys(config.destinations)).toEqual(['web.shop:80']);
   });
 
+  test('started, and whether somebody accepts on a port', async () => {
+    const { plane, ask, setReady } = await admin();
+    expect((await ask('/started')).status).toBe(503);
+    setReady();
+    expect(await ask('/started')).toMatchObject({ status: 200, text: 'started\n' });
+    expect(await ask(`/probe/tcp/${plane.ports[0]}`)).toMatchObject({ status: 200, text: 'accepts\n' });
+    expect((await ask('/probe/tcp/1')).status).toBe(503);
+    expect(await ask('/probe/tcp/70000')).toMatchObject({ status: 503, text: 'there is no port 70000\n' });
+  });
+
+  test('config shows no key and no password', async () => {
+    const { plane, ask } = await admin();
+    plane.reload({
+      ...plane.config,
+      tracing: { otlp: 'http://me:hidden@127.0.0.1:1/v1/traces?token=hidden', sample: 0 },
+    });
+    const { text } = await ask('/config');
+    expect(text).not.toContain('hidden');
+    expect(JSON.parse(text).tracing).toEqual({ otlp: 'http://127.0.0.1:1/v1/traces', sample: 0 });
+  });
+
   test('shutdown wants a POST; other methods and paths are refused', async () => {
     const { ask, stopped } = await admin();
     expect((await ask('/shutdown')).status).toBe(405);

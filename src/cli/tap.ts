@@ -1,0 +1,123 @@
+import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { Command, Option } from 'commander';
+import { kinds } from '../api/kinds.ts';
+import type { KubeObject } from '../api/meta.ts';
+import { connect } from '../kube/index.ts';
+import { AppError, toAppError } from '../lib/errors.ts';
+import type { AccessRecord } from '../mesh/proxy/access-log/line.ts';
+import { reach } from './tap/reach.ts';
+import { parseTarget, proxiesOf, type Tapped } from './tap/target.ts';
+import { header, line, type Seen } from './tap/view.ts';
+
+interface Flags {
+  namespace: string;
+  to?: string;
+  path?: string;
+  method?: string;
+  authority?: string;
+  status?: string;
+  direction?: string;
+  revision?: string;
+  maxRps: string;
+  count?: string;
+  output: 'table' | 'wide' | 'json';
+  kubeconfig?: string;
+}
+
+export function command(): Command {
+  return new Command('tap')
+    .summary('requests of a workload as they happen')
+    .description(
+      'Shows live what passes the proxies of a workload: method, authority, path, status, time, upstream. No headers, no bodies, no queries.\nOn a cluster it goes through kubectl port-forward: whoever may do that to the pods may look.',
+    )
+    .argument('<target>', 'deploy/NAME or pod/NAME')
+    .option('-n, --namespace <name>', 'namespace', 'default')
+    .option('--to <destination>', 'sent to this destination, such as orders.shop')
+    .option('--path <prefix>', 'whose path begins so')
+    .option('--method <method>', 'with this method')
+    .option('--authority <authority>', 'to this authority')
+    .option('--status <status>', 'answered so: 404, or a class such as 5xx')
+    .addOption(new Option('--direction <direction>', 'only one').choices(['inbound', 'outbound']))
+    .option('--revision <hash>', 'served by this revision (pod-template-hash)')
+    .option('--max-rps <number>', 'at most so many a second from each pod', '100')
+    .option('-c, --count <number>', 'end after so many requests')
+    .addOption(
+      new Option('-o, --output <format>', 'output').choices(['table', 'wide', 'json']).default('table'),
+    )
+    .option('--kubeconfig <file>', 'default: $KUBECONFIG, in-cluster, ~/.kube/config')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weir tap deploy/web -n shop\n  weir tap deploy/web -n shop --status 5xx -o wide\n  weir tap deploy/front -n shop --to orders.shop --path /cart -o json',
+    )
+    .action(run);
+}
+
+/** The filters as the admin server takes them. */
+export function tapQuery(flags: Omit<Flags, 'namespace' | 'output'>): string {
+  const { to, path, method, authority, status, direction, revision, maxRps } = flags;
+  const given = { to, path, method, authority, status, direction, revision, maxRps };
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) query.set(name, value);
+  return query.toString();
+}
+
+async function run(text: string, flags: Flags): Promise<void> {
+  const { namespace } = flags;
+  const count = flags.count === undefined ? Number.POSITIVE_INFINITY : Number(flags.count);
+  if (!(count >= 1)) throw new AppError('Invalid', `--count ${flags.count}: write a number from 1`);
+  const target = parseTarget(text);
+  const client = await connect({ kubeconfig: flags.kubeconfig });
+  const { items } = await client.list<KubeObject>(kinds.Pod, namespace);
+  const proxies = proxiesOf(target, namespace, items);
+  const stopped = new AbortController();
+  process.once('SIGINT', () => stopped.abort());
+  process.stdout.once('error', () => stopped.abort());
+  const view = { wide: flags.output === 'wide' };
+  let left = count;
+  const show = (seen: Seen) => {
+    if (left <= 0) return;
+    left -= 1;
+    process.stdout.write(flags.output === 'json' ? `${JSON.stringify(seen)}\n` : line(seen, view));
+    if (left <= 0) stopped.abort();
+  };
+  if (flags.output !== 'json') process.stdout.write(header(view));
+  const outcomes = await Promise.allSettled(
+    proxies.map((proxy) => watch(proxy, { flags, signal: stopped.signal, show })),
+  );
+  const problems = outcomes.flatMap((each) => (each.status === 'rejected' ? [toAppError(each.reason)] : []));
+  // Pods come and go while one watches: only if all are out of reach there is nothing to see.
+  if (problems.length === proxies.length && !stopped.signal.aborted) throw problems[0]!;
+  for (const { message } of problems) process.stderr.write(`${message}\n`);
+}
+
+async function watch(
+  proxy: Tapped,
+  { flags, signal, show }: { flags: Flags; signal: AbortSignal; show: (seen: Seen) => void },
+): Promise<void> {
+  const reached = await reach(proxy, { namespace: flags.namespace, kubeconfig: flags.kubeconfig });
+  try {
+    const response = await fetch(`${reached.url}/tap?${tapQuery(flags)}`, { signal });
+    if (!response.ok || !response.body) throw refusal(proxy.pod, response.status, await response.text());
+    const stream = Readable.fromWeb(response.body as import('node:stream/web').ReadableStream);
+    for await (const text of createInterface({ input: stream })) {
+      // Empty lines only say that the proxy is there.
+      if (text !== '') show({ pod: proxy.pod, ...(JSON.parse(text) as AccessRecord) });
+    }
+  } catch (thrown) {
+    if (signal.aborted) return;
+    if (thrown instanceof AppError) throw thrown;
+    throw new AppError('Unavailable', `pod ${proxy.pod}: its proxy is gone (${(thrown as Error).message})`, {
+      cause: thrown,
+    });
+  } finally {
+    reached.close();
+  }
+}
+
+function refusal(pod: string, status: number, text: string): AppError {
+  if (status === 400) return new AppError('Invalid', text.trim());
+  if (status === 404)
+    return new AppError('Unavailable', `the proxy of pod ${pod} is older than taps: restart the workload`);
+  return new AppError('Unavailable', `the proxy of pod ${pod} refused: ${text.trim()}`);
+}

@@ -1,0 +1,59 @@
+import { spawn } from 'node:child_process';
+import { AppError } from '../../lib/errors.ts';
+import type { Tapped } from './target.ts';
+
+export interface Reached {
+  /** Of the admin server. */
+  url: string;
+  close(): void;
+}
+
+/** Whether a pod's address is one of this machine's own, as on the local cluster. */
+const isLoopback = (ip: string) => ip.startsWith('127.') || ip === '::1';
+
+export interface ReachOptions {
+  namespace: string;
+  kubeconfig?: string | undefined;
+}
+
+const FORWARDING = /^Forwarding from 127\.0\.0\.1:(\d+)/m;
+const PATIENCE = 20_000;
+
+/**
+ * A way to a pod's admin server. Taps are for the pod's own loopback: a port-forward arrives there, and is for those whom
+ * the cluster lets (`create` of `pods/portforward`).
+ */
+export async function reach({ pod, ip, adminPort }: Tapped, options: ReachOptions): Promise<Reached> {
+  if (isLoopback(ip)) return { url: `http://${ip}:${adminPort}`, close: () => {} };
+  const { namespace, kubeconfig } = options;
+  const args = ['port-forward', '--address=127.0.0.1', '-n', namespace, `pod/${pod}`, `:${adminPort}`];
+  const child = spawn('kubectl', [...(kubeconfig ? [`--kubeconfig=${kubeconfig}`] : []), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const close = () => void child.kill();
+  return new Promise((resolve, reject) => {
+    let [output, errors] = ['', ''];
+    const fail = (reason: string) => {
+      clearTimeout(timer);
+      close();
+      reject(new AppError('Unavailable', `cannot reach the proxy of pod ${pod}: ${reason}`));
+    };
+    const timer = setTimeout(() => fail('kubectl port-forward said nothing within 20 s'), PATIENCE);
+    child.on('error', (error) => {
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      fail(missing ? 'kubectl is not on the PATH, and taps go through its port-forward' : error.message);
+    });
+    child.on('exit', () => fail(`kubectl port-forward ended: ${errors.trim() || 'without a word'}`));
+    child.stderr.on('data', (chunk: Buffer) => {
+      errors = (errors + chunk.toString()).slice(-1_000);
+    });
+    child.stdout.on('data', (chunk: Buffer) => {
+      output = (output + chunk.toString()).slice(-1_000);
+      const port = FORWARDING.exec(output)?.[1];
+      if (port === undefined) return;
+      clearTimeout(timer);
+      child.removeAllListeners('exit');
+      resolve({ url: `http://127.0.0.1:${port}`, close });
+    });
+  });
+}

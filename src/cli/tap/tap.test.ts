@@ -1,0 +1,108 @@
+import { describe, expect, test } from '@jest/globals';
+import type { KubeObject } from '../../api/meta.ts';
+import { tapQuery } from '../tap.ts';
+import { parseTarget, proxiesOf } from './target.ts';
+import { header, line, type Seen } from './view.ts';
+
+test.each([
+  ['deploy/web', { kind: 'deploy', name: 'web' }],
+  ['pods/web-1', { kind: 'pod', name: 'web-1' }],
+  ['web-1', { kind: 'pod', name: 'web-1' }],
+])('%s', (text, expected) => {
+  expect(parseTarget(text)).toEqual(expected);
+});
+test.each(['svc/web', 'deploy/', 'deploy/a/b'])('%s is no target', (text) => {
+  expect(() => parseTarget(text)).toThrow('write deploy/NAME or pod/NAME');
+});
+
+function pod(name: string, more: { injected?: boolean; phase?: string } = {}): KubeObject {
+  const { injected = true, phase = 'Running' } = more;
+  return {
+    metadata: {
+      name,
+      namespace: 'shop',
+      labels: { 'pod-template-hash': 'a1' },
+      annotations: injected ? { 'weir.dev/injected': '0.1.0' } : {},
+      ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-a1', uid: '1' }],
+    },
+    spec: {
+      containers: [{ name: 'app' }],
+      initContainers: [{ name: 'weir-proxy', ports: [{ name: 'weir-admin', containerPort: 4191 }] }],
+    },
+    status: { phase, podIP: '10.0.0.7' },
+  };
+}
+
+describe('the proxies of a workload', () => {
+  const target = { kind: 'deploy', name: 'web' } as const;
+
+  test('are those that run, in order', () => {
+    const pods = [
+      pod('web-b'),
+      pod('web-a'),
+      pod('web-c', { phase: 'Pending' }),
+      pod('web-d', { injected: false }),
+    ];
+    expect(proxiesOf(target, 'shop', pods).map((each) => each.pod)).toEqual(['web-a', 'web-b']);
+    expect(proxiesOf({ kind: 'pod', name: 'web-b' }, 'shop', pods)).toEqual([
+      { pod: 'web-b', ip: '10.0.0.7', adminPort: 4191 },
+    ]);
+  });
+
+  test.each([
+    [[], 'there is no pod of deploy web in namespace shop'],
+    [[pod('web-a', { injected: false })], 'weir.dev/inject=enabled'],
+    [[pod('web-a', { phase: 'Pending' })], 'is running'],
+  ])('or it is said what is missing', (pods, message) => {
+    expect(() => proxiesOf(target, 'shop', pods)).toThrow(message);
+  });
+});
+
+test('filters become a query, and only those that are given', () => {
+  expect(tapQuery({ maxRps: '5', to: 'orders.shop', path: '/a b' })).toBe(
+    'to=orders.shop&path=%2Fa+b&maxRps=5',
+  );
+});
+
+describe('a line', () => {
+  const seen: Seen = {
+    pod: 'web-a1-x',
+    time: '2026-01-01T10:20:30.456Z',
+    direction: 'inbound',
+    method: 'GET',
+    authority: 'web',
+    path: '/cart',
+    protocol: 'HTTP/1.1',
+    status: 503,
+    cause: 'connect',
+    requestBytes: 0,
+    responseBytes: 12,
+    durationMs: 1.234,
+    destination: '10.0.0.7:8080',
+    upstream: '10.0.0.7:8080',
+    revision: 'a1',
+    tls: true,
+    skipped: 3,
+  };
+  const plain = { stream: {} };
+
+  test('has its cells under the titles', () => {
+    const text = line(seen, { wide: false, ...plain });
+    expect(text).toMatch(
+      /^10:20:30\.456 {2}web-a1-x +in +503 +1\.23ms {2}GET +web\/cart {2}\(connect, 3 more not shown\)\n$/,
+    );
+    const titles = header({ wide: false });
+    expect(text.indexOf('web/cart')).toBe(titles.indexOf('REQUEST'));
+    expect(text.indexOf('503')).toBe(titles.indexOf('STATUS'));
+  });
+
+  test('wide, with where it went', () => {
+    expect(line({ ...seen, grpcStatus: 5, status: 200 }, { wide: true, ...plain })).toMatch(
+      /200\/5 .* 10\.0\.0\.7:8080 {2}a1 {2}0\/12 {2}- {2}- {2}\(/,
+    );
+  });
+
+  test('cannot steer a terminal', () => {
+    expect(line({ ...seen, path: '/\u001b[2J' }, { wide: false, ...plain })).toContain('web/?[2J');
+  });
+});
