@@ -21,6 +21,21 @@ test('durations become milliseconds, defaults are filled in', () => {
   expect(config.limits).toEqual({ headDeadline: 2_000 });
 });
 
+test('tracing, the access log and the zone are off unless given; a log is beside its file', () => {
+  expect(parseProxyFile(valid, '/etc/weir/proxy.yaml')).not.toMatchObject({ tracing: expect.anything() });
+  const more = 'tracing: {otlp: "http://c:4318/v1/traces"}\naccessLog: {file: log.json}\nzone: a\n';
+  expect(parseProxyFile(valid + more, '/etc/weir/proxy.yaml')).toMatchObject({
+    tracing: { otlp: 'http://c:4318/v1/traces', sample: 0.01 },
+    accessLog: { file: '/etc/weir/log.json' },
+    zone: 'a',
+  });
+  expect(parseProxyFile(`${valid}accessLog: {}\n`, 'proxy.yaml').accessLog).toEqual({ file: '-' });
+  const bad = 'tracing: {otlp: "collector:4318", sample: 2}\n';
+  expect(() => parseProxyFile(valid + bad, 'proxy.yaml')).toThrow(
+    /tracing\.otlp: write a URL.*\n.*tracing\.sample: a share is 0 to 1/,
+  );
+});
+
 describe('a problem is named by its field and what to write', () => {
   test.each([
     ['timeout: 1m30s', 'timeout: 90', 'destinations.web.policy.timeout: '],

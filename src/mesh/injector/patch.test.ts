@@ -47,6 +47,21 @@ test('a pod with one port and one caller, whole', () => {
   expect(injected).toMatchSnapshot();
 });
 
+test('tracing is the mesh’s unless the pod says otherwise; the access log is for who asks', () => {
+  const names = ['WEIR_TRACE_OTLP', 'WEIR_TRACE_SAMPLE', 'WEIR_ACCESS_LOG'];
+  const env = (annotations: Record<string, string>, more: Partial<InjectOptions> = {}) => {
+    const plain = pod();
+    const asked = { ...plain, metadata: { ...plain.metadata, annotations } };
+    const injected = injectPodTemplate(asked, { ...options, ...more });
+    return names.map((name) => proxyEnv(injected, name));
+  };
+  const traceOtlp = 'http://collector:4318/v1/traces';
+  expect(env({})).toEqual([undefined, undefined, undefined]);
+  expect(env({}, { traceOtlp, traceSample: '0.5' })).toEqual([traceOtlp, '0.5', undefined]);
+  expect(env({ 'config.weir.dev/trace-otlp': 'off' }, { traceOtlp })[0]).toBeUndefined();
+  expect(env({}, { defaults: { 'config.weir.dev/access-log': 'stdout' } })[2]).toBe('stdout');
+});
+
 describe('urls of Services', () => {
   test.each([
     ['http://orders', 'http://$(POD_IP):14001'],

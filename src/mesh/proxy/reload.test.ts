@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { silentLogger } from '../../lib/log.ts';
 import type { Destination } from '../discovery/model.ts';
 import {
   answer,
@@ -16,10 +17,11 @@ import {
   destination,
   GET,
   outbound,
+  transport,
   upstream,
 } from './fixtures.ts';
 import { ask, connect, server } from './http2-fixtures.ts';
-import type { DataPlane } from './proxy.ts';
+import { DataPlane } from './proxy.ts';
 
 afterEach(cleanUp);
 
@@ -61,6 +63,40 @@ describe('backends without endpoints', () => {
     client.socket.write(GET);
     expect(await client.until((text) => text.includes('\r\n\r\n'))).toMatch(/503.*no-endpoint/s);
   });
+});
+
+test('requests stay in the own zone while somebody accepts there, and go elsewhere when not', async () => {
+  const [a, b] = (await servers('ab')) as [string, string];
+  const zoned = (here: string): Destination => ({
+    ...destination([]),
+    backends: [
+      {
+        name: 'web',
+        weight: 1,
+        endpoints: [
+          { address: here, zone: 'here' },
+          { address: b, zone: 'there' },
+        ],
+      },
+    ],
+  });
+  const near = zoned(a);
+  const plane = new DataPlane({
+    transport: transport(),
+    log: silentLogger,
+    config: {
+      zone: 'here',
+      inbound: [],
+      outbound: [{ listen: '127.0.0.1:0', destination: near.key }],
+      destinations: { [near.key]: near },
+      limits: {},
+    },
+  });
+  await plane.start();
+  cleanups.push(() => plane.destroy());
+  expect(await answers(plane, 40)).toBe('a'.repeat(40));
+  plane.route(near.key, zoned('127.0.0.1:1'));
+  expect(await answers(plane, 20)).toBe('b'.repeat(20));
 });
 
 describe('changes under load', () => {
@@ -170,7 +206,11 @@ accessLog: {file: access.json}
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
   })();
-  await client.until((each) => each.endsWith('a'));
+  // The client wakes one waiter, which is the load.
+  const answered = async (letter: string) => {
+    while (!client.text.endsWith(letter)) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  await answered('a');
   writeFileSync(file, 'outbound: [oops]');
   child.kill('SIGHUP');
   await until('not taken over');
@@ -178,7 +218,7 @@ accessLog: {file: access.json}
   writeFileSync(file, text(b));
   child.kill('SIGHUP');
   await until('read again');
-  await client.until((each) => each.endsWith('b'));
+  await answered('b');
   over = true;
   await load;
   expect(count(client.text, 'HTTP/1.1 200 OK')).toBe(asked);

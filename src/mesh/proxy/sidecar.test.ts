@@ -29,7 +29,22 @@ describe('the environment', () => {
     });
   });
 
+  test('says where spans and the access log go, and in which zone this is', () => {
+    const plain = sidecarConfig(env);
+    expect([plain.tracing, plain.accessLog, plain.zone]).toEqual([undefined, undefined, undefined]);
+    const WEIR_TRACE_OTLP = 'http://c:4318/v1/traces';
+    expect(
+      sidecarConfig({ ...env, WEIR_TRACE_OTLP, WEIR_ACCESS_LOG: 'stdout', WEIR_ZONE: 'a' }),
+    ).toMatchObject({
+      tracing: { otlp: WEIR_TRACE_OTLP, sample: 0.01 },
+      accessLog: { file: '-' },
+      zone: 'a',
+    });
+  });
+
   test.each([
+    [{ WEIR_TRACE_OTLP: 'collector:4318' }, /WEIR_TRACE_OTLP is no http or https URL/],
+    [{ WEIR_TRACE_SAMPLE: '2' }, /WEIR_TRACE_SAMPLE is a share, 0 to 1/],
     [{ WEIR_INTERCEPT: '{"outbound":4140}' }, /WEIR_INTERCEPT does not name outbound, inbound and uid/],
     [{ WEIR_INTERCEPT: 'yes' }, /WEIR_INTERCEPT does not name/],
     [{ WEIR_INTERCEPT: JSON.stringify(intercept), SERVICE_ACCOUNT: '' }, /SERVICE_ACCOUNT is not set/],
