@@ -66,6 +66,24 @@ describe('the access log', () => {
     expect(readFileSync(file, 'utf8')).not.toMatch(/4111|Bearer|key/);
   });
 
+  test('counts long bodies whole, however they pass', async () => {
+    const size = 3_000_000;
+    const body = 'b'.repeat(size);
+    let read = 0;
+    const address = await upstream((socket, text) => {
+      read += count(text, 'b');
+      if (read >= size) socket.write(answer(body));
+    });
+    const { proxy, file } = await logged([address]);
+    const client = new Client(proxy);
+    client.socket.write(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`);
+    client.socket.write(body);
+    await client.until((text) => text.length > size && text.endsWith('b'));
+    await client.until((text) => text.length - text.indexOf('\r\n\r\n') - 4 === size);
+    await proxy.observers.stop();
+    expect(lines(file)).toMatchObject([{ requestBytes: size, responseBytes: size }]);
+  });
+
   test('says why the proxy answered itself, and that a client left', async () => {
     const { proxy, file } = await logged([undefined]);
     const client = new Client(proxy);

@@ -54,7 +54,8 @@ export class Http1Exchange implements Requester<Upstream> {
 
   /** More of it went on unseen. */
   requestMoved(count: number, more: boolean) {
-    const { carrier } = this.core;
+    const { carrier, seen } = this.core;
+    if (seen) seen.requestBytes += count;
     if (carrier) this.#request.wrote(count, more, carrier);
     this.core.progress();
   }
@@ -167,6 +168,7 @@ export class Http1Exchange implements Requester<Upstream> {
   }
 
   responseMoved(upstream: Upstream, count: number, more: boolean) {
+    if (this.core.seen) this.core.seen.responseBytes += count;
     this.core.clientFull = !this.#session.wrote(count, more, upstream);
     this.core.progress();
   }
