@@ -1,48 +1,9 @@
 import http from 'node:http';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { silentLogger } from '../lib/log.ts';
-import { Authority, createRoot } from './identity/authority.ts';
-import { createRequest } from './identity/client/csr.ts';
-import { answer, Client, cleanUp, cleanups, destination, transport, upstream } from './proxy/fixtures.ts';
-import { DataPlane } from './proxy/proxy.ts';
-import type { CredentialSource } from './proxy/transport/types.ts';
+import { hops, ID } from './hops-fixtures.ts';
+import { answer, Client, cleanUp, cleanups, upstream } from './proxy/fixtures.ts';
 
 afterEach(cleanUp);
-
-const ID = 'spiffe://weir.local/ns/shop/sa/web';
-
-async function credentials(): Promise<CredentialSource> {
-  const authority = await Authority.load(await createRoot('weir.local'), { trustDomain: 'weir.local' });
-  const { key, csr } = createRequest();
-  const { certificate } = await authority.signRequest(csr, { spiffe: ID, dns: 'web.shop.weir.local' });
-  const current = { key, cert: certificate, trust: authority.bundle };
-  return { current: () => current, onRotate: () => () => {} };
-}
-
-/** Two proxies with mutual TLS between them, in front of `app`. */
-async function hops(app: string) {
-  const source = await credentials();
-  const plane = async (config: object) => {
-    const each = new DataPlane({
-      transport: transport(source),
-      log: silentLogger,
-      config: { inbound: [], outbound: [], destinations: {}, limits: {}, ...config },
-    });
-    await each.start();
-    cleanups.push(() => each.destroy());
-    return each;
-  };
-  const inbound = await plane({
-    inbound: [{ listen: '127.0.0.1:0', forward: app, tls: 'required' }],
-  });
-  const to = destination([]);
-  to.backends[0]!.endpoints = [{ address: `127.0.0.1:${inbound.ports[0]}`, identity: ID }];
-  const outbound = await plane({
-    outbound: [{ listen: '127.0.0.1:0', destination: to.key }],
-    destinations: { [to.key]: to },
-  });
-  return { inbound, outbound };
-}
 
 describe('HTTP/1.1 between two proxies', () => {
   test('one request at a time takes a connection of its own; many share one and come out as HTTP/1.1', async () => {

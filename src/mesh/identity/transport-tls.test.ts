@@ -1,8 +1,7 @@
 /** What every transport owes the protocols above it: mutual TLS. */
 import { once } from 'node:events';
 import net from 'node:net';
-import tls from 'node:tls';
-import { beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import {
   cleanups,
   connecting,
@@ -14,75 +13,19 @@ import {
   rawClient,
   until,
 } from '../proxy/transport/contract-fixtures.ts';
-import type { CredentialSource, Credentials } from '../proxy/transport/types.ts';
-import { Authority, createRoot } from './authority.ts';
 import { createRequest } from './client/csr.ts';
-
-const spiffe = (account: string) => `spiffe://weir.local/ns/shop/sa/${account}`;
-
-let authority: Authority;
-let foreign: Authority;
-const someone = new Map<string, Credentials>();
-
-async function material(account: string, by = authority): Promise<Credentials> {
-  const { key, csr } = createRequest();
-  const names = { spiffe: spiffe(account), dns: `${account}.shop.weir.local` };
-  const { certificate } = await by.signRequest(csr, names);
-  return { key, cert: certificate, trust: by.bundle };
-}
-
-beforeAll(async () => {
-  const options = { trustDomain: 'weir.local' };
-  authority = await Authority.load(await createRoot('weir.local'), options);
-  foreign = await Authority.load(await createRoot('weir.local'), options);
-  for (const account of ['web', 'client']) someone.set(account, await material(account));
-});
-
-/** Credentials that can change. */
-class Changing implements CredentialSource {
-  #now: Credentials | undefined;
-  readonly #listeners = new Set<() => void>();
-
-  constructor(now?: Credentials) {
-    this.#now = now;
-  }
-
-  current() {
-    return this.#now;
-  }
-
-  onRotate(listener: () => void) {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
-  }
-
-  rotate(to: Credentials) {
-    this.#now = to;
-    for (const listener of this.#listeners) listener();
-  }
-}
-
-const as = (account: string) => new Changing(someone.get(account));
-const WEB = { identity: spiffe('web') };
-
-/** What a client of Node's own is told, and whether it got an answer to one byte. */
-async function rawTls(port: number, options: tls.ConnectionOptions) {
-  const socket = tls.connect({ host: '127.0.0.1', port, checkServerIdentity: () => undefined, ...options });
-  cleanups.push(() => void socket.destroy());
-  socket.on('error', () => {});
-  let answered = false;
-  socket.on('data', () => {
-    answered = true;
-  });
-  socket.write('x');
-  await until(() => answered || socket.destroyed || socket.readableEnded);
-  return { socket, answered };
-}
-
-const echoing = (server: Recorder) => {
-  server.on.data = (chunk) => void server.connection.write(chunk);
-  server.on.end = () => server.connection.end();
-};
+import {
+  as,
+  authority,
+  Changing,
+  echoing,
+  foreign,
+  material,
+  rawTls,
+  someone,
+  spiffe,
+  WEB,
+} from './tls-fixtures.ts';
 
 onBoth((make) => {
   describe('identity', () => {

@@ -12,6 +12,7 @@ export const CAUSES = {
   'rate-limited': 429,
   timeout: 504,
   fault: 503,
+  loop: 508,
 } as const satisfies Record<string, number>;
 
 export type Cause = keyof typeof CAUSES;
@@ -27,6 +28,7 @@ const TEXTS: Record<number, string> = {
   503: 'Service Unavailable',
   504: 'Gateway Timeout',
   505: 'HTTP Version Not Supported',
+  508: 'Loop Detected',
 };
 
 export interface Answer {

@@ -211,6 +211,10 @@ export class Exchange<C extends Carrier> {
       this.#carrier = pooled;
       return requester.send(pooled);
     }
+    if (this.#runtime.loops.closes(requester.stack.direction, endpoint)) {
+      endpoint.pending -= 1;
+      return this.fail('loop', `${endpoint.address} is this proxy itself`);
+    }
     requester.hold();
     this.#carrier = requester.connect(endpoint);
   }

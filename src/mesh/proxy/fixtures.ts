@@ -69,6 +69,10 @@ export async function outbound(to: Destination, limits: Partial<Limits> = {}) {
 export class Client {
   text = '';
   ended = false;
+  /** It was reset. */
+  broken = false;
+  /** Resolves when nothing is left of the connection. */
+  readonly gone: Promise<void>;
   readonly socket: net.Socket;
   #wake: () => void = () => {};
 
@@ -79,7 +83,14 @@ export class Client {
       this.text += chunk.toString('latin1');
       this.#wake();
     });
-    this.socket.on('error', () => {});
+    this.socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.broken = error.code === 'ECONNRESET';
+    });
+    // A half-open one that is told of an end stays until it ends itself.
+    this.gone = new Promise((resolve) => {
+      this.socket.on('close', () => resolve());
+      this.socket.on('end', () => resolve());
+    });
     for (const event of ['end', 'close']) {
       this.socket.on(event, () => {
         this.ended = true;

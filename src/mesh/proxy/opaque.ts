@@ -74,6 +74,12 @@ export class OpaqueSession implements ConnectionHandler {
       if (!this.#held) this.#client.destroy();
       return;
     }
+    if (runtime.loops.closes(this.#stack.direction, endpoint)) {
+      runtime.metrics.failed('loop');
+      this.#over = true;
+      if (!this.#held) this.#client.destroy();
+      return;
+    }
     this.#endpoint = endpoint;
     endpoint.pending += 1;
     endpoint.tcp.opened += 1;

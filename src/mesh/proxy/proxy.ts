@@ -88,6 +88,8 @@ export class DataPlane {
     const listener = await this.runtime.transport.listen(options, accept);
     this.#listeners.push(listener);
     this.ports.push(listener.port);
+    // Whoever connects there must have been sent there by the rules.
+    this.runtime.loops.add({ host: options.host, port: listener.port, inbound: false });
     return listener.port;
   }
 
@@ -114,7 +116,9 @@ export class DataPlane {
       destination: inbound ? inboundDestination(entry) : this.#destination(entry.destination),
     });
     try {
-      this.ports.push(await stack.start());
+      const bound = await stack.start();
+      this.ports.push(bound);
+      runtime.loops.add({ host, port: bound, inbound });
     } catch (thrown) {
       throw new AppError('Unavailable', `cannot listen on ${entry.listen}: ${(thrown as Error).message}`, {
         cause: thrown,

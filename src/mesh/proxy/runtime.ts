@@ -1,5 +1,6 @@
 import type { Logger } from '../../lib/log.ts';
 import { Flusher } from './http2/wire.ts';
+import { Loops } from './loops.ts';
 import type { ProxyMetrics } from './metrics/registry.ts';
 import type { Observers } from './observers.ts';
 import { Head, type HeadLimits } from './protocol/http1/head.ts';
@@ -68,6 +69,7 @@ export class Runtime {
   /** Where this proxy runs. */
   readonly zone: string | undefined;
   readonly wheel = new TimerWheel();
+  readonly loops = new Loops(() => this.now());
   readonly requestHead: Head;
   readonly responseHead: Head;
   /** Answers carry `Connection: close` from now on. */

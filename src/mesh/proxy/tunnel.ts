@@ -57,7 +57,7 @@ export class Tunnel {
       close: (error) => {
         read.closed += 1;
         this.#open -= 1;
-        if (error) to.destroy();
+        if (error) to.breakOff();
         else to.finish();
         if (this.#open > 0) return;
         this.#runtime.wheel.drop(this.#deadline);

@@ -98,7 +98,13 @@ const REQUESTS: Case[] = [
   ]),
   ...rows('9112 3.2 request target, 9110 7.2 Host', [
     ['absolute-form with the same Host', 'GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n', 200],
-    ['absolute-form that differs from Host', 'GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n', 200],
+    [
+      'absolute-form that differs from Host',
+      'GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n',
+      200,
+      { upstream: 'GET http://b/x HTTP/1.1\r\nhost: b\r\n\r\n' },
+    ],
+    ['absolute-form with user information', 'GET http://a@b/x HTTP/1.1\r\nHost: b\r\n\r\n', 400],
     ['asterisk-form of OPTIONS', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n', 200],
     ['no Host', 'GET / HTTP/1.1\r\nX: a\r\n\r\n', 400],
     ['Host twice', get('Host: a'), 400],

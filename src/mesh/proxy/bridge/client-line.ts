@@ -220,6 +220,10 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
     queueMicrotask(() => this.#close());
   }
 
+  breakOff() {
+    this.destroy();
+  }
+
   pause() {
     this.#paused = true;
   }

@@ -243,6 +243,10 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
     this.destroy();
   }
 
+  breakOff() {
+    this.destroy();
+  }
+
   destroy() {
     const call = this.#call;
     this.#call = undefined;

@@ -229,7 +229,7 @@ export class Http1Exchange implements Requester<Upstream> {
   }
 
   break(): void {
-    this.#session.connection.destroy();
+    this.#session.connection.breakOff();
   }
 
   reject(cause: Cause, detail: string): void {

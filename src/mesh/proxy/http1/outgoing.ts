@@ -38,17 +38,24 @@ export class OutgoingRequest {
     this.http10 = head.minor === 0;
     const method = head.method(input);
     this.method = method;
-    const [message, rest] = forwardHead(head, input, bodyEnd, this.#insert(more));
+    const [message, rest] = forwardHead(head, input, bodyEnd, this.#insert(head.authority(input), more));
     this.#message = connection.keep(rest ? Buffer.concat([message, rest]) : message);
     this.#replayable =
       requestBody.done && IDEMPOTENT.has(method) && message.length <= runtime.limits.replay && !this.upgrade;
   }
 
-  #insert(more: Buffer | undefined): Buffer | undefined {
+  /** Header lines to add; `host` in the place of one that was left out. */
+  #insert(host: string | undefined, more: Buffer | undefined): Buffer | undefined {
     const header = this.#session.caller?.header;
-    const insert = header && more ? Buffer.concat([header, more]) : (header ?? more);
-    if (!this.upgrade) return insert;
-    return insert ? Buffer.concat([UPGRADE, insert]) : UPGRADE;
+    if (!this.upgrade && host === undefined && (header === undefined || more === undefined))
+      return header ?? more;
+    const lines = [
+      header,
+      more,
+      this.upgrade ? UPGRADE : undefined,
+      host === undefined ? undefined : Buffer.from(`host: ${host}\r\n`, 'latin1'),
+    ];
+    return Buffer.concat(lines.filter((each) => each !== undefined));
   }
 
   /** Nothing of it has left. */

@@ -180,7 +180,7 @@ export class HttpSession implements ConnectionHandler {
 
   #expired() {
     if (this.#closed || this.#exchange.core.busy) return;
-    if (this.#finishing || this.#full) this.connection.destroy();
+    if (this.#finishing || this.#full) this.connection.breakOff();
     else if (this.#input === undefined) this.#finish();
     else
       this.reject({

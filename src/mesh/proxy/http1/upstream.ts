@@ -35,6 +35,7 @@ export class Upstream implements Carrier, ConnectionHandler {
   answered = false;
   /** After the current response the connection may serve another request. */
   reusable = false;
+  #idle = false;
   #head: Buffer | undefined;
   #inBody = false;
   #closed = false;
@@ -79,6 +80,7 @@ export class Upstream implements Carrier, ConnectionHandler {
     const upstream = endpoint.idle.pop();
     if (upstream) {
       upstream.exchange = exchange;
+      upstream.#idle = false;
       upstream.#runtime.wheel.disarm(upstream.#deadline);
     }
     return upstream;
@@ -185,6 +187,7 @@ export class Upstream implements Carrier, ConnectionHandler {
       return;
     }
     this.connection.resume();
+    this.#idle = true;
     this.endpoint.idle.push(this);
     this.#runtime.wheel.arm(this.#deadline, this.#runtime.limits.pooledIdle);
   }
@@ -200,8 +203,12 @@ export class Upstream implements Carrier, ConnectionHandler {
     this.#runtime.wheel.drop(this.#deadline);
   }
 
-  /** Closes it; a exchange that still waits for it is told by `close`. */
+  /**
+   * Closes it; an exchange that still waits for it is told by `close`. In the middle of one it is a reset: an orderly end
+   * would be that of a client that still waits for the answer.
+   */
   discard() {
-    this.connection.destroy();
+    if (this.#idle) this.connection.destroy();
+    else this.connection.breakOff();
   }
 }

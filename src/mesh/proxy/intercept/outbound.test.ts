@@ -160,6 +160,7 @@ describe('whatever is connected to, answered and forgotten, in whichever order',
         this.handler = { data() {}, drain() {}, end() {}, close() {} };
         handler?.close();
       },
+      breakOff: () => {},
       keep: (chunk) => chunk,
       ...extra,
     };

@@ -1,6 +1,8 @@
 /** The transport on node:net and node:tls: every platform. */
+import { constants } from 'node:crypto';
 import net from 'node:net';
 import tls from 'node:tls';
+import { GUESTS } from './guests.ts';
 import { originalDestination } from './original-destination.ts';
 import { serverName, spiffeIds } from './spiffe.ts';
 import type {
@@ -16,6 +18,9 @@ import type {
 
 /** Hands the socket over to a TLS server; calls back once, without a socket when the handshake failed. */
 type Terminate = (socket: net.Socket, done: (inside: tls.TLSSocket | undefined) => void) => void;
+
+/** Each handshake is one of its own: a session taken up again would not be verified by the trust of its day. */
+const NO_TICKETS = constants.SSL_OP_NO_TICKET;
 
 const nothing: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 
@@ -90,6 +95,17 @@ class PortableConnection implements Connection {
     this.#socket.destroy(error);
   }
 
+  breakOff(): void {
+    const socket = this.#socket;
+    // Of TLS, the socket below.
+    const below = (socket as { _parent?: net.Socket | null })._parent ?? socket;
+    // `resetAndDestroy` would wait for what is to be written; libuv refuses while a shutdown is under way.
+    const shutting = socket.writableEnded && !socket.writableFinished;
+    if (!shutting && !below.connecting) (below as { resetAndClosing?: boolean }).resetAndClosing = true;
+    below.destroy();
+    socket.destroy();
+  }
+
   keep(chunk: Buffer): Buffer {
     return chunk;
   }
@@ -158,6 +174,7 @@ export class PortableTransport implements Transport {
         options,
       );
     }
+    const guests = new Guests(options.guests ?? GUESTS);
     /** Sockets in a handshake that `startTls` began, by their addresses: the server tells no other way whose it was. */
     const handshakes = new Map<string, (inside: tls.TLSSocket | undefined) => void>();
     const server = tls.createServer(
@@ -172,13 +189,15 @@ export class PortableTransport implements Transport {
       (socket) => {
         const own = handshakes.get(endsOf(socket));
         if (own) own(socket);
-        else acceptSecure(socket, accept);
+        else {
+          guests.leave(socket);
+          acceptSecure(socket, accept);
+        }
       },
     );
     // A failed handshake is the peer's trouble. One that took too long is told here too, with its connection still there.
     server.on('tlsClientError', (_error, socket) => socket.destroy());
     const off = this.#credentials?.onRotate(() => server.setSecureContext(this.#serverContext()));
-    if (options.tls === 'required') return listening(server, options, off);
     if (options.tls === 'offered') {
       const terminate: Terminate = (socket, done) => {
         const ends = endsOf(socket);
@@ -195,18 +214,28 @@ export class PortableTransport implements Transport {
         off,
       );
     }
-    return listening(
-      net.createServer(socketOptions, (socket) => sniff(socket, options, server, open)),
-      options,
-      off,
-    );
+    const greet = (socket: net.Socket) => {
+      if (!guests.enter(socket)) return void socket.destroy();
+      if (options.tls === 'required') return void server.emit('connection', socket);
+      sniff(socket, options, server, (plain) => {
+        guests.leave(plain);
+        open(plain);
+      });
+    };
+    return listening(net.createServer(socketOptions, greet), options, off);
   }
 
   #serverContext(): tls.SecureContextOptions {
     const current = this.#credentials?.current();
     // Without a certificate every handshake fails; the first one that comes in is used from then on.
     return current
-      ? { key: current.key, cert: current.cert, ca: current.trust, minVersion: 'TLSv1.3' }
+      ? {
+          key: current.key,
+          cert: current.cert,
+          ca: current.trust,
+          minVersion: 'TLSv1.3',
+          secureOptions: NO_TICKETS,
+        }
       : { minVersion: 'TLSv1.3' };
   }
 
@@ -260,6 +289,29 @@ export class PortableTransport implements Transport {
 const endsOf = ({ remoteAddress, remotePort, localAddress, localPort }: net.Socket): string =>
   `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 
+/** Those of a listener that have not shown what they are. */
+class Guests {
+  readonly #most: number;
+  readonly #here = new Set<string>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** False: there are too many. */
+  enter(socket: net.Socket): boolean {
+    if (this.#here.size >= this.#most) return false;
+    const ends = endsOf(socket);
+    this.#here.add(ends);
+    socket.once('close', () => this.#here.delete(ends));
+    return true;
+  }
+
+  leave(socket: net.Socket): void {
+    this.#here.delete(endsOf(socket));
+  }
+}
+
 /** Decides by the first byte whether a connection is TLS. */
 function sniff(
   socket: net.Socket,
@@ -270,11 +322,14 @@ function sniff(
   const quiet = () => socket.destroy();
   const timer = setTimeout(quiet, options.handshakeTimeout);
   socket.on('error', quiet);
+  // With nothing said there is nobody to answer.
+  socket.once('end', quiet);
   socket.once('close', () => clearTimeout(timer));
   socket.once('data', (chunk: Buffer) => {
     clearTimeout(timer);
     socket.pause();
     socket.off('error', quiet);
+    socket.off('end', quiet);
     socket.unshift(chunk);
     if (chunk[0] === 0x16) server.emit('connection', socket);
     else {

@@ -46,6 +46,8 @@ export interface Connection {
   /** Closes after what has been written, without waiting for the peer's half. */
   finish(): void;
   destroy(): void;
+  /** The same, but the peer is told by a reset: where an orderly end might be taken for the end of a message. */
+  breakOff(): void;
   /** Where the client meant to connect to, if the kernel sent it here instead; ask once, on accepting. */
   originalDestination?(): Address | undefined;
   /**
@@ -87,6 +89,8 @@ export interface ListenOptions {
   tls: 'required' | 'permissive' | 'off' | 'offered';
   /** Milliseconds a handshake may take. */
   handshakeTimeout: number;
+  /** Clients at a time that have not proved who they are yet; more are closed at once. */
+  guests?: number;
   /** Protocols to agree on, the preferred one first. A client that offers none of them is refused, one without is not. */
   alpn?: string[];
 }

@@ -60,6 +60,11 @@ export class Head {
   expectContinue = false;
   /** Whether a line must be left out when forwarding. */
   dropped = false;
+  /** Index of the Host line among the fields, or -1. */
+  host = -1;
+  /** The authority of an absolute target that Host does not agree with; empty when there is none. */
+  authorityStart = 0;
+  authorityEnd = 0;
 
   constructor(limits: HeadLimits = DEFAULT_HEAD_LIMITS) {
     this.limits = limits;
@@ -91,5 +96,11 @@ export class Head {
 
   target(buffer: Buffer): string {
     return buffer.toString('latin1', this.methodEnd + 1, this.targetEnd);
+  }
+
+  /** What has to take Host's place (RFC 9112 3.2.2), if anything. */
+  authority(buffer: Buffer): string | undefined {
+    const { authorityStart, authorityEnd } = this;
+    return authorityEnd === 0 ? undefined : buffer.toString('latin1', authorityStart, authorityEnd);
   }
 }

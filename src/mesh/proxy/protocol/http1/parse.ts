@@ -13,6 +13,10 @@ const LF = 10;
 const SP = 32;
 const TAB = 9;
 const COMMA = 44;
+const SLASH = 47;
+const ASTERISK = 42;
+const COLON = 58;
+const QUESTION = 63;
 
 /** Offset after the head, MORE, or a negative error. `strip` drops weir-* and l5d-* lines: peers must not spoof them. */
 export function parseRequestHead(
@@ -49,6 +53,9 @@ export function parseRequestHead(
   if (after <= 0) return after;
   head.end = after;
   if (head.upgrade && (head.chunked || head.contentLength > 0)) return HEAD_ERRORS.upgrade.code;
+  head.authorityEnd = 0;
+  const first = buffer[target]!;
+  if (first !== SLASH && first !== ASTERISK && !absolute(head, buffer, target)) return HEAD_ERRORS.host.code;
   return after;
 }
 
@@ -85,6 +92,28 @@ export function parseResponseHead(
   const after = parseFields(head, buffer, i + 2, end, strip, false);
   if (after > 0) head.end = after;
   return after;
+}
+
+/** RFC 9112 3.2.2: where an absolute target and Host differ, the target's authority counts and Host is left out. */
+function absolute(head: Head, buffer: Buffer, target: number): boolean {
+  let i = target;
+  while (i < head.targetEnd && buffer[i] !== COLON && buffer[i] !== SLASH) i += 1;
+  // CONNECT's authority-form, or no form at all: the server's to refuse.
+  if (buffer[i] !== COLON || buffer[i + 1] !== SLASH || buffer[i + 2] !== SLASH) return true;
+  const start = i + 3;
+  let end = start;
+  while (end < head.targetEnd && buffer[end] !== SLASH && buffer[end] !== QUESTION) end += 1;
+  // User information would be one more way to hide a host (RFC 9110 4.2.4).
+  if (end === start || !validHost(buffer, start, end)) return false;
+  if (head.host >= 0) {
+    const [, value] = head.field(buffer, head.host);
+    if (value.toLowerCase() === buffer.toString('latin1', start, end).toLowerCase()) return true;
+    head.fields[head.host * STRIDE + 4] = 1;
+    head.dropped = true;
+  }
+  head.authorityStart = start;
+  head.authorityEnd = end;
+  return true;
 }
 
 function more(head: Head, start: number, end: number): number {
@@ -135,6 +164,7 @@ function parseFields(
   head.keepAlive = false;
   head.expectContinue = false;
   head.dropped = false;
+  head.host = -1;
   let count = 0;
   let hosts = 0;
   let upgradeLine = -1;
@@ -195,6 +225,7 @@ function parseFields(
       case 4:
         if (request && isName(buffer, nameStart, 'host')) {
           hosts += 1;
+          head.host = count - 1;
           if (!validHost(buffer, valueStart, valueEnd)) return HEAD_ERRORS.host.code;
         }
         break;

@@ -368,6 +368,11 @@ export class ReactorConnection implements Connection, Watch {
     else this.#loop.bury(gone);
   }
 
+  breakOff(): void {
+    if (!this.#dead) this.#socket?.reset();
+    this.destroy();
+  }
+
   // --- interception ---
 
   originalDestination(): Address | undefined {

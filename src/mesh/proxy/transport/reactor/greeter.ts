@@ -1,4 +1,5 @@
 /** Accepted sockets become connections: plain, or after a TLS handshake with a deadline. */
+import { GUESTS } from '../guests.ts';
 import type { Connection, ConnectionHandler, ListenOptions } from '../types.ts';
 import { ReactorConnection } from './connection.ts';
 import { peerIds, shakeHands } from './handshake.ts';
@@ -8,8 +9,6 @@ import type { OpenSsl } from './openssl.ts';
 import type { Socket } from './socket.ts';
 import type { TlsContext } from './tls-context.ts';
 
-/** Clients of one listener that have not proved who they are yet: they count in no other limit. */
-const GUESTS = 1024;
 /** The first byte of a TLS connection: a handshake record (RFC 8446, 5.1). */
 const HANDSHAKE = 0x16;
 
@@ -46,7 +45,7 @@ export class Greeter {
     const { tls } = this.#options;
     if (tls === 'off') return this.#open(socket);
     if (tls === 'offered') return this.#open(socket, (first, done) => this.#offer(socket, first, done));
-    if (this.#guests >= GUESTS) return socket.close();
+    if (this.#guests >= (this.#options.guests ?? GUESTS)) return socket.close();
     const guest = this.#receive(socket);
     if (tls === 'required') return this.#secure(guest, (inside) => inside && this.#accept(inside));
     const { libc, scratch } = this.#parts.loop;

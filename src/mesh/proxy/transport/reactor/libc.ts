@@ -17,6 +17,7 @@ export const SOCK_FLAGS = 0o4000 | 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 export const SO_ERROR = 4;
+export const SO_LINGER = 13;
 export const SOL_IP = 0;
 export const SOL_IPV6 = 41;
 /** And IP6T_SO_ORIGINAL_DST. */

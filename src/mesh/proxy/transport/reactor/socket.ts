@@ -1,5 +1,16 @@
 /** The one owner of a connected descriptor and of its TLS session: both are freed here, once. */
-import { EAGAIN, EINTR, EINVAL, EPOLLIN, EPOLLOUT, SHUT_WR, SPLICE_FLAGS, systemError } from './libc.ts';
+import {
+  EAGAIN,
+  EINTR,
+  EINVAL,
+  EPOLLIN,
+  EPOLLOUT,
+  SHUT_WR,
+  SO_LINGER,
+  SOL_SOCKET,
+  SPLICE_FLAGS,
+  systemError,
+} from './libc.ts';
 import type { Loop, Source, Watch } from './loop.ts';
 import type { Pipe } from './pipes.ts';
 import type { TlsSession } from './tls-session.ts';
@@ -129,6 +140,14 @@ export class Socket implements Source {
   fail(error: Error): typeof FAILED {
     this.error = error;
     return FAILED;
+  }
+
+  /** Closing will be a reset, and what has not left by then is gone. */
+  reset(): void {
+    const { libc, scratch } = this.loop;
+    scratch.bytes.writeInt32LE(1, 64);
+    scratch.bytes.writeInt32LE(0, 68);
+    libc.setsockopt(this.fd, SOL_SOCKET, SO_LINGER, scratch.address + 64, 8);
   }
 
   /** Closes at the end of the turn; `then` is the last that happens. */
