@@ -104,7 +104,6 @@ const REQUESTS: Case[] = [
       200,
       { upstream: 'GET http://b/x HTTP/1.1\r\nhost: b\r\n\r\n' },
     ],
-    ['absolute-form with user information', 'GET http://a@b/x HTTP/1.1\r\nHost: b\r\n\r\n', 400],
     ['asterisk-form of OPTIONS', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n', 200],
     ['no Host', 'GET / HTTP/1.1\r\nX: a\r\n\r\n', 400],
     ['Host twice', get('Host: a'), 400],
