@@ -32,6 +32,7 @@ export const O_PIPE = 0o4000 | 0o2000000;
 export const SETPIPE_SIZE = 1031;
 /** SPLICE_F_MOVE and SPLICE_F_NONBLOCK. */
 export const SPLICE_FLAGS = 1 | 2;
+export const MSG_NOSIGNAL = 0x4000;
 
 export const EINTR = 4;
 export const EAGAIN = 11;
@@ -54,6 +55,7 @@ export function bindLibc(koffi: Koffi) {
     read: library.func('int read(int, uint64_t, int)'),
     write: library.func('int write(int, uint64_t, int)'),
     recv: library.func('int recv(int, uint64_t, int, int)'),
+    send: library.func('int send(int, uint64_t, int, int)'),
     shutdown: library.func('int shutdown(int, int)'),
     close: library.func('int close(int)'),
     pipe2: library.func('int pipe2(uint64_t, int)'),
@@ -80,6 +82,7 @@ export interface Libc {
   read(fd: number, address: number, length: number): number;
   write(fd: number, address: number, length: number): number;
   recv(fd: number, address: number, length: number, flags: number): number;
+  send(fd: number, address: number, length: number, flags: number): number;
   shutdown(fd: number, how: number): number;
   close(fd: number): number;
   pipe2(fds: number, flags: number): number;

@@ -9,21 +9,26 @@ export class Region {
   readonly bytes: Buffer;
   readonly address: number;
   readonly size: number;
+  /** Asking a Buffer for it is a call into C++. */
+  readonly #memory: ArrayBufferLike;
+  readonly #offset: number;
 
   constructor(koffi: Koffi, size: number) {
     this.bytes = Buffer.alloc(Math.max(size, SMALLEST));
     this.size = this.bytes.length;
+    this.#memory = this.bytes.buffer;
+    this.#offset = this.bytes.byteOffset;
     // Addresses of user space have 47 bits, a number holds 53.
     this.address = Number(koffi.address(this.bytes));
   }
 
   /** Whether these bytes are part of the region. */
   holds(bytes: Buffer): boolean {
-    return bytes.buffer === this.bytes.buffer;
+    return bytes.buffer === this.#memory;
   }
 
   addressOf(part: Buffer): number {
-    return this.address + part.byteOffset - this.bytes.byteOffset;
+    return this.address + part.byteOffset - this.#offset;
   }
 }
 

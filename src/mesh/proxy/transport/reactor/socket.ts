@@ -5,6 +5,7 @@ import {
   EINVAL,
   EPOLLIN,
   EPOLLOUT,
+  MSG_NOSIGNAL,
   SHUT_WR,
   SO_LINGER,
   SOL_SOCKET,
@@ -74,7 +75,7 @@ export class Socket implements Source {
     if (this.#tls) return this.#tls.read(this, address, size);
     const { libc } = this.loop;
     for (;;) {
-      const count = libc.read(this.fd, address, size);
+      const count = libc.recv(this.fd, address, size, 0);
       if (count >= 0) return count;
       const errno = libc.errno();
       if (errno === EAGAIN) return AGAIN;
@@ -87,7 +88,7 @@ export class Socket implements Source {
     if (this.#tls) return this.#tls.write(this, address, size);
     const { libc } = this.loop;
     for (;;) {
-      const count = libc.write(this.fd, address, size);
+      const count = libc.send(this.fd, address, size, MSG_NOSIGNAL);
       if (count >= 0) return count;
       const errno = libc.errno();
       if (errno === EAGAIN) return 0;
