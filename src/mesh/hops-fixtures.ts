@@ -21,7 +21,8 @@ export async function plane(config: object, source?: CredentialSource): Promise<
   const each = new DataPlane({
     transport: transport(source),
     log: silentLogger,
-    config: { inbound: [], outbound: [], destinations: {}, limits: {}, ...config },
+    // A machine that is busy with other things may stop this process, in which both ends live, for seconds.
+    config: { inbound: [], outbound: [], destinations: {}, limits: { connectTimeout: 60_000 }, ...config },
   });
   await each.start();
   cleanups.push(() => each.destroy());
