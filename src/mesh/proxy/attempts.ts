@@ -39,14 +39,14 @@ export class Attempts {
 
   /** By weight; every endpoint that is tried belongs to this backend, so an answer counts for its revision. */
   pickBackend(): BackendState | undefined {
-    this.backend = this.table.pick(this.#runtime.now(), this.#runtime.random);
+    this.backend = this.table.pick(this.#runtime.moment(), this.#runtime.random);
     return this.backend;
   }
 
   /** By load, among those that were not tried in vain. */
   pickEndpoint(): EndpointState | undefined {
     const { random } = this.#runtime;
-    const now = this.#runtime.now();
+    const now = this.#runtime.moment();
     const endpoint = pickEndpoint(this.backend!, now, random, undefined, this.#tried);
     this.broken = endpoint?.admits(now) === false;
     if (!endpoint || this.broken) return undefined;
@@ -60,7 +60,7 @@ export class Attempts {
 
   /** The endpoint could not be connected to: evicts it. True when another one may be tried. */
   evict(endpoint: EndpointState): boolean {
-    endpoint.evict(this.#runtime.now());
+    endpoint.evict(this.#runtime.moment());
     this.#connects += 1;
     this.#tried ??= new Set();
     const tried = this.#tried.add(endpoint);
@@ -74,7 +74,7 @@ export class Attempts {
       retries !== undefined &&
       this.retries < retries.max &&
       retries.on.includes(on) &&
-      this.table.budget.withdraw(this.#runtime.now())
+      this.table.budget.withdraw(this.#runtime.moment())
     );
   }
 }

@@ -21,8 +21,10 @@ export class EndpointState {
   /** HTTP/1.1 connections that wait for a request. */
   readonly idle: Upstream[] = [];
   readonly http2 = new Http2Pool();
-  /** HTTP/1.1 over streams of those, waiting for a request. */
+  /** HTTP/1.1 translated for streams of those, waiting for a request. */
   readonly carried: Upstream[] = [];
+  /** Lanes, waiting for a request. */
+  readonly lanes: Upstream[] = [];
   /** Replaced when revision labels change. */
   http: HttpSeries;
   tcp: TcpSeries;
@@ -33,7 +35,7 @@ export class EndpointState {
   evictedUntil = 0;
   /** No longer in any table: connections are closed instead of pooled. */
   retired = false;
-  /** The proxy there takes HTTP/1.1 requests over HTTP/2 and restores them. */
+  /** The proxy there takes HTTP/1.1 in lanes of an HTTP/2 connection. */
   multiplexes = false;
   /** Of the destination's policy, if it has one. */
   breaker: Breaker | undefined;
@@ -117,6 +119,7 @@ export class EndpointState {
 
   retire(): void {
     this.retired = true;
+    for (const upstream of [...this.lanes]) upstream.retire();
     this.http2.retire();
     for (const upstream of this.idle.splice(0)) upstream.discard();
   }

@@ -343,7 +343,7 @@ export class Exchange<C extends Carrier> {
 
   /** For the endpoint's breaker. */
   #judged(success: boolean) {
-    this.#attempts.endpoint?.judged(success, this.#runtime.now());
+    this.#attempts.endpoint?.judged(success, this.#runtime.moment());
   }
 
   /** A byte of a body has passed, or can again: the limit on its standing still starts anew. */

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import type { Logger } from '../../lib/log.ts';
 import { Flusher } from './http2/wire.ts';
 import { Loops } from './loops.ts';
@@ -68,7 +69,7 @@ export class Runtime {
   readonly random: () => number;
   /** Where this proxy runs. */
   readonly zone: string | undefined;
-  readonly wheel = new TimerWheel();
+  readonly wheel: TimerWheel;
   readonly loops = new Loops(() => this.now());
   readonly requestHead: Head;
   readonly responseHead: Head;
@@ -81,6 +82,11 @@ export class Runtime {
   /** When the last request or connection began. */
   lastActivity = 0;
   #relieving = false;
+  /** 0 = not looked at in this turn. */
+  #moment = 0;
+  readonly #past = () => {
+    this.#moment = 0;
+  };
 
   constructor(options: {
     transport: Transport;
@@ -104,6 +110,11 @@ export class Runtime {
       streams,
     };
     this.limits = { ...limits, http2 };
+    this.wheel = new TimerWheel(
+      20,
+      () => this.now(),
+      () => this.moment(),
+    );
     this.flusher = new Flusher(options.transport);
     this.log = options.log;
     this.random = options.random ?? Math.random;
@@ -124,5 +135,14 @@ export class Runtime {
 
   now(): number {
     return performance.now();
+  }
+
+  /** The time as it was when somebody first asked in this turn of the loop: for deadlines, which a request moves often. */
+  moment(): number {
+    if (this.#moment === 0) {
+      this.#moment = performance.now();
+      this.transport.afterTurn(this.#past);
+    }
+    return this.#moment;
   }
 }

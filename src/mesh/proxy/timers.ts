@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+
 /**
  * Coarse timers for deadlines: one interval for a whole proxy instead of one timer per request. Moving a deadline later
  * is a field write; the wheel looks at it again when the old one comes up.
@@ -17,13 +19,16 @@ export class TimerWheel {
   readonly #slots: Set<Deadline>[] = Array.from({ length: SLOTS }, () => new Set());
   readonly #tick: number;
   readonly #now: () => number;
+  /** The same, a little old perhaps. */
+  readonly #moment: () => number;
   #turn: number;
   #armed = 0;
   #interval: NodeJS.Timeout | undefined;
 
-  constructor(tick = 20, now: () => number = () => performance.now()) {
+  constructor(tick = 20, now: () => number = () => performance.now(), moment = now) {
     this.#tick = tick;
     this.#now = now;
+    this.#moment = moment;
     this.#turn = Math.floor(now() / tick);
   }
 
@@ -33,7 +38,7 @@ export class TimerWheel {
 
   /** Fires `milliseconds` from now, at most one tick late. Replaces what was armed. */
   arm(deadline: Deadline, milliseconds: number): void {
-    deadline.at = this.#now() + milliseconds;
+    deadline.at = this.#moment() + milliseconds;
     if (deadline.slot >= 0) {
       if (deadline.at >= deadline.due) return;
       this.#remove(deadline);

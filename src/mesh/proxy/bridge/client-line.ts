@@ -46,7 +46,7 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
     this.#session = session;
     this.peerIdentity = session.connection.peerIdentity;
     this.secure = session.connection.secure;
-    this.handler = new HttpSession(session.stack, this, (what) => this.#answer(what));
+    this.handler = new HttpSession(session.stack, this, { answer: (what) => this.#answer(what) });
   }
 
   // --- the request: from the stream to the session ---
@@ -157,7 +157,7 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
     this.#held = undefined;
     const trailers = end && this.#trailer !== '' ? trailerFields(this.#trailer) : undefined;
     if (to > from || (end && !trailers)) {
-      const direct = http2.sender.data(this.#stream, buffer, from, to, end && !trailers, runtime.now());
+      const direct = http2.sender.data(this.#stream, buffer, from, to, end && !trailers, runtime.moment());
       if (direct < to - from) this.#more = false;
     }
     if (trailers) {

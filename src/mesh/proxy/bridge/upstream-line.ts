@@ -4,7 +4,6 @@ import type { Http2Upstream, Waiter } from '../http2/upstream.ts';
 import { BodyReader, type BodySink } from '../protocol/http1/body.ts';
 import { Head } from '../protocol/http1/head.ts';
 import { parseRequestHead } from '../protocol/http1/parse.ts';
-import { type Field, share } from '../protocol/http2/field.ts';
 import type { FieldList } from '../protocol/http2/list.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Connection, ConnectionHandler } from '../transport/types.ts';
@@ -13,12 +12,10 @@ import { lines, requestFields, trailerFields } from './text.ts';
 /** The proxy adds lines of its own to a head that was within the limits. */
 const head = new Head({ bytes: 1_048_576, count: 2_048, startLine: 65_536 });
 const NOTHING = Buffer.alloc(0);
-/** Tells the next proxy that the request was HTTP/1.1, and what the server behind it is to get. */
-export const ORIGINAL: Field = share('weir-original-version', '1.1');
 
 /**
  * An HTTP/2 connection to an endpoint, one stream at a time, as the connection to an HTTP/1.1 server: for clients that
- * speak HTTP/1.1 to servers that do not, and for HTTP/1.1 between two proxies in few connections.
+ * speak HTTP/1.1 to servers that do not.
  */
 export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
   handler: ConnectionHandler;
@@ -27,8 +24,6 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
   readonly alpn = undefined;
   readonly #runtime: Runtime;
   #http2: Http2Upstream;
-  /** The far proxy turns the request into HTTP/1.1 again. */
-  #restored: boolean;
   #used: boolean;
   #call: Http2Call | undefined;
   readonly #body = new BodyReader();
@@ -47,10 +42,9 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
   /** The stream ended, and the peer says that it has not seen the request. */
   unprocessed = false;
 
-  constructor(http2: Http2Upstream, handler: ConnectionHandler, restored: boolean) {
+  constructor(http2: Http2Upstream, handler: ConnectionHandler) {
     this.#http2 = http2;
     this.#runtime = http2.runtime;
-    this.#restored = restored;
     this.handler = handler;
     const { identity }: EndpointState = http2.endpoint;
     this.peerIdentity = identity;
@@ -60,9 +54,8 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
   }
 
   /** Serves a further request, over this connection. */
-  revive(http2: Http2Upstream, restored: boolean) {
+  revive(http2: Http2Upstream) {
     this.#http2 = http2;
-    this.#restored = restored;
     this.#used = true;
     this.#requestBegun = false;
     this.#paused = false;
@@ -72,11 +65,7 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
   // --- the connection below ---
 
   connected() {
-    if (this.#closed) return;
-    // Not what it was when it was chosen: nothing has been sent yet.
-    if (this.#restored && !this.#http2.endpoint.multiplexes)
-      return this.failed('the peer does not restore HTTP/1.1', true);
-    this.handler.open?.();
+    if (!this.#closed) this.handler.open?.();
   }
 
   failed(reason: string | undefined, unprocessed: boolean) {
@@ -117,9 +106,7 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
     const { fields, size } = requestFields(head, chunk);
     const call = new Http2Call(this.#http2, this, this.#used);
     this.#call = call;
-    const all = this.#restored ? [...fields, ORIGINAL] : fields;
-    const more = this.#restored ? ORIGINAL.size : 0;
-    call.sendHeaders(all, all.length, size + more, this.#body.done, this.#method === 'HEAD');
+    call.sendHeaders(fields, fields.length, size, this.#body.done, this.#method === 'HEAD');
   }
 
   payload(buffer: Buffer, from: number, to: number) {

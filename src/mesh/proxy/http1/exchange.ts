@@ -86,9 +86,13 @@ export class Http1Exchange implements Requester<Upstream> {
 
   pooled(endpoint: EndpointState): Upstream | undefined {
     const share = this.#share(endpoint);
-    if (share === 'none') return Upstream.pooled(endpoint, this);
+    if (share === 'none') return Upstream.pooled(endpoint.idle, this);
+    const lane = share === 'lane' ? Upstream.pooled(endpoint.lanes, this) : undefined;
+    if (lane) return lane;
     const http2 = endpoint.http2.live();
-    return http2 && Upstream.carried({ http2, restored: share === 'restored' }, this);
+    if (!http2) return undefined;
+    if (share === 'translated') return Upstream.translating(http2, this);
+    return new Upstream(http2.runtime, endpoint, this, { http2, translated: false });
   }
 
   connect(endpoint: EndpointState): Upstream {
@@ -96,14 +100,14 @@ export class Http1Exchange implements Requester<Upstream> {
     const share = this.#share(endpoint);
     if (share === 'none') return new Upstream(runtime, endpoint, this);
     const http2 = endpoint.http2.connecting(runtime, endpoint);
-    return new Upstream(runtime, endpoint, this, { http2, restored: share === 'restored' });
+    return new Upstream(runtime, endpoint, this, { http2, translated: share === 'translated' });
   }
 
-  /** Whether the request shares a connection of HTTP/2, and what it is at the other end. Tunnels cannot. */
-  #share(endpoint: EndpointState): 'none' | 'translated' | 'restored' {
+  /** Whether the request shares a connection of HTTP/2, and how. Tunnels do not. */
+  #share(endpoint: EndpointState): 'none' | 'translated' | 'lane' {
     if (this.#request.tunnel) return 'none';
     if (this.core.table.protocol === 'http2') return 'translated';
-    return endpoint.multiplexes && endpoint.pending >= MULTIPLEX_FROM ? 'restored' : 'none';
+    return endpoint.multiplexes && endpoint.pending >= MULTIPLEX_FROM ? 'lane' : 'none';
   }
 
   send(upstream: Upstream): void {

@@ -9,8 +9,13 @@ import type { Connection, ConnectionHandler } from '../transport/types.ts';
 import { Http1Exchange } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
-/** True when the answer has been sent. */
-type AnswerItself = (what: Pick<Answer, 'status' | 'cause' | 'detail'>) => boolean;
+/** The connection is a stream of another, where it is counted. */
+export interface Within {
+  /** Sends an answer of the proxy's own in other terms: true when it has. */
+  answer?(what: Pick<Answer, 'status' | 'cause' | 'detail'>): boolean;
+  /** A request was answered. */
+  served?(): void;
+}
 
 /** Bytes of following requests that are read ahead of the current answer. */
 const READ_AHEAD = 65_536;
@@ -45,19 +50,18 @@ export class HttpSession implements ConnectionHandler {
   #full = false;
   /** … so the next request has to wait, too. */
   #held = false;
-  readonly #answerItself: AnswerItself | undefined;
+  readonly #within: Within | undefined;
 
-  /** `answerItself`: the connection is a stream of another, counted there, with answers of its own. */
-  constructor(stack: Stack, connection: Connection, answerItself?: AnswerItself) {
+  constructor(stack: Stack, connection: Connection, within?: Within) {
     this.stack = stack;
-    this.#answerItself = answerItself;
+    this.#within = within;
     this.runtime = stack.runtime;
     this.connection = connection;
     this.caller = stack.caller(connection);
     this.#exchange = new Http1Exchange(this);
     this.#deadline = this.runtime.wheel.deadline(() => this.#expired());
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
-    if (!answerItself) stack.sessions.add(this);
+    if (!within) stack.sessions.add(this);
   }
 
   get closed(): boolean {
@@ -72,7 +76,7 @@ export class HttpSession implements ConnectionHandler {
   // --- from the client ---
 
   data(chunk: Buffer) {
-    if (!this.#answerItself) this.stack.accepted.read += chunk.length;
+    if (!this.#within) this.stack.accepted.read += chunk.length;
     if (this.#exchange.core.busy) {
       let at = 0;
       if (!this.requestBody.done) {
@@ -93,7 +97,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** Bytes of the request's body went on unseen. */
   moved(count: number, more: boolean) {
-    if (!this.#answerItself) this.stack.accepted.read += count;
+    if (!this.#within) this.stack.accepted.read += count;
     this.requestBody.skip(count);
     this.#exchange.requestMoved(count, more);
   }
@@ -173,7 +177,7 @@ export class HttpSession implements ConnectionHandler {
     this.#closed = true;
     this.runtime.wheel.drop(this.#deadline);
     this.stack.sessions.delete(this);
-    if (!this.#answerItself) this.stack.closed(this.connection);
+    if (!this.#within) this.stack.closed(this.connection);
     this.#input = undefined;
     this.#exchange.core.abandon();
   }
@@ -200,7 +204,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** The same for what has gone; `more` is what writing it returned. */
   wrote(count: number, more: boolean, upstream?: Upstream): boolean {
-    if (!this.#answerItself) this.stack.accepted.written += count;
+    if (!this.#within) this.stack.accepted.written += count;
     if (!more) this.#full = true;
     if (!more && upstream && !upstream.body.done) upstream.connection.pause();
     return more;
@@ -208,7 +212,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** Sends an answer of the proxy's own. */
   answer(what: Pick<Answer, 'status' | 'cause' | 'detail'>, bodiless: boolean) {
-    if (this.#answerItself?.(what)) return;
+    if (this.#within?.answer?.(what)) return;
     const explain = this.stack.explains(this.connection);
     this.write(answerBytes({ ...what, close: this.closing, explain, bodiless }));
   }
@@ -237,6 +241,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** The exchange has ended: on to the next request, or the end of the connection. */
   next() {
+    this.#within?.served?.();
     if (this.closing) {
       this.#input = undefined;
       this.#finish();

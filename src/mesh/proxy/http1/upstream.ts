@@ -1,3 +1,4 @@
+import { Lane } from '../bridge/lane.ts';
 import { UpstreamLine } from '../bridge/upstream-line.ts';
 import type { EndpointState } from '../endpoint.ts';
 import type { Carrier } from '../exchange.ts';
@@ -10,10 +11,10 @@ import type { Deadline } from '../timers.ts';
 import type { Connection, ConnectionHandler } from '../transport/types.ts';
 import type { Http1Exchange } from './exchange.ts';
 
-/** A shared connection, and whether the far proxy restores HTTP/1.1. */
+/** A shared connection: bytes pass in a lane of it, or each request is translated for a server of HTTP/2. */
 interface Over {
   http2: Http2Upstream;
-  restored: boolean;
+  translated: boolean;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -39,7 +40,11 @@ export class Upstream implements Carrier, ConnectionHandler {
   #head: Buffer | undefined;
   #inBody = false;
   #closed = false;
+  /** Instead of a connection of its own. */
   readonly #line: UpstreamLine | undefined;
+  readonly #lane: Lane | undefined;
+  /** Where it waits for requests. */
+  readonly #pool: Upstream[];
   readonly #runtime: Runtime;
   readonly #deadline: Deadline;
 
@@ -48,14 +53,18 @@ export class Upstream implements Carrier, ConnectionHandler {
     this.#runtime = runtime;
     this.endpoint = endpoint;
     this.exchange = exchange;
-    this.#deadline = runtime.wheel.deadline(() => this.discard());
+    this.#deadline = runtime.wheel.deadline(() => this.#expired());
     if (over) {
-      this.#line = new UpstreamLine(over.http2, this, over.restored);
-      this.connection = this.#line;
-      this.ready = over.http2.ready;
+      const { http2, translated } = over;
+      if (translated) this.#line = new UpstreamLine(http2, this);
+      else this.#lane = new Lane(http2, this);
+      this.connection = (this.#line ?? this.#lane)!;
+      this.#pool = translated ? endpoint.carried : endpoint.lanes;
+      this.ready = http2.ready;
       this.used = this.ready;
       return;
     }
+    this.#pool = endpoint.idle;
     runtime.wheel.arm(this.#deadline, runtime.limits.connectTimeout);
     this.connection = endpoint.dial(runtime.transport, this);
     endpoint.tcp.opened += 1;
@@ -63,21 +72,21 @@ export class Upstream implements Carrier, ConnectionHandler {
 
   /** Where its bytes are counted; those of a shared connection are counted there. */
   get tcp(): { read: number; written: number; closed: number } {
-    return this.#line ? UNCOUNTED : this.endpoint.tcp;
+    return this.#pool === this.endpoint.idle ? this.endpoint.tcp : UNCOUNTED;
   }
 
-  /** One over a shared connection that is there. */
-  static carried(over: Over, exchange: Http1Exchange): Upstream {
-    const upstream = over.http2.endpoint.carried.pop();
-    if (!upstream) return new Upstream(over.http2.runtime, over.http2.endpoint, exchange, over);
+  /** One that translates, over a connection that is there. */
+  static translating(http2: Http2Upstream, exchange: Http1Exchange): Upstream {
+    const upstream = http2.endpoint.carried.pop();
+    if (!upstream) return new Upstream(http2.runtime, http2.endpoint, exchange, { http2, translated: true });
     upstream.exchange = exchange;
-    upstream.#line!.revive(over.http2, over.restored);
+    upstream.#line!.revive(http2);
     return upstream;
   }
 
-  /** An idle connection of the endpoint, or none. */
-  static pooled(endpoint: EndpointState, exchange: Http1Exchange): Upstream | undefined {
-    const upstream = endpoint.idle.pop();
+  /** One that waits in the pool, or none. */
+  static pooled(pool: Upstream[], exchange: Http1Exchange): Upstream | undefined {
+    const upstream = pool.pop();
     if (upstream) {
       upstream.exchange = exchange;
       upstream.#idle = false;
@@ -90,7 +99,7 @@ export class Upstream implements Carrier, ConnectionHandler {
     this.ready = true;
     this.#runtime.wheel.disarm(this.#deadline);
     this.endpoint.alive();
-    if (!this.#line) this.endpoint.opened(this.connection);
+    if (this.#pool === this.endpoint.idle) this.endpoint.opened(this.connection);
     if (this.exchange) this.exchange.core.carrierReady(this);
     else this.release();
   }
@@ -167,12 +176,15 @@ export class Upstream implements Carrier, ConnectionHandler {
     this.#closed = true;
     this.#runtime.wheel.drop(this.#deadline);
     this.tcp.closed += 1;
-    const pool = this.#line ? this.endpoint.carried : this.endpoint.idle;
-    const at = pool.indexOf(this);
-    if (at >= 0) pool.splice(at, 1);
+    this.#unpool();
     const { exchange } = this;
     this.exchange = undefined;
-    exchange?.core.carrierClosed(this, error?.message, this.#line?.unprocessed);
+    exchange?.core.carrierClosed(this, error?.message, (this.#line ?? this.#lane)?.unprocessed);
+  }
+
+  #unpool() {
+    const at = this.#pool.indexOf(this);
+    if (at >= 0) this.#pool.splice(at, 1);
   }
 
   /** Back to the pool, until the idle deadline. */
@@ -180,16 +192,37 @@ export class Upstream implements Carrier, ConnectionHandler {
     this.exchange = undefined;
     this.used = true;
     this.answered = false;
-    if (this.endpoint.retired || this.#closed) return this.discard();
+    if (this.#closed) return;
+    if (this.endpoint.retired || this.#lane?.leaving) return this.retire();
     if (this.#line) {
       this.#line.settle();
       if (this.endpoint.carried.length < CARRIED) this.endpoint.carried.push(this);
       return;
     }
+    this.#lane?.served();
     this.connection.resume();
     this.#idle = true;
-    this.endpoint.idle.push(this);
+    this.#pool.push(this);
     this.#runtime.wheel.arm(this.#deadline, this.#runtime.limits.pooledIdle);
+  }
+
+  /** A lane that has waited in the pool for too long, or whose connection is to close: its end is an orderly one. */
+  retire() {
+    if (!this.#lane) return this.discard();
+    this.#unpool();
+    this.#lane.end();
+    this.#runtime.wheel.arm(this.#deadline, this.#runtime.limits.connectTimeout);
+  }
+
+  /** … or is connecting, or did not end for all that. */
+  #expired() {
+    if (this.#pool.includes(this)) this.retire();
+    else this.discard();
+  }
+
+  /** Runs over this connection, where its requests are shared. */
+  over(http2: Http2Upstream): boolean {
+    return this.#lane?.http2 === http2;
   }
 
   part() {

@@ -52,7 +52,7 @@ export class Http2Call implements Carrier, StreamHandler, Waiter {
     const stream = this.#stream;
     if (!stream || stream.closed || stream.localDone) return to - from;
     const { http2, runtime } = this.#upstream;
-    return http2.sender.data(stream, bytes, from, to, end, runtime.now());
+    return http2.sender.data(stream, bytes, from, to, end, runtime.moment());
   }
 
   sendTrailers(items: readonly Field[], count: number, size: number) {

@@ -219,7 +219,7 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
     const { http2, runtime } = this.#session;
     const { core } = this;
     if (core.seen) core.seen.responseBytes += to - from;
-    const direct = http2.sender.data(this.#stream, bytes, from, to, end, runtime.now());
+    const direct = http2.sender.data(this.#stream, bytes, from, to, end, runtime.moment());
     if (end) return this.#finish(call, this.#grpc ? 2 : -1);
     core.clientFull = direct < to - from;
     call.consume(direct);
@@ -264,7 +264,7 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
     const fields = answerFields(status, cause, text.length, explain);
     const whole = text.length === 0 || this.#method === 'HEAD';
     sender.headers(stream, fields, fields.length, sizeOf(fields), whole);
-    if (!whole) sender.data(stream, text, 0, text.length, true, runtime.now());
+    if (!whole) sender.data(stream, text, 0, text.length, true, runtime.moment());
     return -1;
   }
 

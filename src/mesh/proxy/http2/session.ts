@@ -1,5 +1,8 @@
 import type { Cause } from '../answers.ts';
 import { ClientLine } from '../bridge/client-line.ts';
+import { LANE } from '../bridge/lane.ts';
+import { StreamConnection } from '../bridge/stream-connection.ts';
+import { HttpSession } from '../http1/session.ts';
 import { Http2Connection } from '../protocol/http2/connection.ts';
 import { ERROR } from '../protocol/http2/frames.ts';
 import type { FieldList } from '../protocol/http2/list.ts';
@@ -8,12 +11,15 @@ import type { Runtime } from '../runtime.ts';
 import type { Caller, ClientSession, Stack } from '../stack.ts';
 import type { Deadline } from '../timers.ts';
 import type { Connection, ConnectionHandler } from '../transport/types.ts';
-import { answerFields, sizeOf } from './answers.ts';
+import { answerFields, sizeOf, statusField } from './answers.ts';
 import { Http2Exchange } from './exchange.ts';
 import { Wire } from './wire.ts';
 
 /** How often streams that wait for their client are looked at. */
 const STALL_CHECK = 1_000;
+
+const AGREED = [statusField(200)] as const;
+const NOBODY: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 
 /** The client's side of HTTP/2: one connection, an exchange for each of its streams. */
 export class Http2Session implements ConnectionHandler, ClientSession {
@@ -51,7 +57,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
       connection,
       limit: limits.http2.output,
       counts: stack.accepted,
-      now: this.runtime.now,
+      now: () => this.runtime.moment(),
     });
     this.http2 = new Http2Connection(
       'server',
@@ -78,7 +84,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
 
   data(chunk: Buffer) {
     this.stack.accepted.read += chunk.length;
-    const now = this.runtime.now();
+    const now = this.runtime.moment();
     this.http2.receive(chunk, now);
     const { sender } = this.http2;
     // It asks for more than it reads: it may ask for more once it has read (CVE-2019-9511, 9517).
@@ -128,9 +134,10 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     if (this.http2.streamCount === 1) runtime.wheel.arm(this.#deadline, STALL_CHECK);
     if (runtime.draining) this.#announce();
     if (list.overflow) return this.#refuse(stream, 431, 'headers larger or more than the limits allow', list);
+    if (list.protocol?.value === LANE && this.connection.peerIdentity) return this.#lane(stream);
     if (list.method!.value === 'CONNECT')
       return this.#refuse(stream, 501, 'CONNECT over HTTP/2 is not supported', list);
-    if (this.stack.table.protocol === 'http1' || (list.original && this.connection.peerIdentity)) {
+    if (this.stack.table.protocol === 'http1') {
       const line = this.#lines.pop() ?? new ClientLine(this);
       // Before it begins: an answer may come at once.
       stream.handler = line;
@@ -141,6 +148,15 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     const exchange = this.#spare.pop() ?? new Http2Exchange(this);
     stream.handler = exchange;
     exchange.begin(stream, list, end);
+  }
+
+  /** The far end of a lane: HTTP/1.1 as on a connection of its own. */
+  #lane(stream: Http2Stream) {
+    const { http2 } = this;
+    const lane = new StreamConnection('server', this, NOBODY);
+    lane.begin(stream);
+    http2.sender.headers(stream, AGREED, 1, AGREED[0].size, false);
+    lane.handler = new HttpSession(this.stack, lane, { served: () => http2.earn() });
   }
 
   /** An answer without an exchange. */
@@ -155,7 +171,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     const fields = answerFields(status, cause, text.length, explain);
     const { sender } = this.http2;
     sender.headers(stream, fields, fields.length, sizeOf(fields), text.length === 0);
-    if (text.length > 0) sender.data(stream, text, 0, text.length, true, this.runtime.now());
+    if (text.length > 0) sender.data(stream, text, 0, text.length, true, this.runtime.moment());
     if (!stream.closed) this.http2.reset(stream, ERROR.none);
   }
 
@@ -206,10 +222,10 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     if (this.#finishing) return this.connection.destroy();
     const { wheel, limits } = this.runtime;
     const inBlock = this.#block > 0;
-    if (inBlock && this.runtime.now() - this.#blockSince >= limits.headDeadline)
+    if (inBlock && this.runtime.moment() - this.#blockSince >= limits.headDeadline)
       return this.http2.broken(ERROR.enhanceYourCalm, 'a header block was not whole in time');
     if (this.http2.streamCount > 0 || inBlock) {
-      this.http2.resetStalled(this.runtime.now(), limits.windowStall);
+      this.http2.resetStalled(this.runtime.moment(), limits.windowStall);
       wheel.arm(this.#deadline, STALL_CHECK);
       return;
     }

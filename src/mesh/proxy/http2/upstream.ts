@@ -48,7 +48,7 @@ export class Http2Upstream implements ConnectionHandler {
       connection: this.connection,
       limit: limits.http2.output,
       counts: endpoint.tcp,
-      now: runtime.now,
+      now: () => runtime.moment(),
     });
     this.http2 = new Http2Connection(
       'client',
@@ -111,7 +111,7 @@ export class Http2Upstream implements ConnectionHandler {
   data(chunk: Buffer) {
     this.endpoint.tcp.read += chunk.length;
     this.#heard = true;
-    this.http2.receive(chunk, this.runtime.now());
+    this.http2.receive(chunk, this.runtime.moment());
   }
 
   drain() {
@@ -142,6 +142,7 @@ export class Http2Upstream implements ConnectionHandler {
 
   #leave() {
     this.#pool.remove(this);
+    for (const lane of this.endpoint.lanes.filter((each) => each.over(this))) lane.retire();
     if (this.ready && this.http2.streamCount === 0) this.#wire.finish();
   }
 
@@ -155,8 +156,8 @@ export class Http2Upstream implements ConnectionHandler {
     if (!this.ready) return this.connection.destroy();
     if (this.http2.streamCount === 0) return this.retire();
     const { wheel, limits } = this.runtime;
-    this.http2.cancelMore(this.runtime.now());
-    this.http2.resetStalled(this.runtime.now(), limits.bodyIdle || Number.POSITIVE_INFINITY);
+    this.http2.cancelMore(this.runtime.moment());
+    this.http2.resetStalled(this.runtime.moment(), limits.bodyIdle || Number.POSITIVE_INFINITY);
     if (this.#heard) {
       this.#heard = false;
       this.#pinged = false;

@@ -1,4 +1,4 @@
-/** Agreed on between two proxies: HTTP/1.1 requests may come over HTTP/2, to be restored. First bytes decide as ever. */
+/** Agreed on between two proxies: HTTP/1.1 may come in lanes of HTTP/2. First bytes decide as ever. */
 export const MULTIPLEXED = 'weir-h2';
 /** What a listener agrees on with a peer that asks. */
 export const ALPN = [MULTIPLEXED, 'h2', 'http/1.1'];

@@ -91,6 +91,15 @@ export class Head {
   }
 
   method(buffer: Buffer): string {
+    const { start } = this;
+    // The most frequent one without making a string of it.
+    if (
+      this.methodEnd - start === 3 &&
+      buffer[start] === 71 &&
+      buffer[start + 1] === 69 &&
+      buffer[start + 2] === 84
+    )
+      return 'GET';
     return buffer.toString('latin1', this.start, this.methodEnd);
   }
 

@@ -154,6 +154,11 @@ export class Http2Connection implements FrameEvents {
     this.cancelMore(this.#now);
   }
 
+  /** Something on a stream ended well that goes on: one more may be broken. */
+  earn() {
+    this.#resets.earn(1);
+  }
+
   /** Resets those that were left, as far as there is room. */
   cancelMore(now: number) {
     for (const stream of this.#cancelled) {

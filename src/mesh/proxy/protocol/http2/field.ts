@@ -12,18 +12,20 @@ export const KIND = {
   path: 3,
   authority: 4,
   status: 5,
+  /** RFC 8441. */
+  protocol: 6,
   /** Not a known pseudo-header, or one with a value it cannot have. */
-  badPseudo: 6,
+  badPseudo: 7,
   /** RFC 9113 8.2.2: must not occur. */
-  connection: 7,
-  contentLength: 8,
-  host: 9,
-  grpcContent: 10,
+  connection: 8,
+  contentLength: 9,
+  host: 10,
+  grpcContent: 11,
   /** Weir's own: `weir-*`, and `l5d-*` of Linkerd. */
-  mesh: 11,
-  grpcStatus: 12,
+  mesh: 12,
+  grpcStatus: 13,
   /** A name or value that must not be forwarded (RFC 9113 8.2.1). */
-  invalid: 13,
+  invalid: 14,
 } as const;
 
 /** Every entry of a dynamic table counts this much more than its bytes (RFC 7541 4.1). */
@@ -107,6 +109,8 @@ function pseudo(name: string, value: string): number {
       return value !== '' && every(value, 0, TARGET) ? KIND.path : KIND.badPseudo;
     case ':authority':
       return every(value, 0, HOST) ? KIND.authority : KIND.badPseudo;
+    case ':protocol':
+      return value !== '' && every(value, 0, TOKEN) ? KIND.protocol : KIND.badPseudo;
     case ':status':
       return /^[1-5]\d\d$/.test(value) ? KIND.status : KIND.badPseudo;
     default:

@@ -24,6 +24,8 @@ export class FieldList {
   scheme: Field | undefined;
   path: Field | undefined;
   authority: Field | undefined;
+  /** Of an extended CONNECT (RFC 8441). */
+  protocol: Field | undefined;
   host: Field | undefined;
   status = 0;
   /** -1 = none. */
@@ -32,8 +34,6 @@ export class FieldList {
   grpc = false;
   /** Of `grpc-status`; -1 = none, 2 (UNKNOWN) for what is no status. */
   grpcStatus = -1;
-  /** The peer proxy says that the client spoke HTTP/1.1. */
-  original = false;
   readonly #limits: ListLimits;
   #strip = false;
   #seen = 0;
@@ -54,12 +54,12 @@ export class FieldList {
     this.scheme = undefined;
     this.path = undefined;
     this.authority = undefined;
+    this.protocol = undefined;
     this.host = undefined;
     this.status = 0;
     this.contentLength = -1;
     this.grpc = false;
     this.grpcStatus = -1;
-    this.original = false;
     this.#strip = strip;
     this.#seen = 0;
     this.#seenSize = 0;
@@ -122,7 +122,6 @@ export class FieldList {
         this.grpcStatus = /^(?:\d|1[0-6])$/.test(field.value) ? Number(field.value) : 2;
         break;
       case KIND.mesh:
-        if (field.name === 'weir-original-version') this.original = true;
         return !this.#strip;
       case KIND.connection:
         this.problem ??= `connection-specific header ${field.name}`;
@@ -151,6 +150,10 @@ export class FieldList {
         if (this.authority) this.problem ??= 'repeated :authority';
         this.authority = field;
         return;
+      case KIND.protocol:
+        if (this.protocol) this.problem ??= 'repeated :protocol';
+        this.protocol = field;
+        return;
       case KIND.status:
         if (this.status > 0) this.problem ??= 'repeated :status';
         this.status = Number(field.value);
@@ -161,7 +164,8 @@ export class FieldList {
   }
 
   get #anyPseudo(): boolean {
-    return Boolean(this.method ?? this.scheme ?? this.path ?? this.authority) || this.status > 0;
+    const { method, scheme, path, authority, protocol } = this;
+    return Boolean(method ?? scheme ?? path ?? authority ?? protocol) || this.status > 0;
   }
 
   /** What is wrong with this as the head of a request (RFC 9113 8.3.1); undefined = nothing. */
@@ -172,7 +176,10 @@ export class FieldList {
     if (this.status > 0) return ':status in a request';
     if (this.host && this.authority && this.host.value.toLowerCase() !== this.authority.value.toLowerCase())
       return 'host differs from :authority';
-    if (method.value === 'CONNECT') {
+    // RFC 8441 4: what it asks for is named like the target of any other request.
+    if (this.protocol && (method.value !== 'CONNECT' || !this.authority))
+      return ':protocol without CONNECT or :authority';
+    if (method.value === 'CONNECT' && !this.protocol) {
       if (path || this.scheme) return ':path or :scheme with CONNECT';
       return this.authority ? undefined : 'CONNECT without :authority';
     }
@@ -187,7 +194,7 @@ export class FieldList {
   responseProblem(): string | undefined {
     if (this.problem) return this.problem;
     if (this.status === 0) return 'no :status';
-    if (this.method ?? this.scheme ?? this.path ?? this.authority)
+    if (this.method ?? this.scheme ?? this.path ?? this.authority ?? this.protocol)
       return 'request pseudo-header in a response';
     return this.status === 101 ? 'status 101' : undefined;
   }

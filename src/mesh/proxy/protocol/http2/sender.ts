@@ -148,7 +148,7 @@ export class Sender implements Holder {
         progress = true;
         stream.waitingSince = now;
         if (!stream.waiting) this.#waiting.delete(stream);
-        if (sent > 0) stream.handler?.flushed(sent);
+        stream.handler?.flushed(sent);
       }
     }
   }

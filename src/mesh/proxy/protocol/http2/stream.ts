@@ -11,7 +11,7 @@ export interface StreamHandler {
   /** Part of the body; to be given back by `consume` once it has been passed on. */
   data(bytes: Buffer, from: number, to: number, end: boolean): void;
   trailers(list: FieldList): void;
-  /** So many bytes that had to wait for the peer's window have left. */
+  /** So many bytes that had to wait for the peer's window have left; 0 = the end, or trailers, that waited behind them. */
   flushed(bytes: number): void;
   /** Last event of a stream that did not end by itself. `unprocessed`: the peer has not acted on the request. */
   reset(code: number, by: ResetBy, unprocessed: boolean): void;
