@@ -206,7 +206,7 @@ export class Upstream implements Carrier, ConnectionHandler {
     this.#runtime.wheel.arm(this.#deadline, this.#runtime.limits.pooledIdle);
   }
 
-  /** A lane that has waited in the pool for too long, or whose connection is to close: its end is an orderly one. */
+  /** It has waited in the pool for too long, or its connection is to close: the end of a lane is an orderly one. */
   retire() {
     if (!this.#lane) return this.discard();
     this.#unpool();
@@ -241,6 +241,8 @@ export class Upstream implements Carrier, ConnectionHandler {
    * would be that of a client that still waits for the answer.
    */
   discard() {
+    // `close` comes later, and a request might take it meanwhile.
+    this.#unpool();
     if (this.#idle) this.connection.destroy();
     else this.connection.breakOff();
   }

@@ -119,6 +119,12 @@ export class Http2Upstream implements ConnectionHandler {
   }
 
   end() {
+    this.#destroy();
+  }
+
+  /** `close` comes later: no request may take it meanwhile. */
+  #destroy() {
+    this.#pool.remove(this);
     this.connection.destroy();
   }
 
@@ -153,7 +159,7 @@ export class Http2Upstream implements ConnectionHandler {
   }
 
   #expired() {
-    if (!this.ready) return this.connection.destroy();
+    if (!this.ready) return this.#destroy();
     if (this.http2.streamCount === 0) return this.retire();
     const { wheel, limits } = this.runtime;
     this.http2.cancelMore(this.runtime.moment());
@@ -163,7 +169,7 @@ export class Http2Upstream implements ConnectionHandler {
       this.#pinged = false;
       return wheel.arm(this.#deadline, PING_AFTER);
     }
-    if (this.#pinged) return this.connection.destroy();
+    if (this.#pinged) return this.#destroy();
     this.#pinged = true;
     this.http2.ping();
     wheel.arm(this.#deadline, PONG_WITHIN);
