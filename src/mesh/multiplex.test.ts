@@ -89,6 +89,29 @@ describe('HTTP/1.1 between two proxies', () => {
     expect(outbound.runtime.metrics.expose()).not.toMatch(/classification="failure"/);
   });
 
+  test('a proxy that drains ends lanes that wait, then their connection, and no request is lost', async () => {
+    const app = await upstream((socket, text) => {
+      for (const path of text.matchAll(/GET (\S+)/g)) socket.write(answer(path[1]!));
+    });
+    const { inbound, outbound } = await hops(app);
+    const warm = new Client(outbound);
+    warm.socket.write('GET /warm HTTP/1.1\r\nHost: web\r\n\r\n');
+    await warm.until((all) => all.endsWith('/warm'));
+    const clients = Array.from({ length: 30 }, () => new Client(outbound));
+    const ask = async (path: string) => {
+      for (const client of clients) client.socket.write(`GET ${path} HTTP/1.1\r\nHost: web\r\n\r\n`);
+      for (const client of clients) await client.until((all) => all.endsWith(path));
+    };
+    await ask('/first');
+    inbound.runtime.draining = true;
+    while (inbound.runtime.connections > 0) {
+      inbound.closeIdle();
+      await new Promise(setImmediate);
+    }
+    await ask('/second');
+    expect(outbound.runtime.metrics.expose()).not.toMatch(/classification="failure"/);
+  });
+
   test('an upgrade keeps its own connection', async () => {
     const app = await upstream((socket, text) => {
       if (text.startsWith('GET /ws')) {
