@@ -3,14 +3,17 @@
  * and no clock: whoever owns it passes the time in and takes `sender.output` away.
  */
 import { Budget } from './budget.ts';
-import { CLOSED_BY, ClosedStreams } from './closed.ts';
-import { DEFAULT_WINDOW, ERROR, FLAG, FRAME, FRAME_SIZE, MAX_WINDOW, PREFACE, SETTING } from './frames.ts';
+import { CLOSED_BY } from './closed.ts';
+import { DEFAULT_WINDOW, ERROR, FLAG, FRAME, MAX_WINDOW, PREFACE, SETTING } from './frames.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import type { Http2Limits } from './limits.ts';
 import { FieldList } from './list.ts';
+import { PeerSettings } from './peer-settings.ts';
 import { type FrameEvents, FrameReader } from './reader.ts';
+import { ReceiveWindows } from './receive-windows.ts';
 import { Sender } from './sender.ts';
-import { Http2Stream, type StreamHandler } from './stream.ts';
+import type { Http2Stream, StreamHandler } from './stream.ts';
+import { Streams } from './streams.ts';
 
 export interface ConnectionEvents {
   /** There are bytes to take away. */
@@ -30,9 +33,6 @@ export interface ConnectionEvents {
 }
 
 const PING_DATA = Buffer.from('weir-h2\0', 'latin1');
-/** Until the peer says otherwise (RFC 9113 6.5.2 recommends no less). */
-const ASSUMED_STREAMS = 100;
-
 export class Http2Connection implements FrameEvents {
   readonly sender: Sender;
   /** Fields of the last block. */
@@ -42,25 +42,15 @@ export class Http2Connection implements FrameEvents {
   readonly #limits: Http2Limits;
   readonly #strip: boolean;
   readonly #decoder = new HpackDecoder();
-  readonly #streams = new Map<number, Http2Stream>();
-  readonly #closed = new ClosedStreams();
-  readonly #resets: Budget;
-  readonly #cancelled = new Set<Http2Stream>();
+  readonly #streams: Streams;
+  readonly #windows: ReceiveWindows;
+  readonly #peer = new PeerSettings();
   readonly #control: Budget;
   #now = 0;
   /** Nothing is read any more. */
   dead = false;
   /** The peer has said GOAWAY. */
   leaving = false;
-  /** SETTINGS_MAX_CONCURRENT_STREAMS of the peer. */
-  peerStreams = ASSUMED_STREAMS;
-  #peerWindow = DEFAULT_WINDOW;
-  #receiveWindow: number;
-  #credit = 0;
-  #lastRemote = 0;
-  #nextLocal = 1;
-  /** Streams above this are ignored after our GOAWAY. */
-  #lastAccepted = MAX_WINDOW;
   readonly #reader: FrameReader;
 
   /** `strip`: see FieldList. */
@@ -70,16 +60,17 @@ export class Http2Connection implements FrameEvents {
     this.#limits = limits;
     this.#strip = strip;
     this.list = new FieldList(limits);
-    this.#resets = new Budget(...limits.resets);
     this.#control = new Budget(...limits.control);
-    this.#receiveWindow = limits.connectionWindow;
     this.#reader = new FrameReader(this, limits, this.#server);
     this.sender = new Sender(limits.backlog, {
       written: () => events.written(),
-      ended: (stream) => this.#localEnd(stream),
-      giveUp: (stream) => this.#giveUp(stream, ERROR.enhanceYourCalm),
+      ended: (stream) => this.#streams.localEnd(stream),
+      giveUp: (stream) => this.#streams.giveUp(stream, ERROR.enhanceYourCalm),
     });
-    const { output } = this.sender;
+    const { sender } = this;
+    const { output } = sender;
+    this.#windows = new ReceiveWindows(this.#server, limits, output, () => events.written());
+    this.#streams = new Streams(this.#server, limits, { sender, windows: this.#windows, events });
     if (!this.#server) {
       output.reserve(PREFACE.length);
       output.raw(PREFACE, 0, PREFACE.length);
@@ -99,82 +90,44 @@ export class Http2Connection implements FrameEvents {
   }
 
   get streamCount(): number {
-    return this.#streams.size;
+    return this.#streams.count;
   }
 
   /** Client role: whether another request can be sent. */
   get canOpen(): boolean {
-    return (
-      !this.dead && !this.leaving && this.#streams.size < this.peerStreams && this.#nextLocal < MAX_WINDOW - 2
-    );
+    if (this.dead || this.leaving) return false;
+    return this.#streams.count < this.#peer.streams && this.#streams.unspent;
   }
 
   // --- actions ---
 
   /** Client role: a new stream for one request. */
   open(handler: StreamHandler, bodiless: boolean): Http2Stream {
-    const stream = new Http2Stream(this.#nextLocal, this.#peerWindow, this.#limits.responseWindow);
-    stream.handler = handler;
-    stream.bodiless = bodiless;
-    this.#nextLocal += 2;
-    this.#streams.set(stream.id, stream);
-    return stream;
+    return this.#streams.begin(handler, bodiless, this.#peer.window);
   }
 
   /** `bytes` of a stream's body have been passed on: the peer may send as much again. */
   consume(stream: Http2Stream, bytes: number) {
-    if (this.#server) {
-      const taken = Math.min(bytes, stream.unconsumed);
-      stream.unconsumed -= taken;
-      this.#credit += taken;
-    }
-    if (this.#credit > 0) this.#replenish();
-    if (stream.remoteDone || stream.closed) return;
-    stream.credit += bytes;
-    if (stream.credit < stream.window / 2) return;
-    // Whoever keeps up gets more at a time; for others no more waits here than the first window.
-    if (stream.receiveWindow + stream.credit === stream.window && stream.window < this.#limits.fastWindow) {
-      stream.credit += stream.window;
-      stream.window *= 2;
-    }
-    this.sender.output.windowUpdate(stream.id, stream.credit);
-    stream.receiveWindow += stream.credit;
-    stream.credit = 0;
-    this.#events.written();
+    this.#windows.consume(stream, bytes);
   }
 
-  /**
-   * Client role: ends a stream whose answer nobody wants. A server cuts off whoever resets too many, and with it the
-   * requests of all others on this connection; beyond that a stream is left where its window ends, until there is room.
-   */
+  /** Client role: ends a stream whose answer nobody wants, as soon as there is room for another reset. */
   cancel(stream: Http2Stream) {
-    if (stream.closed) return;
-    stream.handler = undefined;
-    this.#cancelled.add(stream);
-    this.cancelMore(this.#now);
+    this.#streams.cancel(stream, this.#now);
+  }
+
+  cancelMore(now: number) {
+    this.#streams.cancelMore(now);
   }
 
   /** Something on a stream ended well that goes on: one more may be broken. */
   earn() {
-    this.#resets.earn(1);
-  }
-
-  /** Resets those that were left, as far as there is room. */
-  cancelMore(now: number) {
-    for (const stream of this.#cancelled) {
-      if (!stream.closed && !this.#resets.spend(now)) return;
-      this.#cancelled.delete(stream);
-      this.reset(stream, ERROR.cancel);
-    }
+    this.#streams.earn();
   }
 
   /** Ends a stream at once. Its handler is not told. */
   reset(stream: Http2Stream, code: number) {
-    if (stream.closed) return;
-    stream.handler = undefined;
-    this.sender.output.rstStream(stream.id, code);
-    this.#remove(stream, CLOSED_BY.us);
-    this.#events.written();
+    this.#streams.reset(stream, code);
   }
 
   /** Announces that this connection takes no more requests; those begun are finished. */
@@ -191,8 +144,9 @@ export class Http2Connection implements FrameEvents {
 
   /** Second step of `leave`, once the peer has answered. */
   refuseFurther() {
-    this.#lastAccepted = this.#lastRemote;
-    this.sender.output.goaway(this.#lastRemote, ERROR.none, '');
+    const { lastRemote } = this.#streams;
+    this.#streams.lastAccepted = lastRemote;
+    this.sender.output.goaway(lastRemote, ERROR.none, '');
     this.#events.written();
   }
 
@@ -205,21 +159,12 @@ export class Http2Connection implements FrameEvents {
   /** The connection is gone: every stream is told. */
   close() {
     this.dead = true;
-    for (const stream of [...this.#streams.values()]) this.#break(stream, ERROR.cancel, 'connection', false);
+    this.#streams.close();
   }
 
   /** Resets the streams whose peer has taken nothing for `milliseconds` although something waits for it. */
   resetStalled(now: number, milliseconds: number) {
-    for (const stream of [...this.sender.waiting]) {
-      if (now - stream.waitingSince >= milliseconds) this.#giveUp(stream, ERROR.cancel);
-    }
-  }
-
-  /** Ends a stream whose peer does not take what waits for it. */
-  #giveUp(stream: Http2Stream, code: number) {
-    this.sender.output.rstStream(stream.id, code);
-    this.#events.written();
-    this.#break(stream, code, 'self', false);
+    this.#streams.resetStalled(now, milliseconds);
   }
 
   // --- bytes in ---
@@ -228,7 +173,7 @@ export class Http2Connection implements FrameEvents {
   receive(chunk: Buffer, now: number) {
     this.#now = now;
     this.#reader.read(chunk);
-    if (this.#cancelled.size > 0) this.cancelMore(now);
+    this.#streams.cancelMore(now);
   }
 
   frame(type: number, flags: number, id: number, bytes: Buffer, from: number, to: number) {
@@ -261,7 +206,7 @@ export class Http2Connection implements FrameEvents {
   broken(code: number, reason: string) {
     if (this.dead) return;
     this.dead = true;
-    this.sender.output.goaway(this.#lastRemote, code, reason);
+    this.sender.output.goaway(this.#streams.lastRemote, code, reason);
     this.#events.written();
     this.#events.failed(code, reason);
   }
@@ -275,57 +220,8 @@ export class Http2Connection implements FrameEvents {
 
   /** The peer's doing breaks one stream (RFC 9113 5.4.2). Doing that all the time breaks the connection. */
   #streamError(id: number, code: number) {
-    this.sender.output.rstStream(id, code);
-    this.#events.written();
-    const stream = this.#streams.get(id);
-    if (stream) this.#break(stream, code, 'self', false);
-    else this.#closed.add(id, CLOSED_BY.us);
-    if (!this.#resets.spend(this.#now)) this.broken(ERROR.enhanceYourCalm, 'too many streams broken');
-  }
-
-  #break(stream: Http2Stream, code: number, by: 'peer' | 'self' | 'connection', unprocessed: boolean) {
-    const { handler } = stream;
-    stream.handler = undefined;
-    this.#remove(stream, by === 'peer' ? CLOSED_BY.peer : CLOSED_BY.us);
-    handler?.reset(code, by, unprocessed);
-  }
-
-  /** Opens the window of the connection again. */
-  #replenish() {
-    if (this.#credit < this.#limits.connectionWindow / 2) return;
-    this.sender.output.windowUpdate(0, this.#credit);
-    this.#receiveWindow += this.#credit;
-    this.#credit = 0;
-    this.#events.written();
-  }
-
-  #remove(stream: Http2Stream, how: number) {
-    if (stream.closed) return;
-    stream.closed = true;
-    this.#credit += stream.unconsumed;
-    stream.unconsumed = 0;
-    this.#replenish();
-    if (how === CLOSED_BY.end) this.#resets.earn(1);
-    if (stream.waiting) this.sender.forget(stream);
-    this.#streams.delete(stream.id);
-    this.#closed.add(stream.id, how);
-    if (this.#streams.size === 0) this.#events.idle();
-  }
-
-  #localEnd(stream: Http2Stream) {
-    stream.localDone = true;
-    if (stream.remoteDone) this.#remove(stream, CLOSED_BY.end);
-  }
-
-  #remoteEnd(stream: Http2Stream) {
-    stream.remoteDone = true;
-    if (stream.localDone) this.#remove(stream, CLOSED_BY.end);
-  }
-
-  /** Whether no frame but HEADERS or PRIORITY may name this stream yet. */
-  #isIdle(id: number): boolean {
-    const theirs = (id & 1) === (this.#server ? 1 : 0);
-    return theirs ? id > this.#lastRemote : id >= this.#nextLocal;
+    this.#streams.refuse(id, code);
+    if (!this.#streams.spendReset(this.#now)) this.broken(ERROR.enhanceYourCalm, 'too many streams broken');
   }
 
   // --- frames ---
@@ -341,20 +237,14 @@ export class Http2Connection implements FrameEvents {
       to -= padding;
     }
     const size = end - start;
-    this.#receiveWindow -= size;
-    if (this.#receiveWindow < 0) return this.broken(ERROR.flowControl, 'connection window exceeded');
+    if (!this.#windows.take(size)) return this.broken(ERROR.flowControl, 'connection window exceeded');
     const ends = (flags & FLAG.endStream) !== 0;
     if (from === to && !ends && !this.#spend()) return;
     const stream = this.#streams.get(id);
-    // A server's connection serves many clients, and one that does not read must not hold up the others: the window of
-    // the connection opens at once. A client holds up itself alone: it opens with what has been passed on.
-    const held = this.#server && stream && !stream.remoteDone ? to - from : 0;
-    this.#credit += size - held;
-    if (held > 0) stream!.unconsumed += held;
-    this.#replenish();
+    this.#windows.book(stream, size, to - from);
     if (!stream) {
-      if (this.#isIdle(id)) return this.broken(ERROR.protocol, 'DATA on an idle stream');
-      if (id > this.#lastAccepted || this.#closed.how(id) === CLOSED_BY.us) return;
+      if (this.#streams.isIdle(id)) return this.broken(ERROR.protocol, 'DATA on an idle stream');
+      if (id > this.#streams.lastAccepted || this.#streams.ended(id) === CLOSED_BY.us) return;
       return this.#streamError(id, ERROR.streamClosed);
     }
     if (stream.remoteDone) return this.#streamError(id, ERROR.streamClosed);
@@ -367,7 +257,7 @@ export class Http2Connection implements FrameEvents {
     }
     const { handler } = stream;
     if (size > to - from) this.consume(stream, size - (to - from));
-    if (ends) this.#remoteEnd(stream);
+    if (ends) this.#streams.remoteEnd(stream);
     handler?.data(bytes, from, to, ends);
   }
 
@@ -382,27 +272,25 @@ export class Http2Connection implements FrameEvents {
         : this.broken(ERROR.compression, 'malformed header block');
     const stream = this.#streams.get(id);
     if (stream) return this.#further(stream, list, ends);
-    if (this.#server && id > this.#lastRemote) return this.#request(list, id, ends, itself);
-    if (this.#isIdle(id)) return this.broken(ERROR.protocol, 'HEADERS on a stream nobody opened');
-    const how = this.#closed.how(id);
-    if (how === CLOSED_BY.us || id > this.#lastAccepted) return;
+    if (this.#server && id > this.#streams.lastRemote) return this.#request(list, id, ends, itself);
+    if (this.#streams.isIdle(id)) return this.broken(ERROR.protocol, 'HEADERS on a stream nobody opened');
+    const how = this.#streams.ended(id);
+    if (how === CLOSED_BY.us || id > this.#streams.lastAccepted) return;
     if (how === CLOSED_BY.peer) return this.#streamError(id, ERROR.streamClosed);
     if (how === CLOSED_BY.end) return this.broken(ERROR.streamClosed, 'HEADERS on a closed stream');
     this.broken(ERROR.protocol, 'stream identifiers must grow');
   }
 
   #request(list: FieldList, id: number, ends: boolean, itself: boolean) {
-    this.#lastRemote = id;
-    if (id > this.#lastAccepted) return;
-    if (this.#streams.size >= this.#limits.streams) return this.#streamError(id, ERROR.refusedStream);
+    this.#streams.lastRemote = id;
+    if (id > this.#streams.lastAccepted) return;
+    if (this.#streams.count >= this.#limits.streams) return this.#streamError(id, ERROR.refusedStream);
     if (itself) return this.#streamError(id, ERROR.protocol);
     if (!list.overflow && list.requestProblem() !== undefined) return this.#streamError(id, ERROR.protocol);
     if (ends && list.contentLength > 0) return this.#streamError(id, ERROR.protocol);
-    const stream = new Http2Stream(id, this.#peerWindow, this.#limits.streamWindow);
-    stream.headed = true;
+    const stream = this.#streams.accept(id, this.#peer.window);
     stream.expected = list.contentLength;
     stream.remoteDone = ends;
-    this.#streams.set(id, stream);
     this.#events.request!(stream, list, ends);
   }
 
@@ -413,7 +301,7 @@ export class Http2Connection implements FrameEvents {
     if (stream.headed) {
       const problem = list.trailersProblem() !== undefined || list.overflow || !ends || stream.expected > 0;
       if (problem) return this.#streamError(id, ERROR.protocol);
-      this.#remoteEnd(stream);
+      this.#streams.remoteEnd(stream);
       handler?.trailers(list);
       return;
     }
@@ -427,7 +315,7 @@ export class Http2Connection implements FrameEvents {
     stream.headed = true;
     if (!stream.bodiless && list.status !== 304) stream.expected = list.contentLength;
     if (ends && stream.expected > 0) return this.#streamError(id, ERROR.protocol);
-    if (ends) this.#remoteEnd(stream);
+    if (ends) this.#streams.remoteEnd(stream);
     handler?.headers(list, ends);
   }
 
@@ -443,7 +331,7 @@ export class Http2Connection implements FrameEvents {
     } else {
       const stream = this.#streams.get(id);
       if (!stream) {
-        if (this.#isIdle(id)) this.broken(ERROR.protocol, 'WINDOW_UPDATE on an idle stream');
+        if (this.#streams.isIdle(id)) this.broken(ERROR.protocol, 'WINDOW_UPDATE on an idle stream');
         return;
       }
       if (increment === 0) return this.#streamError(id, ERROR.protocol);
@@ -455,13 +343,14 @@ export class Http2Connection implements FrameEvents {
 
   #onReset(bytes: Buffer, from: number, length: number, id: number) {
     if (length !== 4) return this.broken(ERROR.frameSize, 'RST_STREAM of a wrong length');
-    if (id === 0 || this.#isIdle(id)) return this.broken(ERROR.protocol, 'RST_STREAM on an idle stream');
+    if (id === 0 || this.#streams.isIdle(id))
+      return this.broken(ERROR.protocol, 'RST_STREAM on an idle stream');
     const code = bytes.readUInt32BE(from);
     const stream = this.#streams.get(id);
     // CVE-2023-44487: opening and resetting costs the peer nothing and us a request.
-    if (this.#server ? !this.#resets.spend(this.#now) : !stream && !this.#control.spend(this.#now))
+    if (this.#server ? !this.#streams.spendReset(this.#now) : !stream && !this.#control.spend(this.#now))
       return this.broken(ERROR.enhanceYourCalm, 'too many streams reset');
-    if (stream) this.#break(stream, code, 'peer', code === ERROR.refusedStream);
+    if (stream) this.#streams.break(stream, code, 'peer', code === ERROR.refusedStream);
   }
 
   #onPriority(bytes: Buffer, from: number, length: number, id: number) {
@@ -477,45 +366,16 @@ export class Http2Connection implements FrameEvents {
     if ((acknowledges && to > from) || (to - from) % 6 !== 0)
       return this.broken(ERROR.frameSize, 'SETTINGS of a wrong length');
     if (!this.#spend() || acknowledges) return;
-    for (let at = from; at < to; at += 6) {
-      if (!this.#setting(bytes.readUInt16BE(at), bytes.readUInt32BE(at + 2))) return;
-    }
+    const problem = this.#peer.read(bytes, from, to, {
+      server: this.#server,
+      encoder: this.sender.encoder,
+      open: this.#streams.all(),
+    });
+    if (problem) return this.broken(problem.code, problem.reason);
     this.sender.output.settingsAck();
     this.#events.written();
     this.#events.settings?.();
     this.sender.pump(this.#now);
-  }
-
-  /** False: the connection is broken. */
-  #setting(id: number, value: number): boolean {
-    switch (id) {
-      case SETTING.headerTableSize:
-        this.sender.encoder.limit(value);
-        break;
-      case SETTING.enablePush:
-        if (value > 1 || (!this.#server && value === 1)) this.broken(ERROR.protocol, 'invalid ENABLE_PUSH');
-        break;
-      case SETTING.maxConcurrentStreams:
-        this.peerStreams = value;
-        break;
-      case SETTING.initialWindowSize: {
-        if (value > MAX_WINDOW) {
-          this.broken(ERROR.flowControl, 'initial window too large');
-          break;
-        }
-        const change = value - this.#peerWindow;
-        this.#peerWindow = value;
-        for (const stream of this.#streams.values()) {
-          stream.sendWindow += change;
-          if (stream.sendWindow > MAX_WINDOW) this.broken(ERROR.flowControl, 'window too large');
-        }
-        break;
-      }
-      case SETTING.maxFrameSize:
-        if (value < FRAME_SIZE || value > 0xff_ffff) this.broken(ERROR.protocol, 'invalid MAX_FRAME_SIZE');
-        break;
-    }
-    return !this.dead;
   }
 
   #onPing(bytes: Buffer, from: number, length: number, flags: number, id: number) {
@@ -535,8 +395,6 @@ export class Http2Connection implements FrameEvents {
     this.leaving = true;
     const last = bytes.readUInt32BE(from) & MAX_WINDOW;
     this.#events.goaway?.(bytes.readUInt32BE(from + 4));
-    if (this.#server) return;
-    for (const stream of [...this.#streams.values()])
-      if (stream.id > last) this.#break(stream, ERROR.refusedStream, 'peer', true);
+    if (!this.#server) this.#streams.unprocessed(last);
   }
 }
