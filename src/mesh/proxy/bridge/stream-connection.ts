@@ -158,15 +158,28 @@ export class StreamConnection implements Connection, StreamHandler {
   }
 
   destroy(): void {
+    const stream = this.#stream;
+    // A peer that has ended its half is told the same; that nothing is cut off costs no budget for resets.
+    const orderly = stream?.remoteDone && !stream.closed && !stream.localDone && !stream.waiting;
+    if (!orderly) this.breakOff();
+    else if (!this.#closed) {
+      this.#sendEnd(stream);
+      this.#leave();
+    }
+  }
+
+  breakOff(): void {
     if (this.#closed) return;
     const stream = this.#stream;
+    const { http2 } = this.#beneath;
     if (stream !== undefined && !stream.closed) {
-      const { http2 } = this.#beneath;
-      // A peer that has ended its half is told the same; that nothing is cut off costs no budget for resets.
-      if (stream.remoteDone && !stream.localDone && !stream.waiting) this.#sendEnd(stream);
-      else if (this.#role === 'client') http2.cancel(stream);
+      if (this.#role === 'client') http2.cancel(stream);
       else http2.reset(stream, stream.localDone ? ERROR.none : ERROR.internal);
     }
+    this.#leave();
+  }
+
+  #leave(): void {
     this.#ending = 'close';
     queueMicrotask(() => this.close());
   }
