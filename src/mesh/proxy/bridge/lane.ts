@@ -59,6 +59,10 @@ export class Lane extends StreamConnection implements Waiter {
     super.destroy();
   }
 
+  override breakOff(): void {
+    this.destroy();
+  }
+
   /** Its connection closes once nothing goes on there. */
   get leaving(): boolean {
     return this.http2.http2.leaving;

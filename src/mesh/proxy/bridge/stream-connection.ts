@@ -158,28 +158,24 @@ export class StreamConnection implements Connection, StreamHandler {
   }
 
   destroy(): void {
-    const stream = this.#stream;
-    // A peer that has ended its half is told the same; that nothing is cut off costs no budget for resets.
-    const orderly = stream?.remoteDone && !stream.closed && !stream.localDone && !stream.waiting;
-    if (!orderly) this.breakOff();
-    else if (!this.#closed) {
-      this.#sendEnd(stream);
-      this.#leave();
-    }
+    this.#destroy(true);
   }
 
+  /** What a server breaks off must not look whole; a client has nothing left to say to a server that has ended. */
   breakOff(): void {
+    this.#destroy(this.#role === 'client');
+  }
+
+  #destroy(orderly: boolean): void {
     if (this.#closed) return;
     const stream = this.#stream;
-    const { http2 } = this.#beneath;
     if (stream !== undefined && !stream.closed) {
-      if (this.#role === 'client') http2.cancel(stream);
+      const { http2 } = this.#beneath;
+      // A peer that has ended its half is told the same; that nothing is cut off costs no budget for resets.
+      if (orderly && stream.remoteDone && !stream.localDone && !stream.waiting) this.#sendEnd(stream);
+      else if (this.#role === 'client') http2.cancel(stream);
       else http2.reset(stream, stream.localDone ? ERROR.none : ERROR.internal);
     }
-    this.#leave();
-  }
-
-  #leave(): void {
     this.#ending = 'close';
     queueMicrotask(() => this.close());
   }
