@@ -1,6 +1,7 @@
 /** The HTTP/1.1 matrix: every case to a running proxy, with a raw server behind it that records what reaches it. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { CASES, type Case, NONE, OK, SAME } from './http1/cases.ts';
+import { type Case, NONE, OK, SAME } from './http1/case.ts';
+import { CASES } from './http1/cases.ts';
 import { RawClient, RawServer, statuses } from './http1/wire.ts';
 import { Proxies } from './support/proxies.ts';
 

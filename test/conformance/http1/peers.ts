@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, listening, type Proxies } from '../support/proxies.ts';
-import { type Case, OK } from './cases.ts';
+import { type Case, OK } from './case.ts';
 import { RawClient, RawServer, statuses } from './wire.ts';
 
 /** Time a proxy has for an answer before it is taken to wait for more. */

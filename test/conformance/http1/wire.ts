@@ -1,7 +1,7 @@
 /** A raw server that records what reaches it, and a raw client that says what came back. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { OK } from './cases.ts';
+import { OK } from './case.ts';
 
 /** Offset after the first message in `text`, or -1 while it is not whole. As lenient as a careless server would be. */
 function messageEnd(text: string): number {
