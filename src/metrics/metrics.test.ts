@@ -118,8 +118,8 @@ describe('a store that scrapes, asked through prometheus-query', () => {
     await eventually(() => query('scrape_samples_scraped > 0 < bool 2'), {
       [` instance 127.0.0.1:${target.port} job app`]: 1,
     });
-    // Connections are kept; a scrape that timed out on a busy machine may have cost one.
-    expect(target.sockets()).toBeLessThan(target.requests() / 2);
+    // Connections are kept: what scrapes that timed out on a busy machine have cost is soon outnumbered.
+    await eventually(async () => target.sockets() < target.requests() / 2, true);
 
     await running.reload('{}');
     await eventually(() => query('{job="app"}'), {});

@@ -12,13 +12,19 @@ beforeAll(async () => {
 });
 afterEach(() => app?.remove());
 
+/** What it prints, or says as its error. Other tests of this cluster may end its API server at any time: then it is run again. */
 async function weir(...args: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ['dist/main.js', ...args, '--kubeconfig', cluster.kubeconfig],
-    { timeout: 60_000 },
-  );
-  return stdout;
+  return eventually(`weir ${args.join(' ')}`, async () => {
+    const ran = promisify(execFile)(
+      process.execPath,
+      ['dist/main.js', ...args, '--kubeconfig', cluster.kubeconfig],
+      { timeout: 60_000 },
+    );
+    return ran.then(
+      ({ stdout }) => stdout,
+      ({ stderr }: { stderr: string }) => (/ECONNREFUSED|ECONNRESET/.test(stderr) ? undefined : stderr),
+    );
+  });
 }
 
 test('weir tap shows what passes a workload, from both sides, with who asked and who answered', async () => {
@@ -60,10 +66,6 @@ test('weir tap shows what passes a workload, from both sides, with who asked and
   expect(table.split('\n')[0]).toMatch(/^TIME +POD +DIR +STATUS +DURATION +METHOD +REQUEST +UPSTREAM/);
   expect(table.trim().split('\n')).toHaveLength(3);
 
-  await expect(weir('tap', 'deploy/nobody', '-n', namespace)).rejects.toThrow(
-    /there is no pod of deploy nobody/,
-  );
-  await expect(weir('tap', 'deploy/web', '-n', namespace, '--status', '9xx')).rejects.toThrow(
-    /status: write/,
-  );
+  expect(await weir('tap', 'deploy/nobody', '-n', namespace)).toMatch(/there is no pod of deploy nobody/);
+  expect(await weir('tap', 'deploy/web', '-n', namespace, '--status', '9xx')).toMatch(/status: write/);
 });
