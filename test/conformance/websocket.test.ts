@@ -100,7 +100,12 @@ describe.each(PATHS)('%s', (_name, start) => {
       perMessageDeflate: false,
       ...options,
     });
-    await once(socket, 'open');
+    await new Promise<void>((resolve, reject) => {
+      socket.once('open', resolve).once('error', reject);
+      socket.once('unexpected-response', (_request, { statusCode, headers }) =>
+        reject(new Error(`${statusCode}, weir-proxy-error: ${headers['weir-proxy-error']}`)),
+      );
+    });
     return socket;
   }
   async function echoed(socket: WebSocket, data: string | Buffer): Promise<Buffer | string> {

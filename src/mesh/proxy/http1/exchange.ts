@@ -196,7 +196,7 @@ export class Http1Exchange implements Requester<Upstream> {
     this.core.finish(upstream);
     // A server that answered before the request was whole may still read it: neither side can be used again.
     if (upstream.reusable && !extra && this.#session.requestBody.done) upstream.release();
-    else upstream.discard();
+    else upstream.dismiss();
     this.#session.next();
   }
 

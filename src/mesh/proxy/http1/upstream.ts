@@ -208,7 +208,7 @@ export class Upstream implements Carrier, ConnectionHandler {
 
   /** It has waited in the pool for too long, or its connection is to close: the end of a lane is an orderly one. */
   retire() {
-    if (!this.#lane) return this.discard();
+    if (!this.#lane) return this.dismiss();
     this.#unpool();
     this.#lane.end();
     this.#runtime.wheel.arm(this.#deadline, this.#runtime.limits.connectTimeout);
@@ -236,14 +236,20 @@ export class Upstream implements Carrier, ConnectionHandler {
     this.#runtime.wheel.drop(this.#deadline);
   }
 
+  /** Closes it, its exchange being over: the server sees an orderly end. */
+  dismiss() {
+    // `close` comes later, and a request might take it meanwhile.
+    this.#unpool();
+    this.connection.destroy();
+  }
+
   /**
    * Closes it; an exchange that still waits for it is told by `close`. In the middle of one it is a reset: an orderly end
    * would be that of a client that still waits for the answer.
    */
   discard() {
-    // `close` comes later, and a request might take it meanwhile.
+    if (this.#idle) return this.dismiss();
     this.#unpool();
-    if (this.#idle) this.connection.destroy();
-    else this.connection.breakOff();
+    this.connection.breakOff();
   }
 }
