@@ -291,6 +291,66 @@ describe('what a write was answered', () => {
     expect(made.store.keys()).toEqual(['a/a']);
   });
 
+  const again = (resourceVersion: string): KubeObject => ({
+    metadata: { ...pod('a', resourceVersion).metadata, uid: 'again' },
+  });
+  /** A watch whose events are sent by hand. */
+  const byHand = () => {
+    let opened: ServerResponse | undefined;
+    const answer: Answer = (response) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.flushHeaders();
+      opened = response;
+    };
+    const send = async (...events: object[]) => {
+      await until(() => opened !== undefined);
+      for (const event of events) opened!.write(`${JSON.stringify(event)}\n`);
+    };
+    return { answer, send };
+  };
+  const texts = (events: ChangeEvent<KubeObject>[]) =>
+    events.map(({ type, object: { metadata } }) => `${type} ${metadata.uid}@${metadata.resourceVersion}`);
+
+  test('is not believed of an object in whose place there is another one by now', async () => {
+    const { answer, send } = byHand();
+    const { informer: pods } = await informer([list('10', [pod('a', '5')])], [answer]);
+    await pods.synced;
+    await send({ type: 'DELETED', object: pod('a', '12') }, { type: 'ADDED', object: again('13') });
+    await until(() => pods.store.get('a/a')?.metadata.uid === 'again');
+    pods.learn(pod('a', '11'));
+    pods.learn(pod('a', '12'));
+    expect(pods.store.get('a/a')!.metadata).toMatchObject({ uid: 'again', resourceVersion: '13' });
+  });
+
+  test('stays when a watch that lags tells of the object that was there before', async () => {
+    const { answer, send } = byHand();
+    const { informer: pods, events } = await informer([list('10', [pod('a', '5')])], [answer]);
+    await pods.synced;
+    pods.learn(again('13'));
+    await send(
+      { type: 'MODIFIED', object: pod('a', '11') },
+      { type: 'DELETED', object: pod('a', '12') },
+      { type: 'ADDED', object: again('13') },
+      { type: 'ADDED', object: pod('last', '14') },
+    );
+    await until(() => pods.store.get('a/last') !== undefined);
+    expect(texts(events)).toEqual(['added a@5', 'updated again@13', 'added last@14']);
+  });
+
+  test('stays when a list that was made before is told after it', async () => {
+    const first = byHand();
+    const { informer: pods, events } = await informer(
+      [list('10', [pod('a', '5')]), list('11', [pod('a', '5'), pod('c', '11')]), list('20', [])],
+      [first.answer, stream([{ type: 'ADDED', object: pod('b', '12') }], 'hang')],
+    );
+    await pods.synced;
+    pods.learn(pod('b', '12'));
+    await first.send({ type: 'ERROR', object: { code: 410, message: 'too old' } });
+    await until(() => pods.store.get('a/c') !== undefined);
+    expect(texts(events)).toEqual(['added a@5', 'added b@12', 'added c@11']);
+    expect(pods.store.keys().sort()).toEqual(['a/a', 'a/b', 'a/c']);
+  });
+
   test('is not kept when the copy is of other objects', async () => {
     const { made, told } = await watched({ fieldSelector: 'metadata.name=a' });
     made.learn(pod('b', '12'));

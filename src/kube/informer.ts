@@ -104,9 +104,9 @@ export class Informer<T extends KubeObject> {
   learn(object: KubeObject): void {
     const feed = this.#feeds.get(undefined) ?? this.#feeds.get(object.metadata.namespace);
     if (!feed || !this.hasSynced || !this.#selects(object)) return;
-    // The feed is past this version and does not have it: deleted in between.
+    // The feed is past this version and does not have it, or has another one of that name: deleted in between.
     const passed = !isOlder(feed.version, object.metadata.resourceVersion ?? '');
-    if (passed && !this.store.get(keyOf(object))) return;
+    if (passed && this.store.get(keyOf(object))?.metadata.uid !== object.metadata.uid) return;
     this.#see(object);
   }
 
@@ -120,8 +120,11 @@ export class Informer<T extends KubeObject> {
   #replace(namespace: string | undefined, objects: T[]): void {
     const found = new Set(objects.map(keyOf));
     const events: ChangeEvent<T>[] = [];
+    const { version = '' } = this.#feeds.get(namespace) ?? {};
     for (const key of this.store.keys()) {
       if (found.has(key) || (namespace !== undefined && !key.startsWith(`${namespace}/`))) continue;
+      // Learnt from a write that the list is older than: the watch goes on from the list, and tells what became of it.
+      if (isOlder(version, this.store.get(key)!.metadata.resourceVersion ?? '')) continue;
       events.push({ type: 'deleted', object: this.store.delete(key)! });
     }
     for (const object of objects) {
@@ -135,6 +138,9 @@ export class Informer<T extends KubeObject> {
   }
 
   #gone(object: KubeObject): void {
+    // The one before: a write of ours has told already of the one that took its name.
+    const { uid, resourceVersion = '' } = this.store.get(keyOf(object))?.metadata ?? {};
+    if (uid !== object.metadata.uid && isOlder(object.metadata.resourceVersion ?? '', resourceVersion)) return;
     const previous = this.store.delete(keyOf(object));
     if (previous) this.#emit({ type: 'deleted', object: this.#project(object) ?? previous, previous });
   }
@@ -162,12 +168,9 @@ export class Informer<T extends KubeObject> {
 
   /** What changed in the store, or undefined: the object is known already, or a newer one is. */
   #put(object: T): ChangeEvent<T> | undefined {
-    const known = this.store.get(keyOf(object));
-    if (known?.metadata.uid === object.metadata.uid) {
-      if (known?.metadata.resourceVersion === object.metadata.resourceVersion) return;
-      if (isOlder(object.metadata.resourceVersion ?? '', known?.metadata.resourceVersion ?? ''))
-        return undefined;
-    }
+    const { uid, resourceVersion = '' } = this.store.get(keyOf(object))?.metadata ?? {};
+    if (uid === object.metadata.uid && resourceVersion === object.metadata.resourceVersion) return undefined;
+    if (isOlder(object.metadata.resourceVersion ?? '', resourceVersion)) return undefined;
     const previous = this.store.set(object);
     return previous ? { type: 'updated', object, previous } : { type: 'added', object };
   }
