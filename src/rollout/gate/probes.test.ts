@@ -92,3 +92,41 @@ test('nothing is learnt or told after the end', async () => {
   expect(done).toEqual([]);
   expect(probes.last('a')).toBeUndefined();
 });
+
+test('what is learnt of a Rollout that was forgotten meanwhile is not believed of the next one of its name', async () => {
+  const { probes, tried, answer, done } = byHand();
+  probes.start('a', target('old'), signal);
+  probes.forget('a');
+  probes.start('a', target('new'), signal);
+  expect(tried).toEqual(['old 3', 'new 3']);
+  await answer(true);
+  expect(probes.last('a')).toBeUndefined();
+  expect(done).toEqual([]);
+  await answer(false);
+  expect(probes.last('a')).toMatchObject({ holds: false, failures: 1 });
+  expect(done).toEqual(['a']);
+});
+
+test('a term that begins while tries of the one before hang asks afresh', async () => {
+  const { probes, tried, answers, done } = byHand();
+  const before = new AbortController();
+  probes.start('a', target('a'), before.signal);
+  before.abort();
+  probes.clear();
+  probes.start('a', target('a'), signal);
+  expect(tried).toEqual(['a 3', 'a 3']);
+  for (const give of [1, 0]) {
+    answers.splice(give, 1)[0]!(give === 1);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(done).toEqual(['a']);
+  expect(probes.last('a')).toMatchObject({ holds: true });
+});
+
+test('who waits while the gate changes is tried of the gate as it is then', async () => {
+  const { probes, answer, answers } = byHand();
+  for (let index = 0; index < 9; index += 1) probes.start(`r${index}`, target(`r${index}`), signal);
+  probes.start('r8', target('r8', 'v2'), signal);
+  while (answers.length > 0) await answer(true);
+  expect(probes.last('r8')).toMatchObject({ version: 'v2' });
+});

@@ -23,6 +23,11 @@ export interface GateProbesOptions {
   done: (key: string) => void;
 }
 
+interface Started {
+  target: GateTarget;
+  signal: AbortSignal;
+}
+
 /**
  * Whether the gate of each Rollout was seen to hold. All Deployments of a namespace are named by one object, so three tries
  * in a row of any of them show that the API servers know every name that was written before: each other one is then tried once.
@@ -30,8 +35,10 @@ export interface GateProbesOptions {
 export class GateProbes {
   readonly #options: GateProbesOptions;
   readonly #last = new Map<string, GateProbe>();
-  readonly #pending = new Map<string, { target: GateTarget; signal: AbortSignal }>();
-  readonly #running = new Set<string>();
+  readonly #pending = new Map<string, Started>();
+  /** By key; what was forgotten goes on unheard, and still counts as one of a few (#busy). */
+  readonly #running = new Map<string, Started>();
+  #busy = 0;
   /** When a name was written, and when three tries began that all held: in steps of #step, which no clock can set back. */
   readonly #named = new Map<string, number>();
   readonly #proven = new Map<string, { version: string; at: number }>();
@@ -52,7 +59,8 @@ export class GateProbes {
   }
 
   start(key: string, target: GateTarget, signal: AbortSignal): void {
-    if (this.#pending.has(key) || this.#running.has(key)) return;
+    if (this.#running.has(key)) return;
+    // Who waits already keeps its place, and is tried of what the gate is now.
     this.#pending.set(key, { target, signal });
     this.#next();
   }
@@ -61,26 +69,32 @@ export class GateProbes {
     this.#last.delete(key);
     this.#named.delete(key);
     this.#pending.delete(key);
+    this.#running.delete(key);
   }
 
   clear(): void {
-    for (const map of [this.#last, this.#named, this.#pending, this.#proven]) map.clear();
+    for (const map of [this.#last, this.#named, this.#pending, this.#running, this.#proven]) map.clear();
   }
 
   #next(): void {
-    for (const [key, { target, signal }] of this.#pending) {
-      if (this.#running.size >= AT_ONCE) return;
+    for (const [key, started] of this.#pending) {
+      if (this.#busy >= AT_ONCE) return;
       this.#pending.delete(key);
-      this.#running.add(key);
-      void this.#run(key, target, signal).finally(() => {
-        this.#running.delete(key);
-        if (!signal.aborted) this.#options.done(key);
+      this.#running.set(key, started);
+      this.#busy += 1;
+      void this.#run(key, started).finally(() => {
+        this.#busy -= 1;
+        if (this.#running.get(key) === started) {
+          this.#running.delete(key);
+          if (!started.signal.aborted) this.#options.done(key);
+        }
         this.#next();
       });
     }
   }
 
-  async #run(key: string, target: GateTarget, signal: AbortSignal): Promise<void> {
+  async #run(key: string, started: Started): Promise<void> {
+    const { target, signal } = started;
     const { namespace, version } = target;
     const proven = this.#proven.get(namespace);
     const known =
@@ -88,7 +102,7 @@ export class GateProbes {
     this.#step += 1;
     const at = this.#step;
     const probed = await this.#options.probe(target, known ? 1 : TRIES, signal);
-    if (signal.aborted) return;
+    if (signal.aborted || this.#running.get(key) !== started) return;
     if (!probed.holds) this.#proven.delete(namespace);
     else if (!known && version !== undefined && at > (this.#proven.get(namespace)?.at ?? 0))
       this.#proven.set(namespace, { version, at });
