@@ -140,7 +140,8 @@ export class Informer<T extends KubeObject> {
   #gone(object: KubeObject): void {
     // The one before: a write of ours has told already of the one that took its name.
     const { uid, resourceVersion = '' } = this.store.get(keyOf(object))?.metadata ?? {};
-    if (uid !== object.metadata.uid && isOlder(object.metadata.resourceVersion ?? '', resourceVersion)) return;
+    if (uid !== object.metadata.uid && isOlder(object.metadata.resourceVersion ?? '', resourceVersion))
+      return;
     const previous = this.store.delete(keyOf(object));
     if (previous) this.#emit({ type: 'deleted', object: this.#project(object) ?? previous, previous });
   }

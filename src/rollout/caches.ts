@@ -21,24 +21,10 @@ import {
 } from './cached.ts';
 import type { ConfigMap } from './objects.ts';
 import type { Sources } from './observe.ts';
-import { underWay } from './parse.ts';
+import { serviceNames, targetOf, underWay } from './parse.ts';
 import { serviceSelects } from './selector.ts';
 
-interface Target {
-  targetRef?: { name?: string };
-  service?: { name?: string };
-  strategy?: { blueGreen?: { preview?: { service?: string } } };
-}
-
-const targetOf = (rollout: Rollout): Target => (rollout.spec ?? {}) as Target;
 const namespaceOf = (object: KubeObject): string => object.metadata.namespace ?? '';
-
-const serviceNames = (rollout: Rollout): string[] => {
-  const { service, strategy } = targetOf(rollout);
-  const name = service?.name;
-  const preview = strategy?.blueGreen?.preview?.service;
-  return [...(name ? [name, `${name}-stable`, `${name}-canary`] : []), ...(preview ? [preview] : [])];
-};
 
 const pair = (namespace: string, [key, value]: [string, string]): string => `${namespace}/${key}=${value}`;
 
@@ -132,8 +118,14 @@ export class Caches {
     this.rollouts.onChange(({ type, object, previous }) => {
       tell(keyOf(object));
       // A rival may take over.
-      if (type === 'deleted' || underWay(previous?.status?.phase) !== underWay(object.status?.phase)) {
-        byIndex('target', `${namespaceOf(object)}/${targetOf(object).targetRef?.name ?? ''}`);
+      const moved = previous?.metadata.generation !== object.metadata.generation;
+      if (
+        moved ||
+        type === 'deleted' ||
+        underWay(previous?.status?.phase) !== underWay(object.status?.phase)
+      ) {
+        for (const each of [object, ...(previous ? [previous] : [])])
+          for (const rival of this.rivals(each)) tell(keyOf(rival));
       }
     });
     this.deployments.onChange(({ object }) => byIndex('target', keyOf(object)));
@@ -160,12 +152,14 @@ export class Caches {
     });
   }
 
-  /** Rollouts that name the same Deployment. */
-  rivals(rollout: Rollout): CachedRollout[] {
-    return this.rollouts.store.byIndex(
-      'target',
-      `${rollout.metadata.namespace!}/${targetOf(rollout).targetRef?.name ?? ''}`,
-    );
+  /** Rollouts that name the same Deployment, or a Service that is this one's too; itself is among them. */
+  rivals(rollout: Rollout): Set<CachedRollout> {
+    const within = (name: string) => `${rollout.metadata.namespace!}/${name}`;
+    const { store } = this.rollouts;
+    return new Set([
+      ...store.byIndex('target', within(targetOf(rollout).targetRef?.name ?? '')),
+      ...serviceNames(rollout).flatMap((name) => store.byIndex('service', within(name))),
+    ]);
   }
 
   sources(rollout: Rollout): Sources {

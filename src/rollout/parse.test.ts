@@ -68,11 +68,27 @@ describe('two Rollouts on one Deployment', () => {
     const both = [at('Progressing', older), at('Progressing')];
     expect(rivalOf(both[0]!, spec, both)).toBeUndefined();
   });
+  test.each([
+    [{}, 'Service web belongs to the older Rollout older'],
+    [{ service: { name: 'web-canary', port: 80 } }, 'Service web-canary belongs to'],
+    [
+      { service: { name: 'api', port: 80 }, strategy: { blueGreen: { preview: { service: 'web' } } } },
+      'Service web belongs to',
+    ],
+  ])('one that writes the same Service %j is a rival whatever its Deployment is', (more, message) => {
+    const other = { ...older, spec: { ...good, targetRef: { name: 'api' }, ...more } };
+    const problem = rivalOf(rollout(good), spec, [other, rollout(good)]);
+    expect(problem).toMatchObject({ reason: 'ServiceTaken', message: expect.stringContaining(message) });
+    expect(problem?.message).toContain('point spec.service elsewhere');
+  });
   test('another namespace, another kind or another name is no rival', () => {
     const others = [
       { ...older, metadata: { ...older.metadata, namespace: 'else' } },
-      { ...older, spec: { ...good, targetRef: { kind: 'StatefulSet', name: 'web' } } },
-      { ...older, spec: { ...good, targetRef: { name: 'api' } } },
+      {
+        ...older,
+        spec: { ...good, targetRef: { kind: 'StatefulSet', name: 'web' }, service: { name: 'db', port: 80 } },
+      },
+      { ...older, spec: { ...good, targetRef: { name: 'api' }, service: { name: 'api', port: 80 } } },
       { ...older, spec: undefined },
     ];
     expect(rivalOf(rollout(good), spec, others)).toBeUndefined();

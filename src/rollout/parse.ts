@@ -59,7 +59,7 @@ export function specOf(parsed: ParsedSpec, before: RolloutSpec | undefined): Par
   return { spec: before, problem: parsed.problem };
 }
 
-/** Sorts Rollouts of one Deployment: the older first; in the same second the one that already runs it. */
+/** Sorts rivals: the older first; in the same second the one that already runs. */
 function precedence({ metadata, status }: Rollout): string {
   return [metadata.creationTimestamp ?? '', status?.stable ? '0' : '1', metadata.name].join(' ');
 }
@@ -73,7 +73,7 @@ export const underWay = (phase: Phase | undefined): boolean =>
   phase === 'RollingBack';
 
 /**
- * Two Rollouts for one Deployment: the older one has it, once a run of the other is over, so that never two of them move
+ * Two Rollouts for one Deployment, or for one Service: the older one has it, once a run of the other is over, so that never two of them move
  * its traffic. undefined: this one.
  */
 export function rivalOf(rollout: Rollout, spec: RolloutSpec, all: Iterable<Rollout>): Problem | undefined {
@@ -83,24 +83,44 @@ export function rivalOf(rollout: Rollout, spec: RolloutSpec, all: Iterable<Rollo
       other.metadata.namespace !== rollout.metadata.namespace
     )
       continue;
-    const target = (other.spec as { targetRef?: { kind?: string; name?: string } } | undefined)?.targetRef;
-    if (target?.name !== spec.targetRef.name || (target.kind ?? 'Deployment') !== spec.targetRef.kind)
-      continue;
-    const running = underWay(other.status?.phase);
-    if (running && !underWay(rollout.status?.phase)) {
-      return {
-        reason: 'TargetTaken',
-        message: `Deployment ${spec.targetRef.name} is being rolled out by Rollout ${other.metadata.name}: delete one of the two, or point spec.targetRef elsewhere`,
-      };
-    }
-    if (precedence(other) < precedence(rollout)) {
-      return {
-        reason: 'TargetTaken',
-        message: `Deployment ${spec.targetRef.name} belongs to the older Rollout ${other.metadata.name}: delete one of the two, or point spec.targetRef elsewhere`,
-      };
-    }
+    const taken = takenBy(other, rollout, spec);
+    if (!taken) continue;
+    const { reason, what, field } = taken;
+    const { name } = other.metadata;
+    const remedy = `delete one of the two, or point ${field} elsewhere`;
+    if (underWay(other.status?.phase) && !underWay(rollout.status?.phase))
+      return { reason, message: `${what} is being rolled out by Rollout ${name}: ${remedy}` };
+    if (precedence(other) < precedence(rollout))
+      return { reason, message: `${what} belongs to the older Rollout ${name}: ${remedy}` };
   }
   return undefined;
+}
+
+/** What two Rollouts cannot share: each would pin the Service to its own pods, and take the leaves from the other. */
+function takenBy(other: Rollout, rollout: Rollout, { targetRef }: RolloutSpec) {
+  const { targetRef: target } = targetOf(other);
+  if (target?.name === targetRef.name && (target.kind ?? 'Deployment') === targetRef.kind)
+    return { reason: 'TargetTaken', what: `Deployment ${targetRef.name}`, field: 'spec.targetRef' };
+  const theirs = serviceNames(other);
+  const service = serviceNames(rollout).find((name) => theirs.includes(name));
+  return service && { reason: 'ServiceTaken', what: `Service ${service}`, field: 'spec.service' };
+}
+
+interface Target {
+  targetRef?: { kind?: string; name?: string };
+  service?: { name?: string };
+  strategy?: { blueGreen?: { preview?: { service?: string } } };
+}
+
+/** What a Rollout names, understood or not. */
+export const targetOf = (rollout: Rollout): Target => (rollout.spec ?? {}) as Target;
+
+/** Services that a Rollout writes: the root, its leaves, a preview. */
+export function serviceNames(rollout: Rollout): string[] {
+  const { service, strategy } = targetOf(rollout);
+  const name = service?.name;
+  const preview = strategy?.blueGreen?.preview?.service;
+  return [...(name ? [name, `${name}-stable`, `${name}-canary`] : []), ...(preview ? [preview] : [])];
 }
 
 /** What the root Service must have. Only told here: the machine works with ports as they are. */

@@ -138,6 +138,9 @@ describe('a split', () => {
     expect(counts()).toEqual({ 'web-stable': '100: 1', 'web-canary': '0: 0' });
     put(100, 0, false);
     expect(counts()).toEqual({ 'web-stable': '100: 0', 'web-canary': '0: 0' });
+    // Also while the leaf itself is gone, whoever has most of the weight.
+    put(10, 90, true);
+    expect(counts()).toEqual({ 'web-stable': '10: 1', 'web-canary': '90: 0' });
     put(90, 10, true);
     index.set({ kind: 'Service', object: service('web-stable', { role: 'stable' }) });
     expect(counts()).toEqual({ 'web-stable': '90: 1', 'web-canary': '10: 0' });

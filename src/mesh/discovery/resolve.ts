@@ -2,7 +2,7 @@ import { keyOf } from '../../api/meta.ts';
 import { annotations, labels } from '../../api/names.ts';
 import type { TrafficSplit } from '../../api/traffic-split.ts';
 import { inPorts, readPorts } from '../interception/ports.ts';
-import type { ClusterIndex } from './cluster-index.ts';
+import { type ClusterIndex, rootOf } from './cluster-index.ts';
 import type { AddressKey, DestinationKey } from './destination-key.ts';
 import type { Backend, Destination, Protocol } from './model.ts';
 import type { EndpointSlice, Service, ServicePort, SliceEndpoint } from './objects.ts';
@@ -156,6 +156,11 @@ function fallbackOf(index: ClusterIndex, split: TrafficSplit): string {
     ({ service }) => index.service(`${namespace}/${service}`)?.metadata.labels?.[labels.role] === 'stable',
   );
   if (stable) return stable.service;
+  // Deleted by somebody in the middle of a run: a canary's weight makes it no place to fall back to.
+  const named = split.spec.backends.find(
+    ({ service }) => service === `${rootOf(split).split('/')[1]}-stable`,
+  );
+  if (named && split.metadata.labels?.[labels.managedBy] === 'weir') return named.service;
   return split.spec.backends.reduce((best, each) => (each.weight > best.weight ? each : best)).service;
 }
 
