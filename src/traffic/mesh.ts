@@ -49,6 +49,8 @@ export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptio
           { service: route.stableService, weight: weights.stable },
           { service: route.canaryService, weight: weights.canary },
         ],
+        // Applied as none: what somebody else has set stays otherwise, and would keep the split from ever being Weir's.
+        matches: [],
       },
     };
     return client.apply<TrafficSplit>(kinds.TrafficSplit, split, {
