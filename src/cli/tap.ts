@@ -6,7 +6,7 @@ import type { KubeObject } from '../api/meta.ts';
 import { connect } from '../kube/index.ts';
 import { AppError, toAppError } from '../lib/errors.ts';
 import type { AccessRecord } from '../mesh/proxy/access-log/line.ts';
-import { reach } from './tap/reach.ts';
+import { type Reached, reach } from './tap/reach.ts';
 import { parseTarget, proxiesOf, type Tapped } from './tap/target.ts';
 import { header, line, type Seen } from './tap/view.ts';
 
@@ -71,7 +71,8 @@ async function run(text: string, flags: Flags): Promise<void> {
   const { items } = await client.list<KubeObject>(kinds.Pod, namespace);
   const proxies = proxiesOf(target, namespace, items);
   const stopped = new AbortController();
-  process.once('SIGINT', () => stopped.abort());
+  // Also when told to end: a kubectl port-forward must not outlive who started it.
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stopped.abort());
   process.stdout.once('error', () => stopped.abort());
   const view = { wide: flags.output === 'wide' };
   let left = count;
@@ -95,8 +96,9 @@ async function watch(
   proxy: Tapped,
   { flags, signal, show }: { flags: Flags; signal: AbortSignal; show: (seen: Seen) => void },
 ): Promise<void> {
-  const reached = await reach(proxy, { namespace: flags.namespace, kubeconfig: flags.kubeconfig });
+  let reached: Reached | undefined;
   try {
+    reached = await reach(proxy, { namespace: flags.namespace, kubeconfig: flags.kubeconfig, signal });
     const response = await fetch(`${reached.url}/tap?${tapQuery(flags)}`, { signal });
     if (!response.ok || !response.body) throw refusal(proxy.pod, response.status, await response.text());
     const stream = Readable.fromWeb(response.body as import('node:stream/web').ReadableStream);
@@ -111,7 +113,7 @@ async function watch(
       cause: thrown,
     });
   } finally {
-    reached.close();
+    reached?.close();
   }
 }
 

@@ -14,6 +14,8 @@ const isLoopback = (ip: string) => ip.startsWith('127.') || ip === '::1';
 export interface ReachOptions {
   namespace: string;
   kubeconfig?: string | undefined;
+  /** Ends waiting for it. */
+  signal: AbortSignal;
 }
 
 const FORWARDING = /^Forwarding from 127\.0\.0\.1:(\d+)/m;
@@ -25,20 +27,28 @@ const PATIENCE = 20_000;
  */
 export async function reach({ pod, ip, adminPort }: Tapped, options: ReachOptions): Promise<Reached> {
   if (isLoopback(ip)) return { url: `http://${ip}:${adminPort}`, close: () => {} };
-  const { namespace, kubeconfig } = options;
+  const { namespace, kubeconfig, signal } = options;
   const args = ['port-forward', '--address=127.0.0.1', '-n', namespace, `pod/${pod}`, `:${adminPort}`];
   const child = spawn('kubectl', [...(kubeconfig ? [`--kubeconfig=${kubeconfig}`] : []), ...args], {
+    env: process.env,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const close = () => void child.kill();
   return new Promise((resolve, reject) => {
     let [output, errors] = ['', ''];
-    const fail = (reason: string) => {
+    const settled = () => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', ended);
+    };
+    const fail = (reason: string) => {
+      settled();
       close();
       reject(new AppError('Unavailable', `cannot reach the proxy of pod ${pod}: ${reason}`));
     };
+    const ended = () => fail('nobody looks any more');
     const timer = setTimeout(() => fail('kubectl port-forward said nothing within 20 s'), PATIENCE);
+    if (signal.aborted) return ended();
+    signal.addEventListener('abort', ended);
     child.on('error', (error) => {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
       fail(missing ? 'kubectl is not on the PATH, and taps go through its port-forward' : error.message);
@@ -51,7 +61,7 @@ export async function reach({ pod, ip, adminPort }: Tapped, options: ReachOption
       output = (output + chunk.toString()).slice(-1_000);
       const port = FORWARDING.exec(output)?.[1];
       if (port === undefined) return;
-      clearTimeout(timer);
+      settled();
       child.removeAllListeners('exit');
       resolve({ url: `http://127.0.0.1:${port}`, close });
     });

@@ -1,6 +1,10 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '../../api/meta.ts';
 import { tapQuery } from '../tap.ts';
+import { reach } from './reach.ts';
 import { parseTarget, proxiesOf } from './target.ts';
 import { header, line, type Seen } from './view.ts';
 
@@ -105,4 +109,47 @@ describe('a line', () => {
   test('cannot steer a terminal', () => {
     expect(line({ ...seen, path: '/\u001b[2J' }, { wide: false, ...plain })).toContain('web/?[2J');
   });
+});
+
+test('who looks no longer does not wait for a port-forward that never comes, and leaves none behind', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'weir-tap-'));
+  const before = process.env.PATH;
+  const pidFile = join(directory, 'pid');
+  writeFileSync(join(directory, 'kubectl'), `#!/bin/sh\necho $$ > ${pidFile}\nexec sleep 30\n`);
+  chmodSync(join(directory, 'kubectl'), 0o755);
+  process.env.PATH = `${directory}${delimiter}${before}`;
+  const pid = () => {
+    try {
+      return Number(readFileSync(pidFile, 'utf8'));
+    } catch {
+      return 0;
+    }
+  };
+  const runs = () => {
+    try {
+      return process.kill(pid(), 0);
+    } catch {
+      return false;
+    }
+  };
+  const eventually = async (done: () => boolean) => {
+    for (const deadline = Date.now() + 5000; !done(); ) {
+      if (Date.now() > deadline) throw new Error('not within 5 s');
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+  try {
+    const stop = new AbortController();
+    const proxy = { pod: 'web-a', ip: '10.0.0.7', adminPort: 4191 };
+    const reached = reach(proxy, { namespace: 'shop', signal: stop.signal }).catch(
+      (error: Error) => error.message,
+    );
+    await eventually(() => pid() > 0);
+    stop.abort();
+    expect(await reached).toContain('web-a');
+    await eventually(() => !runs());
+  } finally {
+    process.env.PATH = before;
+    rmSync(directory, { recursive: true });
+  }
 });
