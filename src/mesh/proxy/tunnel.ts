@@ -3,6 +3,8 @@ import type { Runtime } from './runtime.ts';
 import type { Deadline } from './timers.ts';
 import type { Connection, ConnectionHandler } from './transport/types.ts';
 
+type Counts = Pick<TcpSeries, 'read' | 'written' | 'closed'>;
+
 /** Two connections joined: bytes both ways with back-pressure, half-close kept, an idle deadline for both. */
 export class Tunnel {
   readonly #runtime: Runtime;
@@ -15,7 +17,7 @@ export class Tunnel {
     runtime: Runtime,
     client: Connection,
     server: Connection,
-    series: { client: TcpSeries; server: TcpSeries },
+    series: { client: Counts; server: Counts },
     done: () => void = () => {},
   ) {
     this.#runtime = runtime;
@@ -37,7 +39,7 @@ export class Tunnel {
     this.#runtime.wheel.arm(this.#deadline, this.#runtime.limits.tcpIdle);
   }
 
-  #side(from: Connection, to: Connection, read: TcpSeries, written: TcpSeries): ConnectionHandler {
+  #side(from: Connection, to: Connection, read: Counts, written: Counts): ConnectionHandler {
     const moved = (count: number, more: boolean) => {
       this.#touch();
       read.read += count;

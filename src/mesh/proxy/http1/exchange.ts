@@ -9,7 +9,7 @@ import type { Caller, Stack } from '../stack.ts';
 import { Tunnel } from '../tunnel.ts';
 import { LONG, OutgoingRequest } from './outgoing.ts';
 import type { HttpSession } from './session.ts';
-import { Upstream } from './upstream.ts';
+import { UNCOUNTED, Upstream } from './upstream.ts';
 
 const CLOSE = Buffer.from('connection: close\r\n');
 const UPGRADE = Buffer.from('connection: upgrade\r\n');
@@ -208,12 +208,15 @@ export class Http1Exchange implements Requester<Upstream> {
     const early = this.#session.release();
     this.#session.write(bytes, rest);
     if (early) upstream.connection.write(early);
+    const { within } = this.#session;
     new Tunnel(
       runtime,
       connection,
       upstream.connection,
-      { client: stack.accepted, server: upstream.endpoint.tcp },
-      () => stack.closed(connection, true),
+      { client: within ? UNCOUNTED : stack.accepted, server: upstream.endpoint.tcp },
+      () => {
+        if (!within) stack.closed(connection, true);
+      },
     );
     if (ended) upstream.connection.end();
   }

@@ -50,11 +50,12 @@ export class HttpSession implements ConnectionHandler {
   #full = false;
   /** … so the next request has to wait, too. */
   #held = false;
-  readonly #within: Within | undefined;
+  /** Instead of a connection of its own. */
+  readonly within: Within | undefined;
 
   constructor(stack: Stack, connection: Connection, within?: Within) {
     this.stack = stack;
-    this.#within = within;
+    this.within = within;
     this.runtime = stack.runtime;
     this.connection = connection;
     this.caller = stack.caller(connection);
@@ -76,7 +77,7 @@ export class HttpSession implements ConnectionHandler {
   // --- from the client ---
 
   data(chunk: Buffer) {
-    if (!this.#within) this.stack.accepted.read += chunk.length;
+    if (!this.within) this.stack.accepted.read += chunk.length;
     if (this.#exchange.core.busy) {
       let at = 0;
       if (!this.requestBody.done) {
@@ -97,7 +98,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** Bytes of the request's body went on unseen. */
   moved(count: number, more: boolean) {
-    if (!this.#within) this.stack.accepted.read += count;
+    if (!this.within) this.stack.accepted.read += count;
     this.requestBody.skip(count);
     this.#exchange.requestMoved(count, more);
   }
@@ -177,7 +178,7 @@ export class HttpSession implements ConnectionHandler {
     this.#closed = true;
     this.runtime.wheel.drop(this.#deadline);
     this.stack.sessions.delete(this);
-    if (!this.#within) this.stack.closed(this.connection);
+    if (!this.within) this.stack.closed(this.connection);
     this.#input = undefined;
     this.#exchange.core.abandon();
   }
@@ -204,7 +205,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** The same for what has gone; `more` is what writing it returned. */
   wrote(count: number, more: boolean, upstream?: Upstream): boolean {
-    if (!this.#within) this.stack.accepted.written += count;
+    if (!this.within) this.stack.accepted.written += count;
     if (!more) this.#full = true;
     if (!more && upstream && !upstream.body.done) upstream.connection.pause();
     return more;
@@ -212,7 +213,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** Sends an answer of the proxy's own. */
   answer(what: Pick<Answer, 'status' | 'cause' | 'detail'>, bodiless: boolean) {
-    if (this.#within?.answer?.(what)) return;
+    if (this.within?.answer?.(what)) return;
     const explain = this.stack.explains(this.connection);
     this.write(answerBytes({ ...what, close: this.closing, explain, bodiless }));
   }
@@ -241,7 +242,7 @@ export class HttpSession implements ConnectionHandler {
 
   /** The exchange has ended: on to the next request, or the end of the connection. */
   next() {
-    this.#within?.served?.();
+    this.within?.served?.();
     if (this.closing) {
       this.#input = undefined;
       this.#finish();

@@ -18,7 +18,8 @@ interface Over {
 }
 
 const NOTHING = Buffer.alloc(0);
-const UNCOUNTED = { read: 0, written: 0, closed: 0 };
+/** Bytes of streams are counted with their connection. */
+export const UNCOUNTED = { read: 0, written: 0, closed: 0 };
 /** Carried ones that wait for a request. */
 const CARRIED = 256;
 

@@ -134,7 +134,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     if (this.http2.streamCount === 1) runtime.wheel.arm(this.#deadline, STALL_CHECK);
     if (runtime.draining) this.#announce();
     if (list.overflow) return this.#refuse(stream, 431, 'headers larger or more than the limits allow', list);
-    if (list.protocol?.value === LANE && this.connection.peerIdentity) return this.#lane(stream);
+    if (list.protocol?.value === LANE && this.connection.peerIdentity && !end) return this.#lane(stream);
     if (list.method!.value === 'CONNECT')
       return this.#refuse(stream, 501, 'CONNECT over HTTP/2 is not supported', list);
     if (this.stack.table.protocol === 'http1') {
@@ -155,6 +155,8 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     const { http2 } = this;
     const lane = new StreamConnection('server', this, NOBODY);
     lane.begin(stream);
+    // An upload that stands still, one for each of many clients, must not use up the window that heads need, too.
+    stream.apart = true;
     http2.sender.headers(stream, AGREED, 1, AGREED[0].size, false);
     lane.handler = new HttpSession(this.stack, lane, { served: () => http2.earn() });
   }

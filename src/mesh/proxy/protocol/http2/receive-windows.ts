@@ -29,10 +29,10 @@ export class ReceiveWindows {
   /**
    * Whose it was: `payload` of its `size` are the stream's body. A server's connection serves many clients, and one that
    * does not read must not hold up the others: the window of the connection opens at once. A client holds up itself
-   * alone: it opens with what has been passed on.
+   * alone: it opens with what has been passed on, unless it speaks for many and its streams are apart.
    */
   book(stream: Http2Stream | undefined, size: number, payload: number): void {
-    const held = this.#server && stream && !stream.remoteDone ? payload : 0;
+    const held = this.#server && stream && !stream.remoteDone && !stream.apart ? payload : 0;
     this.#credit += size - held;
     if (held > 0) stream!.unconsumed += held;
     this.#replenish();

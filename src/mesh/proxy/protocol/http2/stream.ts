@@ -33,6 +33,8 @@ export class Http2Stream {
   credit = 0;
   remoteDone = false;
   localDone = false;
+  /** Of a client of its own (see lanes): what it holds is not held against the connection's window. */
+  apart = false;
   /** Removed from its connection. */
   closed = false;
   /** The first header section has come. */
