@@ -211,14 +211,20 @@ export class Observers {
     ];
   }
 
-  /** Sends and writes what waits. */
-  async stop(): Promise<void> {
+  /** Sends and writes what waits, as far as `patience` milliseconds allow: who takes nothing holds up no end. */
+  async stop(patience = 2_000): Promise<void> {
     const log = this.#log;
     const exporter = this.#tracer?.exporter;
     this.#log = undefined;
     this.#tracer = undefined;
     this.#show();
-    await Promise.all([log && this.#close(log), exporter && this.#retire(exporter)]);
+    let timer: NodeJS.Timeout | undefined;
+    const enough = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, patience);
+    });
+    const all = Promise.all([log && this.#close(log), exporter && this.#retire(exporter)]);
+    await Promise.race([all, enough]);
+    clearTimeout(timer);
   }
 }
 

@@ -6,7 +6,7 @@ const TIMEOUT = 10_000;
 const LONGEST_STATUS_LINE = 4_096;
 
 /** POSTs JSON on a connection of its own; the status of the answer. Rejects when there is none within ten seconds. */
-export async function post(address: string, body: string): Promise<number> {
+export async function post(address: string, body: string, timeout = TIMEOUT): Promise<number> {
   const url = new URL(address);
   const secure = url.protocol === 'https:';
   const host = url.hostname.replace(/^\[|\]$/g, '');
@@ -18,16 +18,19 @@ export async function post(address: string, body: string): Promise<number> {
       : net.connect({ host, port });
     let text = '';
     const fail = (reason: string) => {
+      clearTimeout(timer);
       socket.destroy();
       reject(new AppError('Unavailable', `${url.host}: ${reason}`));
     };
-    socket.setTimeout(TIMEOUT, () => fail('no answer within 10 s'));
+    // Of all of it: a collector that says a byte now and then would hold the queue up for ever.
+    const timer = setTimeout(() => fail(`no answer within ${timeout / 1000} s`), timeout).unref();
     socket.on('error', (error) => fail(error.message));
     socket.on('close', () => fail('closed without an answer'));
     socket.on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1');
       const status = /^HTTP\/1\.[01] ([2-5]\d\d)/.exec(text)?.[1];
       if (status !== undefined && text.includes('\r\n\r\n')) {
+        clearTimeout(timer);
         resolve(Number(status));
         socket.destroy();
       } else if (text.length > LONGEST_STATUS_LINE && status === undefined) fail('the answer is not HTTP');
