@@ -253,8 +253,9 @@ export class RolloutController {
       const wait = this.#drafts.keep(key, uid, rollout.status, state, this.#clock.now());
       if (wait > 0) return wait;
     }
-    this.#drafts.drop(key);
     await this.#writeStatus(rollout, status, signal);
+    // Not before: a write that fails must not lose what was decided since the last one.
+    this.#drafts.drop(key);
     return undefined;
   }
 
