@@ -172,8 +172,8 @@ export class RolloutController {
     }
     const problem =
       misread ??
-      rivalOf(rollout, spec, this.caches.rivals(rollout)) ??
-      serviceProblem(spec, this.caches.sources(rollout).service(spec.service.name), observation);
+      serviceProblem(spec, this.caches.sources(rollout).service(spec.service.name), observation) ??
+      rivalOf(rollout, spec, this.caches.rivals(rollout));
     if (problem && !underWay(state?.phase.name)) {
       await this.#broken(rollout, problem, signal);
       return undefined;

@@ -52,10 +52,18 @@ describe('bad input', () => {
     refused('d', { progressDeadline: 'soon' }, /progressDeadline/));
   test('an unknown router names the field', () =>
     refused('r', { traffic: { router: 'carrier-pigeon' } }, /traffic\.router/));
-  test('a target that does not exist', () => stalled('missing', { targetRef: { name: 'nobody' } }, /nobody/));
+  test('a target that does not exist', () =>
+    stalled(
+      'missing',
+      { targetRef: { name: 'nobody' }, service: { name: 'nobody', port: 80 } },
+      /no Deployment nobody/,
+    ));
   test('a Service without the port', () =>
     stalled('port', { targetRef: { name: 'load' }, service: { name: 'web', port: 81 } }, /81/));
-  test('two Rollouts on one Deployment: the younger one stands back', () => stalled('second', {}, /web/));
+  test('two Rollouts on one Deployment: the younger one stands back', () =>
+    stalled('second', {}, /Deployment web belongs to the older Rollout web/));
+  test('two Rollouts on one Service: the same', () =>
+    stalled('sharing', { targetRef: { name: 'load' } }, /Service web belongs to the older Rollout web/));
   test.each(['StatefulSet', 'DaemonSet'])('a %s is refused clearly', (kind) =>
     stalled(
       kind.toLowerCase(),
