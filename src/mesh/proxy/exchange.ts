@@ -378,10 +378,11 @@ export class Exchange<C extends Carrier> {
   #tell(status: number, cause?: Outcome['cause'], grpcStatus = -1) {
     const { seen } = this;
     const { backend, endpoint, retries } = this.#attempts;
+    if (!seen) return;
     this.seen = undefined;
-    const duration = this.#runtime.now() - this.#started;
-    const headed = this.#headed === 0 ? undefined : this.#headed - this.#started;
-    seen?.end({ status, grpcStatus, cause, duration, headed, retries, backend: backend?.name, endpoint });
+    const duration = this.#runtime.now() - seen.started;
+    const headed = this.#headed === 0 ? undefined : this.#headed - seen.started;
+    seen.end({ status, grpcStatus, cause, duration, headed, retries, backend: backend?.name, endpoint });
   }
 
   #end() {

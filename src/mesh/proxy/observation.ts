@@ -38,8 +38,8 @@ export interface RequestFacts {
 export class Observation {
   readonly facts: RequestFacts;
   readonly span: Span | undefined;
-  /** Milliseconds since 1970. */
-  readonly time: number;
+  /** Milliseconds by the process's own clock, from which durations count. */
+  readonly started: number;
   /** Body bytes, framing of HTTP/1.1 chunks included. */
   requestBytes = 0;
   responseBytes = 0;
@@ -49,13 +49,18 @@ export class Observation {
   constructor(
     facts: RequestFacts,
     span: Span | undefined,
-    time: number,
+    started: number,
     ended: (observation: Observation, outcome: Outcome) => void,
   ) {
     this.facts = facts;
     this.span = span;
-    this.time = time;
+    this.started = started;
     this.#ended = ended;
+  }
+
+  /** Milliseconds since 1970. */
+  get time(): number {
+    return performance.timeOrigin + this.started;
   }
 
   /** Once: what ends a request first is how it ended. */

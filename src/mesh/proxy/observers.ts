@@ -180,8 +180,7 @@ export class Observers {
       clientId: connection.peerIdentity,
       traceId: span?.traceId ?? this.#headers.context()?.traceId,
     };
-    const time = performance.timeOrigin + this.#runtime.now();
-    return new Observation(facts, span, time, this.#ended);
+    return new Observation(facts, span, this.#runtime.now(), this.#ended);
   }
 
   readonly #ended = (observation: Observation, outcome: Outcome): void => {
