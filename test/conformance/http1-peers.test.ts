@@ -28,6 +28,11 @@ const show = ({ answers, requests }: Outcome) => {
   return `${answers}, ${requests} forwarded`;
 };
 
+/** A fault at the very end of a message that a peer forwards as it comes: what it does depends on what it has read by then. */
+const EITHER: Record<string, string[]> = {
+  'haproxy: trailer with a space before its colon': ['200, 1 forwarded', '400'],
+};
+
 (comparable && documented ? describe : describe.skip)('HTTP/1.1 beside HAProxy and nginx', () => {
   const proxies = new Proxies();
   const peers: Peer[] = [];
@@ -60,7 +65,11 @@ const show = ({ answers, requests }: Outcome) => {
     const lines: string[] = [];
     let section = '';
     CASES.forEach((each, n) => {
-      const cells = results.map((all) => show(all[n]!));
+      const cells = results.map((all, column) => {
+        const cell = show(all[n]!);
+        const either = EITHER[`${['weir', 'haproxy', 'nginx'][column]}: ${each.name}`];
+        return either?.includes(cell) ? either.join(' or ') : cell;
+      });
       if (cells.every((cell) => cell === cells[0])) return;
       if (each.section !== section) {
         section = each.section;
@@ -75,9 +84,7 @@ const show = ({ answers, requests }: Outcome) => {
   test('the table of differences is what it says', async () => {
     const [from, to] = [doc.indexOf(BEGIN) + BEGIN.length, doc.indexOf(END)];
     const said = doc.slice(from, to).trim();
-    let table = await differences();
-    // A fault at the very end of a message that a peer forwards as it comes: what it does depends on what it has read by then.
-    for (let again = 0; again < 2 && table !== said && !update; again += 1) table = await differences();
+    const table = await differences();
     if (update) writeFileSync(DOC, `${doc.slice(0, from)}\n${table}\n\n${doc.slice(to)}`);
     else expect(said).toBe(table);
   }, 580_000);
