@@ -1,10 +1,12 @@
 import {
+  type ClientRequest,
   Agent as HttpAgent,
   request as httpRequest,
   type IncomingMessage,
   type RequestOptions,
 } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { AppError, toAppError } from '../lib/errors.ts';
 
 /** TLS and authentication of one request; asked for anew each time, because tokens rotate. */
@@ -30,6 +32,29 @@ export interface HttpCall {
   idleMs: number;
 }
 
+/** What lies beneath a TLS connection: only a TCP socket of Node's can be reset. */
+const beneath = new WeakMap<object, Socket>();
+
+class TlsAgent extends HttpsAgent {
+  override createConnection(...[options, callback]: Parameters<HttpsAgent['createConnection']>) {
+    const tcp = connect(options as NetConnectOpts);
+    // Whoever holds the TLS connection hears of it.
+    tcp.on('error', () => {});
+    const secure = super.createConnection({ ...options, socket: tcp } as RequestOptions, callback);
+    if (secure) beneath.set(secure, tcp);
+    return secure;
+  }
+}
+
+/**
+ * Resets the connection of a request that is given up: what has not left is taken back from the kernel, which would
+ * otherwise deliver it whenever the peer can be reached again.
+ */
+function takeBack(request: ClientRequest): void {
+  const { socket } = request;
+  if (socket) (beneath.get(socket) ?? socket).resetAndDestroy();
+}
+
 /** HTTP/1.1 to one server over keep-alive connections. Resolves with the response's head; the caller reads the body. */
 export class Transport {
   readonly #server: URL;
@@ -44,7 +69,7 @@ export class Transport {
     // Watches hold a connection each and must never starve the calls.
     const make = (maxSockets: number) =>
       this.#server.protocol === 'https:'
-        ? new HttpsAgent({ ...options, maxSockets, maxCachedSessions: 64 })
+        ? new TlsAgent({ ...options, maxSockets, maxCachedSessions: 64 })
         : new HttpAgent({ ...options, maxSockets });
     this.#agent = make(64);
     this.#streams = make(Number.POSITIVE_INFINITY);
@@ -72,36 +97,37 @@ export class Transport {
               'content-length': Buffer.byteLength(call.body),
             }),
       },
-      ...(call.signal ? { signal: call.signal } : {}),
       ...(secure ? tls : {}),
     };
     return new Promise((resolve, reject) => {
       let incoming: IncomingMessage | undefined;
+      let reason: AppError | undefined;
+      const giveUp = (error: AppError) => {
+        reason = error;
+        takeBack(request);
+        // Whoever reads the body hears the reason, and not only that it was cut off.
+        incoming?.destroy(error);
+        request.destroy(error);
+      };
+      const aborted = () => giveUp(toAppError(call.signal!.reason, 'Aborted'));
       const request = (secure ? httpsRequest : httpRequest)(options, (response) => {
         incoming = response;
         resolve(response);
       });
       // Covers connecting, waiting for the head and every gap in the body: a dead peer never closes by itself.
       request.setTimeout(call.idleMs, () => {
-        const silent = new AppError(
-          'Timeout',
-          `${call.method} ${this.#server.host}${call.path}: no answer for ${call.idleMs} ms`,
+        giveUp(
+          new AppError(
+            'Timeout',
+            `${call.method} ${this.#server.host}${call.path}: no answer for ${call.idleMs} ms`,
+          ),
         );
-        // Whoever reads the body hears the reason, and not only that it was cut off.
-        incoming?.destroy(silent);
-        request.destroy(silent);
       });
+      call.signal?.addEventListener('abort', aborted, { once: true });
+      request.once('close', () => call.signal?.removeEventListener('abort', aborted));
       request.on('error', (error) => {
-        if (call.signal?.aborted) return reject(toAppError(call.signal.reason, 'Aborted'));
-        reject(
-          error instanceof AppError
-            ? error
-            : new AppError(
-                'Unavailable',
-                `${call.method} ${this.#server.host}${call.path}: ${error.message}`,
-                { cause: error },
-              ),
-        );
+        const text = `${call.method} ${this.#server.host}${call.path}: ${error.message}`;
+        reject(reason ?? new AppError('Unavailable', text, { cause: error }));
       });
       request.end(call.body);
     });

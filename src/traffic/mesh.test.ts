@@ -36,10 +36,12 @@ test('a split that somebody gave matches is seen as not Weir’s, and the next w
       matches: [{ kind: 'HTTPRouteGroup', name: 'some' }],
     },
   } as unknown as TrafficSplit;
+  const versions: unknown[] = [];
   server = createServer(async (request, response) => {
     let text = '';
     for await (const chunk of request) text += chunk;
-    const { spec } = JSON.parse(text) as TrafficSplit;
+    const { spec, metadata } = JSON.parse(text) as TrafficSplit;
+    versions.push(metadata.resourceVersion);
     split = {
       ...split,
       metadata: { ...split.metadata, resourceVersion: '2' },
@@ -57,4 +59,6 @@ test('a split that somebody gave matches is seen as not Weir’s, and the next w
   expect(router.observe(route).weights).toBeUndefined();
   await router.ensure(route, AbortSignal.timeout(5000));
   expect(router.observe(route)).toMatchObject({ version: '2', weights: { stable: 100, canary: 0 } });
+  // Written onto the state that was seen and no other.
+  expect(versions).toEqual(['1']);
 });

@@ -26,12 +26,15 @@ const keyOfRoute = ({ namespace, rollout }: RouteRef): string => `${namespace}/$
 /** Weir's own mesh: an SMI TrafficSplit named after the Rollout, weights in percent. */
 export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptions): TrafficRouter {
   const write = async (route: RouteRef, weights: Weights, signal: AbortSignal): Promise<TrafficSplit> => {
+    const seen = splits.get(keyOfRoute(route))?.metadata.resourceVersion;
     const split: TrafficSplit = {
       apiVersion: 'split.smi-spec.io/v1alpha4',
       kind: 'TrafficSplit',
       metadata: {
         name: route.rollout,
         namespace: route.namespace,
+        // What was decided on another state than this one is a Conflict, and decided anew.
+        ...(seen ? { resourceVersion: seen } : {}),
         labels: { [labels.rollout]: route.rollout, [labels.managedBy]: 'weir' },
         ownerReferences: [
           {
