@@ -6,20 +6,32 @@ import { kinds } from '../../src/api/kinds.ts';
 import type { KubeObject } from '../../src/api/meta.ts';
 import type { TrafficSplit } from '../../src/api/traffic-split.ts';
 import { eventually, processes } from '../e2e/support/cluster.ts';
-import { type KubernetesCluster, startKubernetes } from '../kubernetes/support/cluster.ts';
+import {
+  type KubernetesCluster,
+  type KubernetesOptions,
+  startKubernetes,
+} from '../kubernetes/support/cluster.ts';
 import { createNamespace, deleteNamespace } from '../kubernetes/support/netns.ts';
 import { buildTools, whyNot } from '../kubernetes/support/tools.ts';
 import { loadRow } from './cluster.ts';
 import { active } from './controller/active.ts';
 import { Fleet } from './controller/fleet.ts';
 import { Kubelet } from './controller/kubelet.ts';
+import {
+  bar,
+  IDLE_SECONDS,
+  pause,
+  percentile,
+  round,
+  SINGLES,
+  SIZE,
+  settle,
+  WAVE,
+} from './controller/measures.ts';
+import { peerRows } from './controller/peers/measure.ts';
 import { cpuSeconds, difference, requestsOf, rssMiB, total } from './controller/process.ts';
 import { type Bench, median, type Row } from './row.ts';
 
-const SIZE = Number(process.env.WEIR_BENCH_ROLLOUTS ?? 1000);
-const WAVE = Math.min(100, SIZE);
-const SINGLES = 10;
-const IDLE_SECONDS = 60;
 /** Groups of rows to measure, each after the ones before: `idle` alone is what scales to ten thousand. */
 const GROUPS = (process.env.WEIR_BENCH_ROWS ?? 'idle,single,wave,active').split(',');
 /** There is no traffic to these pods: the judge asks the metrics store and passes on its empty answer. */
@@ -31,47 +43,61 @@ const ANALYSIS = {
 };
 const CANARY = { weights: [10, 50], dwell: '1s' };
 
-const percentile = (values: number[], share: number): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? 0;
-};
-const round = (value: number, digits = 0): number => Math.round(value * 10 ** digits) / 10 ** digits;
-
 export const bench: Bench = {
   summary: 'the controller at scale, on a real API server: latency, requests, CPU, memory',
-  async run({ log }) {
+  async run({ log, flags }) {
     const why = whyNot();
     if (why) return [{ name: 'real API server', value: `absent: ${why}`, unit: '' }];
     await buildTools();
-    if (!process.env.WEIR_NETNS) return inNamespace();
-    const cluster = await startKubernetes({
-      dir: mkdtempSync(join(tmpdir(), 'weir-bench-')),
-      // Probed and scraped as on a cluster, not every second.
-      profile: 'cluster',
-      // Otherwise its 20 requests a second are what is measured.
-      controllerManagerFlags: [
-        '--kube-api-qps=1000',
-        '--kube-api-burst=2000',
-        '--concurrent-deployment-syncs=20',
-        '--concurrent-replicaset-syncs=20',
-        '--concurrent-service-endpoint-syncs=20',
-      ],
-      apiserverFlags: ['--max-requests-inflight=2000', '--max-mutating-requests-inflight=1000'],
-    });
-    try {
-      return await measure(cluster, log);
-    } finally {
-      await cluster.stop();
-    }
+    if (!process.env.WEIR_NETNS) return inNamespace(flags);
+    const rows = await onCluster({}, (cluster) => measure(cluster, log));
+    if (flags.includes('--peer')) rows.push(...(await peerRows(onCluster, log)));
+    return rows;
   },
 };
 
+/** A fresh control plane that is itself not what is measured. */
+export async function onCluster<T>(
+  options: KubernetesOptions,
+  body: (cluster: KubernetesCluster) => Promise<T>,
+): Promise<T> {
+  const cluster = await startKubernetes({
+    dir: mkdtempSync(join(tmpdir(), 'weir-bench-')),
+    // Probed and scraped as on a cluster, not every second.
+    profile: 'cluster',
+    // Otherwise its 20 requests a second are what is measured.
+    controllerManagerFlags: [
+      '--kube-api-qps=1000',
+      '--kube-api-burst=2000',
+      '--concurrent-deployment-syncs=20',
+      '--concurrent-replicaset-syncs=20',
+      '--concurrent-service-endpoint-syncs=20',
+    ],
+    apiserverFlags: ['--max-requests-inflight=2000', '--max-mutating-requests-inflight=1000'],
+    ...options,
+  });
+  try {
+    return await body(cluster);
+  } finally {
+    await cluster.stop();
+  }
+}
+
 /** The same bench once more in a network namespace of its own; its rows come back on stdout. */
-function inNamespace(): Row[] {
+function inNamespace(flags: readonly string[]): Row[] {
   const namespace = `weir-${process.pid}`;
   createNamespace(namespace);
   try {
-    const args = ['netns', 'exec', namespace, process.execPath, 'test/bench/main.ts', 'controller', '--json'];
+    const args = [
+      'netns',
+      'exec',
+      namespace,
+      process.execPath,
+      'test/bench/main.ts',
+      'controller',
+      ...flags,
+      '--json',
+    ];
     const { stdout } = spawnSync('ip', args, {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -96,9 +122,14 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
     })
   ).items;
   const metrics = `http://${(pod!.status as { podIP: string }).podIP}:9090/metrics`;
+  // Told as they come: what goes wrong later takes none of them away.
   const rows: Row[] = [];
+  const add = (...more: Row[]) => {
+    rows.push(...more);
+    for (const { name, value, unit } of more) log(`${name}: ${value} ${unit}`);
+  };
   const row = (name: string, value: number, unit: string, most?: number) =>
-    rows.push(most === undefined ? { name, value, unit } : bar(name, value, unit, most));
+    add(most === undefined ? { name, value, unit } : bar(name, value, unit, most));
 
   await fleet.createApplications();
   await eventually('all pods run', async () => kubelet.latency.size >= SIZE, { timeoutMs: 300_000 });
@@ -127,7 +158,7 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
   await settle();
   const idleRequests = await requestsOf(metrics);
   const idleCpu = cpuSeconds(pid!);
-  await new Promise((resolve) => setTimeout(resolve, IDLE_SECONDS * 1000));
+  await pause(IDLE_SECONDS);
   const idle = difference(idleRequests, await requestsOf(metrics));
   row(
     'idle: API requests a minute, leases and watches aside',
@@ -138,14 +169,14 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
   row('idle: CPU seconds a minute', round(((cpuSeconds(pid!) - idleCpu) * 60) / IDLE_SECONDS, 2), 's', 0.1);
   row('idle: RSS', round(rssMiB(pid!)), 'MiB', 200);
 
-  if (GROUPS.includes('single')) rows.push(...(await single(cluster, fleet)));
+  if (GROUPS.includes('single')) add(...(await single(cluster, fleet)));
   if (GROUPS.includes('wave')) {
     await settle();
-    rows.push(...(await wave(cluster, fleet, kubelet, pid!, metrics, log)));
+    add(...(await wave(cluster, fleet, kubelet, pid!, metrics, log)));
     row('RSS after the wave', round(rssMiB(pid!)), 'MiB');
   }
-  if (GROUPS.includes('active')) rows.push(...(await active(cluster, fleet, pid!, metrics)));
-  rows.push(loadRow());
+  if (GROUPS.includes('active')) add(...(await active(cluster, fleet, pid!, metrics)));
+  add(loadRow());
   kubelet.stop();
   fleet.stop();
   return rows;
@@ -153,7 +184,7 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
 
 async function single(cluster: KubernetesCluster, fleet: Fleet): Promise<Row[]> {
   const singles: number[] = [];
-  for (let index = 0; index < Math.min(SINGLES, SIZE); index += 1) {
+  for (let index = 0; index < SINGLES; index += 1) {
     singles.push(await canaryCreated(cluster, fleet, index));
   }
   await promoted(fleet, 0, SINGLES, 'v2');
@@ -169,14 +200,6 @@ async function single(cluster: KubernetesCluster, fleet: Fleet): Promise<Row[]> 
   ];
 }
 
-const bar = (name: string, value: number, unit: string, most: number): Row => ({
-  name,
-  value,
-  unit,
-  bar: `<= ${most}`,
-  ok: value <= most,
-});
-
 const healthy = ({
   status,
 }: {
@@ -184,9 +207,6 @@ const healthy = ({
 }) =>
   status?.phase === 'Healthy' &&
   status.conditions.some((condition) => condition.type === 'Gated' && condition.status === 'True');
-
-/** Leaves the processes a moment to finish what they were at: garbage, caches, late events. */
-const settle = () => new Promise((resolve) => setTimeout(resolve, 5000));
 
 /** Where the time of a wave goes, from the Rollouts' own history. */
 async function transitions(fleet: Fleet, since: number): Promise<string> {
@@ -313,9 +333,7 @@ async function wave(
   stop.abort();
   await watching;
   // What the stand-in for kubelets needed is not the controller's.
-  const readiness = new Map(
-    [...kubelet.latency].map(([key, ms]) => [key.slice(key.indexOf('/') + 1).replace(/-[a-z0-9]+$/, ''), ms]),
-  );
+  const readiness = kubelet.byApplication();
   const beyond = [...applied].map(([name, at]) =>
     Math.max(0, (weighted.get(name) ?? Number.POSITIVE_INFINITY) - at - (readiness.get(name) ?? 0)),
   );

@@ -18,7 +18,10 @@ if (!load) {
   process.exit(2);
 }
 const { bench } = await load();
-const rows = await bench.run({ log: (line) => process.stderr.write(`${line}\n`) });
+const rows = await bench.run({
+  log: (line) => process.stderr.write(`${line}\n`),
+  flags: flags.filter((flag) => flag !== '--json'),
+});
 if (flags.includes('--json')) console.log(JSON.stringify({ bench: name, rows }));
 else {
   for (const { name: row, value, unit, peer, ratio, bar, ok } of rows) {

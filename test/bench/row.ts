@@ -11,7 +11,8 @@ export interface Row {
 
 export interface Bench {
   summary: string;
-  run(options: { log: (line: string) => void }): Promise<Row[]>;
+  /** `flags` are what follows the bench's name, `--json` aside. */
+  run(options: { log: (line: string) => void; flags: readonly string[] }): Promise<Row[]>;
 }
 
 export function median(values: number[]): number {

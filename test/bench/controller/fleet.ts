@@ -7,6 +7,36 @@ import { silentLogger } from '../../../src/lib/log.ts';
 
 export const NODE = 'bench';
 
+/** Whoever plays the kubelet runs it: the scheduler is not what is measured. */
+export const podTemplate = (name: string, version: string) => ({
+  metadata: { labels: { app: name } },
+  spec: {
+    nodeName: NODE,
+    terminationGracePeriodSeconds: 0,
+    containers: [{ name: 'app', image: `app:${version}`, ports: [{ containerPort: 8080 }] }],
+  },
+});
+
+export const applyDeployment = (
+  client: KubeClient,
+  namespace: string,
+  name: string,
+  version: string,
+  replicas: number | undefined,
+): Promise<KubeObject> =>
+  client.apply(
+    kinds.Deployment,
+    {
+      metadata: { name, namespace },
+      spec: {
+        ...(replicas === undefined ? {} : { replicas }),
+        selector: { matchLabels: { app: name } },
+        template: podTemplate(name, version),
+      },
+    },
+    { fieldManager: 'gitops', force: true },
+  );
+
 /** A fleet of small applications in one namespace: Deployment, Service, Rollout `app-0` … */
 export class Fleet {
   readonly #client: KubeClient;
@@ -57,27 +87,7 @@ export class Fleet {
 
   /** What Argo CD and Flux do on a commit. */
   apply(index: number, version: string): Promise<KubeObject> {
-    const name = this.name(index);
-    return this.#client.apply(
-      kinds.Deployment,
-      {
-        metadata: { name, namespace: this.namespace },
-        spec: {
-          replicas: 1,
-          selector: { matchLabels: { app: name } },
-          template: {
-            metadata: { labels: { app: name } },
-            spec: {
-              // Whoever plays the kubelet runs it: the scheduler is not what is measured.
-              nodeName: NODE,
-              terminationGracePeriodSeconds: 0,
-              containers: [{ name: 'app', image: `app:${version}`, ports: [{ containerPort: 8080 }] }],
-            },
-          },
-        },
-      },
-      { fieldManager: 'gitops', force: true },
-    );
+    return applyDeployment(this.#client, this.namespace, this.name(index), version, 1);
   }
 
   async createRollouts(analysis: object, canary: object): Promise<void> {

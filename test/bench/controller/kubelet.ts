@@ -50,6 +50,13 @@ export class Kubelet {
     this.#stop.abort();
   }
 
+  /** The same by application: the newest ReplicaSet of `app-1` is called `app-1-` and a hash. */
+  byApplication(): Map<string, number> {
+    return new Map(
+      [...this.latency].map(([key, ms]) => [key.slice(key.indexOf('/') + 1).replace(/-[a-z0-9]+$/, ''), ms]),
+    );
+  }
+
   async #work(): Promise<void> {
     this.#workers += 1;
     for (let pod = this.#queue.shift(); pod; pod = this.#queue.shift()) {

@@ -1,0 +1,299 @@
+/** The same fleet, the same control plane, another controller: found on the PATH, or reported as absent. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import { kinds } from '../../../../src/api/kinds.ts';
+import type { KubeObject, ResourceKind } from '../../../../src/api/meta.ts';
+import { Informer } from '../../../../src/kube/index.ts';
+import type { KubeClient } from '../../../../src/kube/types.ts';
+import { silentLogger } from '../../../../src/lib/log.ts';
+import { SupervisedChild } from '../../../../src/local/supervisor/child.ts';
+import { eventually } from '../../../e2e/support/cluster.ts';
+import type { KubernetesCluster, KubernetesOptions } from '../../../kubernetes/support/cluster.ts';
+import { median, type Row } from '../../row.ts';
+import { Kubelet } from '../kubelet.ts';
+import { IDLE_SECONDS, pause, percentile, round, SINGLES, SIZE, settle, WAVE } from '../measures.ts';
+import { cpuSeconds, rssMiB } from '../process.ts';
+import { argoRollouts } from './argo-rollouts.ts';
+import { flagger } from './flagger.ts';
+import { type Application, type Peer, type Progress, permissive } from './peer.ts';
+
+const NAMESPACE = 'bench';
+const ACCOUNT = 'peer';
+const PATIENCE = { timeoutMs: 900_000, everyMs: 200 };
+type OnCluster = <T>(
+  options: KubernetesOptions,
+  body: (cluster: KubernetesCluster) => Promise<T>,
+) => Promise<T>;
+
+/** Each peer on a cluster of its own, one after the other. */
+export async function peerRows(onCluster: OnCluster, log: (line: string) => void): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const peer of [flagger, argoRollouts]) {
+    const found = spawnSync('sh', ['-c', `command -v ${peer.binary}`], { encoding: 'utf8' }).stdout.trim();
+    if (found === '') {
+      rows.push({ name: peer.name, value: `absent: no ${peer.binary} on the PATH`, unit: '' });
+      continue;
+    }
+    log(`${peer.name}: ${found}`);
+    rows.push(
+      ...(await onCluster({ weir: false, node: false }, (cluster) => measure(cluster, peer, found, log))),
+    );
+  }
+  return rows;
+}
+
+async function measure(
+  cluster: KubernetesCluster,
+  peer: Peer,
+  binary: string,
+  log: (line: string) => void,
+): Promise<Row[]> {
+  const { client, dir } = cluster;
+  const rows: Row[] = [];
+  const row = (name: string, value: number, unit: string) =>
+    rows.push({ name: `${peer.name}: ${name}`, value, unit });
+  await prepare(client, peer);
+  const kubelet = new Kubelet(client);
+  await kubelet.start();
+  const progress = new Watched(client, peer);
+  await progress.start();
+  const child = new SupervisedChild({
+    name: peer.binary,
+    command: binary,
+    argv: peer.flags(await kubeconfigOf(cluster)),
+    env: { ...process.env },
+    logFile: join(dir, 'logs', `${peer.binary}.log`),
+    log: silentLogger,
+  });
+  const applications = Array.from({ length: SIZE }, (_, index): Application => {
+    return { client, namespace: NAMESPACE, name: `app-${index}` };
+  });
+  try {
+    child.start();
+    await atOnce(applications, (each) => peer.createApplication(each));
+    await eventually('all pods run', async () => kubelet.latency.size >= SIZE, PATIENCE);
+    log(`${SIZE} applications run`);
+    const pid = child.pid!;
+    const started = performance.now();
+    const [initRequests] = [await requests(client)];
+    await atOnce(applications, (each) => peer.guard(each));
+    await eventually('all are at rest', async () => progress.resting() === SIZE, PATIENCE);
+    row(`${SIZE} created -> all at rest`, round((performance.now() - started) / 1000, 1), 's');
+    row(
+      'API requests to initialise one',
+      round(((await requests(client)) - initRequests!) / SIZE, 1),
+      'requests',
+    );
+
+    await settle();
+    const idle = { requests: await requests(client), cpu: cpuSeconds(pid) };
+    await pause(IDLE_SECONDS);
+    const minutes = IDLE_SECONDS / 60;
+    row(
+      'idle: API requests a minute',
+      round(((await requests(client)) - idle.requests) / minutes),
+      'requests',
+    );
+    row('idle: CPU seconds a minute', round((cpuSeconds(pid) - idle.cpu) / minutes, 2), 's');
+    row('idle: RSS', round(rssMiB(pid)), 'MiB');
+
+    const singles: number[] = [];
+    for (const each of applications.slice(0, SINGLES)) {
+      const since = progress.mark();
+      await peer.apply(each, 'v2');
+      const applied = performance.now();
+      await eventually('the change is taken up', async () => since.begun.has(each.name), {
+        timeoutMs: 120_000,
+        everyMs: 5,
+      });
+      singles.push(since.begun.get(each.name)! - applied);
+    }
+    await eventually('all are at rest again', async () => progress.resting() === SIZE, PATIENCE);
+    row('template applied -> taken up, p50', round(median(singles)), 'ms');
+    row(`the same, max of ${singles.length}`, round(Math.max(...singles)), 'ms');
+
+    await settle();
+    const since = progress.mark();
+    const before = { requests: await requests(client), cpu: cpuSeconds(pid) };
+    const began = performance.now();
+    const applied = new Map<string, number>();
+    await atOnce(
+      applications.slice(SIZE - WAVE),
+      async (each) => {
+        await peer.apply(each, 'v3');
+        applied.set(each.name, performance.now());
+      },
+      WAVE,
+    );
+    await eventually('the wave is promoted', async () => since.ended.size === WAVE, PATIENCE);
+    const ready = kubelet.byApplication();
+    const beyond = [...applied].map(([name, at]) =>
+      Math.max(0, (since.weighted.get(name) ?? Number.POSITIVE_INFINITY) - at - (ready.get(name) ?? 0)),
+    );
+    row(
+      `${WAVE} of ${SIZE} changed at once: first weight beyond readiness, p50`,
+      round(median(beyond) / 1000, 2),
+      's',
+    );
+    row('the same, p99', round(percentile(beyond, 0.99) / 1000, 2), 's');
+    row('the same, all promoted after', round((performance.now() - began) / 1000, 1), 's');
+    row(
+      'the same, API requests a rollout',
+      round(((await requests(client)) - before.requests) / WAVE, 1),
+      'requests',
+    );
+    row('the same, CPU seconds a rollout', round((cpuSeconds(pid) - before.cpu) / WAVE, 3), 's');
+    return rows;
+  } finally {
+    progress.stop();
+    kubelet.stop();
+    await child.stop(5000);
+  }
+}
+
+async function atOnce<T>(items: T[], work: (item: T) => Promise<unknown>, workers = 16): Promise<void> {
+  const left = [...items].reverse();
+  await Promise.all(
+    Array.from({ length: workers }, async () => {
+      for (let item = left.pop(); item !== undefined; item = left.pop()) await work(item);
+    }),
+  );
+}
+
+/** Its kinds, its account, and a flow of its own by which the API server counts what it asks. */
+async function prepare(client: KubeClient, peer: Peer): Promise<void> {
+  const make = (object: KubeObject, group: string, version: string, plural: string, namespaced = false) => {
+    const kind: ResourceKind = { group, version, kind: object.kind as string, plural, namespaced };
+    return client.apply(kind, object, { fieldManager: 'bench', force: true });
+  };
+  await client.apply(kinds.Namespace, { metadata: { name: NAMESPACE } }, { fieldManager: 'bench' });
+  for (const kind of peer.kinds)
+    await make(permissive(kind), 'apiextensions.k8s.io', 'v1', 'customresourcedefinitions');
+  await client.create(kinds.ServiceAccount, { metadata: { name: ACCOUNT, namespace: NAMESPACE } });
+  const subject = { kind: 'ServiceAccount', name: ACCOUNT, namespace: NAMESPACE };
+  await make(
+    {
+      kind: 'ClusterRoleBinding',
+      metadata: { name: ACCOUNT },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+      subjects: [subject],
+    },
+    'rbac.authorization.k8s.io',
+    'v1',
+    'clusterrolebindings',
+  );
+  const everything = {
+    verbs: ['*'],
+    apiGroups: ['*'],
+    resources: ['*'],
+    clusterScope: true,
+    namespaces: ['*'],
+  };
+  await make(
+    {
+      kind: 'FlowSchema',
+      metadata: { name: ACCOUNT },
+      spec: {
+        // Never made to wait.
+        priorityLevelConfiguration: { name: 'exempt' },
+        matchingPrecedence: 10,
+        rules: [
+          {
+            subjects: [{ kind: 'ServiceAccount', serviceAccount: { name: ACCOUNT, namespace: NAMESPACE } }],
+            resourceRules: [everything],
+            nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
+          },
+        ],
+      },
+    },
+    'flowcontrol.apiserver.k8s.io',
+    'v1',
+    'flowschemas',
+  );
+  for (const { group, version, plural } of peer.kinds)
+    await eventually(
+      `${plural}.${group} is served`,
+      () =>
+        client.request('GET', `/apis/${group}/${version}/${plural}?limit=1`).then(
+          () => true,
+          () => false,
+        ),
+      { timeoutMs: 30_000 },
+    );
+}
+
+/** Requests that the peer has made, watches included. */
+async function requests(client: KubeClient): Promise<number> {
+  const text = (await client.request('GET', '/metrics')) as string;
+  const counts = text.matchAll(
+    new RegExp(
+      `^apiserver_flowcontrol_dispatched_requests_total\\{flow_schema="${ACCOUNT}"[^}]*\\} (\\S+)$`,
+      'gm',
+    ),
+  );
+  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+async function kubeconfigOf({ client, dir, kubeconfig }: KubernetesCluster): Promise<string> {
+  const path = `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/${ACCOUNT}/token`;
+  const body = {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenRequest',
+    spec: { expirationSeconds: 7200 },
+  };
+  const { status } = (await client.request('POST', path, { body })) as { status: { token: string } };
+  const config = parse(readFileSync(kubeconfig, 'utf8')) as { users: { user: object }[] };
+  for (const each of config.users) each.user = { token: status.token };
+  const file = join(dir, 'kubeconfig.peer');
+  writeFileSync(file, stringify(config), { mode: 0o600 });
+  return file;
+}
+
+/** Moments (performance.now()) at which each application was seen to move, since a mark. */
+interface Moments {
+  begun: Map<string, number>;
+  weighted: Map<string, number>;
+  ended: Map<string, number>;
+}
+
+/** What the peer says of its canaries, by a watch. */
+class Watched {
+  readonly #informer: Informer<KubeObject>;
+  readonly #peer: Peer;
+  readonly #stop = new AbortController();
+  #moments: Moments = { begun: new Map(), weighted: new Map(), ended: new Map() };
+
+  constructor(client: KubeClient, peer: Peer) {
+    this.#peer = peer;
+    this.#informer = new Informer({ client, kind: peer.progressKind, log: silentLogger });
+    this.#informer.onChange(({ object }) => this.#saw(object.metadata.name, peer.progress(object)));
+  }
+
+  async start(): Promise<void> {
+    this.#informer.start(this.#stop.signal);
+    await this.#informer.synced;
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  resting(): number {
+    return this.#informer.store.list().filter((object) => this.#peer.progress(object).resting).length;
+  }
+
+  mark(): Moments {
+    this.#moments = { begun: new Map(), weighted: new Map(), ended: new Map() };
+    return this.#moments;
+  }
+
+  #saw(name: string, { resting, weight }: Progress): void {
+    const { begun, weighted, ended } = this.#moments;
+    const now = performance.now();
+    if (!resting && !begun.has(name)) begun.set(name, now);
+    if (weight > 0 && !weighted.has(name)) weighted.set(name, now);
+    if (resting && weighted.has(name) && !ended.has(name)) ended.set(name, now);
+  }
+}
