@@ -35,6 +35,7 @@ export const kinds = {
   StatefulSet: kind('apps', 'v1', 'StatefulSet', 'statefulsets'),
   DaemonSet: kind('apps', 'v1', 'DaemonSet', 'daemonsets'),
   Lease: kind('coordination.k8s.io', 'v1', 'Lease', 'leases'),
+  FlowSchema: kind('flowcontrol.apiserver.k8s.io', 'v1', 'FlowSchema', 'flowschemas', false),
   CustomResourceDefinition: kind(
     'apiextensions.k8s.io',
     'v1',

@@ -137,6 +137,15 @@ async function wave(
   }
 }
 
+test('renewing the lease waits behind no other request of the controller', async () => {
+  const flow =
+    /^apiserver_flowcontrol_dispatched_requests_total\{flow_schema="weir-leader-election",priority_level="leader-election"\} (\d+)$/m;
+  await eventually('the API server counts it apart', async () => {
+    const text = (await cluster.client.request('GET', '/metrics')) as string;
+    return Number(flow.exec(text)?.[1] ?? 0) > 1;
+  });
+});
+
 describe(`${FLEET} rollouts at once`, () => {
   test(
     'SIGKILL of the leader while some are being promoted: none restarts, none skips its analysis',

@@ -46,6 +46,19 @@ describe.each(variants.map((options) => [JSON.stringify(options), options] as co
       expect(last(/^Deployment$/)).toBeLessThan(first(/Webhook|Admission/));
     });
 
+    test('the lease of the controller is renewed in the API server’s own lane for leader election', () => {
+      const namespace = options.namespace ?? 'weir';
+      expect(named(objects, 'FlowSchema', 'weir-leader-election').spec).toMatchObject({
+        priorityLevelConfiguration: { name: 'leader-election' },
+        rules: [
+          {
+            subjects: [{ serviceAccount: { name: 'weir-controller', namespace } }],
+            resourceRules: [{ resources: ['leases'], namespaces: [namespace] }],
+          },
+        ],
+      });
+    });
+
     test('least privilege: nothing for everything, Secrets only by name, only what is in the namespace', () => {
       for (const object of objects.filter(({ kind }) => /^(Cluster)?Role$/.test(kind ?? ''))) {
         const rules = object.rules as {

@@ -1,6 +1,7 @@
 import { customResourceDefinitions } from '../../api/crd.ts';
 import type { KubeObject } from '../../api/meta.ts';
 import { labels } from '../../api/names.ts';
+import { leaderElectionFlow } from './flow.ts';
 import { type InstallOptions, installOptions, PART_OF } from './options.ts';
 import { gatePolicies } from './policies.ts';
 import { componentAccess } from './rbac.ts';
@@ -40,6 +41,7 @@ export function generateManifests(given: Partial<InstallOptions> = {}): KubeObje
     },
     ...crdManifests(),
     ...components.flatMap((component) => componentAccess(component, options)),
+    leaderElectionFlow(options),
     ...workloads(options),
     ...(options.admission === 'policies' ? gatePolicies(options) : gateWebhooks(options)),
     injectWebhook(options),
@@ -52,7 +54,7 @@ const REMOVAL: string[][] = [
   ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'],
   ['Deployment', 'PodDisruptionBudget'],
   ['Service', 'ConfigMap'],
-  ['RoleBinding', 'Role', 'ClusterRoleBinding', 'ClusterRole', 'ServiceAccount'],
+  ['FlowSchema', 'RoleBinding', 'Role', 'ClusterRoleBinding', 'ClusterRole', 'ServiceAccount'],
   ['CustomResourceDefinition'],
   ['Namespace'],
 ];

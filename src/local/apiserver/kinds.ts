@@ -82,6 +82,7 @@ autoscaling/v2 HorizontalPodAutoscaler horizontalpodautoscalers hpa nsa
 policy/v1 PodDisruptionBudget poddisruptionbudgets pdb ns
 networking.k8s.io/v1 Ingress ingresses ing ns
 networking.k8s.io/v1 NetworkPolicy networkpolicies netpol n
+flowcontrol.apiserver.k8s.io/v1 FlowSchema flowschemas - -
 `;
 
 /** The built-in kinds. MutatingAdmissionPolicy is left out on purpose: installers must see that webhooks are needed. */
