@@ -107,10 +107,13 @@ export class Flux {
       .catch(() => {});
   }
 
-  /** It follows `repository` from now on. */
-  async install(namespace: string, repository: Repository, { path = './', wait = true } = {}): Promise<void> {
-    this.#namespace = namespace;
+  /** Serves the commits of `repository` from now on. */
+  follow(repository: Repository): void {
     this.#repository = repository;
+  }
+
+  async install(namespace: string, { path = './', wait = true } = {}): Promise<void> {
+    this.#namespace = namespace;
     const { client } = this.#cluster;
     await client.create(GitRepository, {
       metadata: { name: 'web', namespace },
