@@ -34,13 +34,20 @@ export const inbound = (app: string, config: object = {}) =>
   plane({ inbound: [{ listen: '127.0.0.1:0', forward: app, tls: 'off' }], ...config });
 
 /** Two proxies with mutual TLS between them, in front of `app`. */
-export async function hops(app: string, to = destination([])) {
-  const source = await credentials();
-  const inner = await plane({ inbound: [{ listen: '127.0.0.1:0', forward: app, tls: 'required' }] }, source);
+export async function hops(
+  app: string,
+  to = destination([]),
+  sources?: Record<'inbound' | 'outbound', CredentialSource>,
+) {
+  const both = sources ? undefined : await credentials();
+  const inner = await plane(
+    { inbound: [{ listen: '127.0.0.1:0', forward: app, tls: 'required' }] },
+    sources?.inbound ?? both,
+  );
   to.backends[0]!.endpoints = [{ address: `127.0.0.1:${inner.ports[0]}`, identity: ID }];
   const outbound = await plane(
     { outbound: [{ listen: '127.0.0.1:0', destination: to.key }], destinations: { [to.key]: to } },
-    source,
+    sources?.outbound ?? both,
   );
   return { inbound: inner, outbound };
 }

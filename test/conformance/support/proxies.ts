@@ -57,6 +57,11 @@ export class Proxies {
     return this.#children.at(-1)!;
   }
 
+  /** All of them, in the order of their start. */
+  get started(): readonly ChildProcess[] {
+    return this.#children;
+  }
+
   async #start(port: number, config: object): Promise<number> {
     const file = this.#file(`${port}.yaml`, stringify(config));
     const child = this.spawn(process.execPath, ['dist/main.js', 'proxy', '--config', file]);
