@@ -7,6 +7,7 @@ import { Lane } from './proxy/bridge/lane.ts';
 import { EndpointState } from './proxy/endpoint.ts';
 import { answer, Client, cleanUp, cleanups, count, upstream } from './proxy/fixtures.ts';
 import { Http2Upstream } from './proxy/http2/upstream.ts';
+import type { Observers } from './proxy/observers.ts';
 import type { DataPlane } from './proxy/proxy.ts';
 
 afterEach(cleanUp);
@@ -28,14 +29,20 @@ async function busy({ outbound, inbound }: Record<'outbound' | 'inbound', DataPl
   await until(() => inbound.runtime.inFlight === clients.length);
 }
 
-/** A lane as a peer of another make would open one; what it was told. */
-async function lane({ outbound, inbound }: Awaited<ReturnType<typeof hops>>) {
+/** A connection for lanes, as a peer of another make would open one. */
+function carrierTo({ outbound, inbound }: Awaited<ReturnType<typeof hops>>) {
   const { runtime } = outbound;
   const address = `127.0.0.1:${inbound.ports[0]}`;
   const { metrics } = runtime;
   const endpoint = new EndpointState(runtime, 'x', address, ID, metrics.http({}), metrics.tcp({}));
-  const told = { text: '', open: false, closed: false };
   const carrier = new Http2Upstream(runtime, endpoint, endpoint.http2);
+  cleanups.push(() => carrier.connection.destroy());
+  return carrier;
+}
+
+/** A lane as such a peer would open one; what it was told. */
+async function lane(planes: Awaited<ReturnType<typeof hops>>, carrier = carrierTo(planes)) {
+  const told = { text: '', open: carrier.ready, closed: false, ended: false };
   const near = new Lane(carrier, {
     open: () => {
       told.open = true;
@@ -44,12 +51,13 @@ async function lane({ outbound, inbound }: Awaited<ReturnType<typeof hops>>) {
       told.text += chunk.toString('latin1');
     },
     drain: () => {},
-    end: () => {},
+    end: () => {
+      told.ended = true;
+    },
     close: () => {
       told.closed = true;
     },
   });
-  cleanups.push(() => carrier.connection.destroy());
   await until(() => told.open);
   return { near, told, carrier };
 }
@@ -161,3 +169,56 @@ test('a request in a lane that waits for its connection is forgotten when its cl
   near.breakOff();
   expect(carrier.waiting).toBe(0);
 });
+
+test('a lane whose peer does not end its half is reset, but not before what is on its way has come', async () => {
+  const planes = await hops(await upstream((socket) => socket.write(answer('fine'))));
+  const { near, told, carrier } = await lane(planes);
+  planes.inbound.runtime.limits.keepAliveIdle = 50;
+  near.write(Buffer.from(get('/')));
+  // Answered, and then idle for too long: the far end says that it is over.
+  await until(() => told.text.endsWith('fine') && told.ended);
+  const ended = performance.now();
+  expect([told.closed, carrier.http2.streamCount]).toEqual([false, 1]);
+  await until(() => told.closed);
+  expect(carrier.http2.streamCount).toBe(0);
+  // Not at once: five seconds, by a clock that may be late.
+  expect(performance.now() - ended).toBeGreaterThan(3_000);
+  // The connection is as good as before.
+  const { near: next, told: heard } = await lane(planes, carrier);
+  next.write(Buffer.from(get('/')));
+  await until(() => heard.text.endsWith('fine'));
+});
+
+test.each(['near', 'far'] as const)(
+  'what goes wrong in one lane at its %s end is nothing to the others',
+  async (end) => {
+    const app = await upstream((socket, text) => {
+      for (let n = count(text, 'GET '); n > 0; n -= 1) socket.write(answer('fine'));
+    });
+    const planes = await hops(app);
+    const first = await lane(planes);
+    const { carrier } = first;
+    const second = await lane(planes, carrier);
+    const wrong = () => {
+      throw new Error('a fault of ours');
+    };
+    if (end === 'near') second.near.handler.data = wrong;
+    // Whoever watches requests is asked about each as it begins.
+    else planes.inbound.runtime.observers = { http1: wrong } as unknown as Observers;
+    second.near.write(Buffer.from(get('/wrong')));
+    await until(() => second.told.closed);
+    planes.inbound.runtime.observers = undefined;
+    for (let n = 1; n <= 3; n += 1) {
+      first.near.write(Buffer.from(get('/right')));
+      await until(() => count(first.told.text, 'fine') === n);
+    }
+    const { near, told } = await lane(planes, carrier);
+    near.write(Buffer.from(get('/right')));
+    await until(() => told.text.endsWith('fine'));
+    expect([first.told.closed, carrier.http2.streamCount, planes.inbound.runtime.inFlight]).toEqual([
+      false,
+      2,
+      0,
+    ]);
+  },
+);

@@ -2,15 +2,18 @@ import type { Http2Connection } from '../protocol/http2/connection.ts';
 import { ERROR, errorName } from '../protocol/http2/frames.ts';
 import type { FieldList } from '../protocol/http2/list.ts';
 import type { Http2Stream, ResetBy, StreamHandler } from '../protocol/http2/stream.ts';
+import type { Runtime } from '../runtime.ts';
 import type { Connection, ConnectionHandler } from '../transport/types.ts';
 
 const NOTHING = Buffer.alloc(0);
+/** How long a peer may take to end its half of a stream that is over for us. */
+const LINGER = 5_000;
 
 /** Both ends of the HTTP/2 connection have one of these for the stream. */
 export interface Beneath {
   readonly connection: Connection;
   readonly http2: Http2Connection;
-  readonly runtime: { moment(): number };
+  readonly runtime: Pick<Runtime, 'moment' | 'wheel'>;
 }
 
 /** The DATA of one HTTP/2 stream as a connection: bytes both ways as they are, half-close, back-pressure by its window. */
@@ -150,7 +153,21 @@ export class StreamConnection implements Connection, StreamHandler {
     const first = this.#ending === 'no';
     this.#ending = how;
     if (stream !== undefined && first && !stream.closed) this.#sendEnd(stream);
+    if (stream !== undefined && how === 'close' && !stream.closed) this.#linger(stream);
     queueMicrotask(() => this.#settle());
+  }
+
+  /** A stream whose other half never ends would be one less for ever. At once it would cut off what is on its way. */
+  #linger(stream: Http2Stream): void {
+    const { http2, runtime } = this.#beneath;
+    const deadline = runtime.wheel.deadline(() => {
+      if (stream.closed) return;
+      // What waits for its window gets the time that such streams get.
+      if (stream.waiting) runtime.wheel.arm(deadline, LINGER);
+      else if (this.#role === 'client') http2.cancel(stream);
+      else http2.reset(stream, ERROR.none);
+    });
+    runtime.wheel.arm(deadline, LINGER);
   }
 
   #sendEnd(stream: Http2Stream): void {

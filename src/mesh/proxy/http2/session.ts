@@ -71,6 +71,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
           this.runtime.log.debug({ reason }, 'client broke HTTP/2');
           this.#finish();
         },
+        threw: (error) => this.runtime.log.error({ error }, 'unexpected error; its stream was reset'),
       },
       limits.http2,
       stack.strip,

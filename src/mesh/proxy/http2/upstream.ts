@@ -63,6 +63,7 @@ export class Http2Upstream implements ConnectionHandler {
           this.#pool.remove(this);
           this.#wire.finish();
         },
+        threw: (error) => runtime.log.error({ error }, 'unexpected error; its stream was reset'),
       },
       limits.http2,
       // What an unmeshed server says in Weir's name is its own invention.

@@ -34,7 +34,7 @@ function recut(bytes: Buffer, size: number): Buffer {
 }
 
 const NAME = 'web.shop.weir.local';
-const named = await hello({ servername: NAME, ALPNProtocols: ['weir-h2'] });
+const named = await hello({ servername: NAME, ALPNProtocols: ['weir-lanes'] });
 
 test('names the server, or none', async () => {
   expect(clientHello(named)).toEqual({ name: NAME });

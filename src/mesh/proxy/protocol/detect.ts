@@ -1,5 +1,5 @@
-/** Agreed on between two proxies: HTTP/1.1 may come in lanes of HTTP/2. First bytes decide as ever. */
-export const MULTIPLEXED = 'weir-h2';
+/** Agreed on between two proxies that know lanes: HTTP/1.1 may come in them. First bytes decide as ever. */
+export const MULTIPLEXED = 'weir-lanes';
 /** What a listener agrees on with a peer that asks. */
 export const ALPN = [MULTIPLEXED, 'h2', 'http/1.1'];
 

@@ -34,6 +34,9 @@ export class Side {
       goaway: (code) => this.log.push(`goaway ${errorName(code)}`),
       pong: () => this.log.push('pong'),
       settings: () => this.log.push('settings'),
+      threw: (error) => {
+        throw error;
+      },
       failed: (code) => {
         this.failure = errorName(code);
         this.log.push(`failed ${this.failure}`);

@@ -30,6 +30,8 @@ export interface ConnectionEvents {
   idle(): void;
   /** The peer broke the protocol. GOAWAY is written: send it and close. */
   failed(code: number, reason: string): void;
+  /** Whoever serves a stream has thrown: that stream was reset, the others go on. */
+  threw(error: unknown): void;
 }
 
 const PING_DATA = Buffer.from('weir-h2\0', 'latin1');
@@ -65,6 +67,7 @@ export class Http2Connection implements FrameEvents {
     this.sender = new Sender(limits.backlog, {
       written: () => events.written(),
       ended: (stream) => this.#streams.localEnd(stream),
+      threw: (stream, handler, thrown) => this.#streams.threw(stream, handler, thrown),
       giveUp: (stream) => this.#streams.giveUp(stream, ERROR.enhanceYourCalm),
     });
     const { sender } = this;
@@ -258,7 +261,11 @@ export class Http2Connection implements FrameEvents {
     const { handler } = stream;
     if (size > to - from) this.consume(stream, size - (to - from));
     if (ends) this.#streams.remoteEnd(stream);
-    handler?.data(bytes, from, to, ends);
+    try {
+      handler?.data(bytes, from, to, ends);
+    } catch (thrown) {
+      this.#streams.threw(stream, handler, thrown);
+    }
   }
 
   /** A whole header block. Decoded in any case: the table of the connection depends on it. */
@@ -291,11 +298,24 @@ export class Http2Connection implements FrameEvents {
     const stream = this.#streams.accept(id, this.#peer.window);
     stream.expected = list.contentLength;
     stream.remoteDone = ends;
-    this.#events.request!(stream, list, ends);
+    try {
+      this.#events.request!(stream, list, ends);
+    } catch (thrown) {
+      this.#streams.threw(stream, stream.handler, thrown);
+    }
+  }
+
+  #further(stream: Http2Stream, list: FieldList, ends: boolean) {
+    const { handler } = stream;
+    try {
+      this.#section(stream, list, ends);
+    } catch (thrown) {
+      this.#streams.threw(stream, handler, thrown);
+    }
   }
 
   /** A response, or trailers. */
-  #further(stream: Http2Stream, list: FieldList, ends: boolean) {
+  #section(stream: Http2Stream, list: FieldList, ends: boolean) {
     const { id, handler } = stream;
     if (stream.remoteDone) return this.#streamError(id, ERROR.streamClosed);
     if (stream.headed) {

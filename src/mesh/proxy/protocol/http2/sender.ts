@@ -4,7 +4,7 @@ import { append, release } from './chunks.ts';
 import type { Field } from './field.ts';
 import { DEFAULT_WINDOW, FLAG, FRAME, FRAME_HEADER, FRAME_SIZE, MAX_WINDOW, Output } from './frames.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
-import type { Http2Stream } from './stream.ts';
+import type { Http2Stream, StreamHandler } from './stream.ts';
 
 /** Bytes written in one turn beyond which bodies wait for the next: one connection must not take it all. */
 const TURN = 262_144;
@@ -24,6 +24,7 @@ export class Sender implements Holder {
   /** A stream's END_STREAM has gone out. */
   readonly #ended: (stream: Http2Stream) => void;
 
+  readonly #threw: (stream: Http2Stream, handler: StreamHandler | undefined, error: unknown) => void;
   readonly #backlog: Backlog;
   /** Ends a stream whose bytes have waited too long. */
   readonly #giveUp: (stream: Http2Stream) => void;
@@ -34,12 +35,14 @@ export class Sender implements Holder {
       written(): void;
       ended(stream: Http2Stream): void;
       giveUp(stream: Http2Stream): void;
+      threw(stream: Http2Stream, handler: StreamHandler | undefined, error: unknown): void;
     },
   ) {
     this.#backlog = backlog;
     this.#written = events.written;
     this.#ended = events.ended;
     this.#giveUp = events.giveUp;
+    this.#threw = events.threw;
   }
 
   /** Streams with data that waits. */
@@ -148,7 +151,12 @@ export class Sender implements Holder {
         progress = true;
         stream.waitingSince = now;
         if (!stream.waiting) this.#waiting.delete(stream);
-        stream.handler?.flushed(sent);
+        const { handler } = stream;
+        try {
+          handler?.flushed(sent);
+        } catch (thrown) {
+          this.#threw(stream, handler, thrown);
+        }
       }
     }
   }

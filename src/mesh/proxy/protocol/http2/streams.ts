@@ -1,5 +1,6 @@
 import { Budget } from './budget.ts';
 import { CLOSED_BY, ClosedStreams } from './closed.ts';
+import type { ConnectionEvents } from './connection.ts';
 import { ERROR, MAX_WINDOW } from './frames.ts';
 import type { Http2Limits } from './limits.ts';
 import type { ReceiveWindows } from './receive-windows.ts';
@@ -12,7 +13,7 @@ export class Streams {
   readonly #limits: Http2Limits;
   readonly #sender: Sender;
   readonly #windows: ReceiveWindows;
-  readonly #events: { written(): void; idle(): void };
+  readonly #events: Pick<ConnectionEvents, 'written' | 'idle' | 'threw'>;
   readonly #open = new Map<number, Http2Stream>();
   readonly #closed = new ClosedStreams();
   readonly #resets: Budget;
@@ -26,7 +27,11 @@ export class Streams {
   constructor(
     server: boolean,
     limits: Http2Limits,
-    parts: { sender: Sender; windows: ReceiveWindows; events: { written(): void; idle(): void } },
+    parts: {
+      sender: Sender;
+      windows: ReceiveWindows;
+      events: Pick<ConnectionEvents, 'written' | 'idle' | 'threw'>;
+    },
   ) {
     this.#server = server;
     this.#limits = limits;
@@ -175,7 +180,25 @@ export class Streams {
     const { handler } = stream;
     stream.handler = undefined;
     this.#remove(stream, by === 'peer' ? CLOSED_BY.peer : CLOSED_BY.us);
-    handler?.reset(code, by, unprocessed);
+    this.#tell(handler, code, by, unprocessed);
+  }
+
+  #tell(handler: StreamHandler | undefined, code: number, by: ResetBy, unprocessed: boolean): void {
+    try {
+      handler?.reset(code, by, unprocessed);
+    } catch (thrown) {
+      this.#events.threw(thrown);
+    }
+  }
+
+  /** `handler` has thrown: what it did with the stream is worth nothing, and is no matter of the connection's other ones. */
+  threw(stream: Http2Stream, handler: StreamHandler | undefined, error: unknown): void {
+    this.#events.threw(error);
+    // One that has let go of the stream may serve another by now.
+    const concerned = stream.handler === handler ? handler : undefined;
+    this.reset(stream, ERROR.internal);
+    stream.handler = undefined;
+    this.#tell(concerned, ERROR.internal, 'self', false);
   }
 
   #remove(stream: Http2Stream, how: number): void {
