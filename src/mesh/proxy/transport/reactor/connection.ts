@@ -2,16 +2,15 @@ import { Buffer } from 'node:buffer';
 import type { Address, Connection, ConnectionHandler } from '../types.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLNONE, EPOLLOUT } from './libc.ts';
 import type { Loop, Watch } from './loop.ts';
-import { PIPE_SIZE, type Pipe } from './pipes.ts';
+import type { Pipe } from './pipes.ts';
 import { AGAIN, FAILED, REFUSED, type Socket } from './socket.ts';
+import { Outlet, Passage } from './splice.ts';
 import { WriteQueue } from './write-queue.ts';
 
 /** Bytes that may wait before whoever writes is told so: what Node's own sockets allow. */
 const HIGH_WATER = 65_536;
 /** Reads of one connection in a turn, so that others have theirs. */
 const READS = 4;
-/** Bytes that have to come at once for a pipe to be worth its calls: fewer are read and written. */
-const BULK = 32_768;
 
 const nothing: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 
@@ -48,11 +47,9 @@ export class ReactorConnection implements Connection, Watch {
   #shut = false;
   #wantsDrain = false;
   /** Before the queue: bytes that were moved here and have not left. */
-  #pipe: Pipe | undefined;
-  /** Where what comes in may go unseen, and how much of it. */
-  #passing: { to: ReactorConnection; left: number } | undefined;
-  /** What came last was much. */
-  #bulk = false;
+  readonly #outlet: Outlet;
+  /** Where what comes in may go unseen. */
+  #passing: Passage<ReactorConnection> | undefined;
   #dead = false;
   #error: Error | undefined;
 
@@ -60,6 +57,7 @@ export class ReactorConnection implements Connection, Watch {
     this.#loop = loop;
     this.handler = handler;
     this.secure = secure;
+    this.#outlet = new Outlet(loop.pipes);
   }
 
   get dead(): boolean {
@@ -106,8 +104,8 @@ export class ReactorConnection implements Connection, Watch {
     if (this.#paused || this.#readEnded) return this.#want();
     const { bytes, size } = this.#loop.input;
     for (let n = 0; n < READS; n += 1) {
-      if (this.#bulk) {
-        const how = this.#move(socket);
+      if (this.#passing?.bulk) {
+        const how = this.#move(socket, this.#passing);
         if (how === 'over') return;
         if (how === 'on') continue;
       }
@@ -115,7 +113,7 @@ export class ReactorConnection implements Connection, Watch {
       if (count === AGAIN) return this.#want();
       if (count === FAILED) return this.destroy(socket.error);
       if (count === 0) return this.#readEnd();
-      if (this.#passing) this.#passed(count);
+      if (this.#passing && !this.#passing.passed(count)) this.#passing = undefined;
       this.#give(bytes.subarray(0, count));
       if (this.#dead || this.#paused) return;
       if (count < size && !socket.pending) break;
@@ -134,41 +132,30 @@ export class ReactorConnection implements Connection, Watch {
   }
 
   /** Moves what has come to where it may go: on with the next, over for this time, or it has to be read. */
-  #move(socket: Socket): 'on' | 'over' | 'read' {
-    const { to, left } = this.#passing!;
+  #move(socket: Socket, passage: Passage<ReactorConnection>): 'on' | 'over' | 'read' {
+    const { to } = passage;
     const pipe = to.#takesPipe ? this.#loop.pipes.borrow() : undefined;
     if (!pipe) return 'read';
-    const count = socket.readInto(pipe, Math.min(left, PIPE_SIZE));
+    const count = passage.fill(pipe, socket);
     if (count <= 0) {
       this.#loop.pipes.giveBack(pipe);
-      if (count === REFUSED) return this.#stopPassing();
+      if (count === REFUSED) {
+        this.#passing = undefined;
+        return 'read';
+      }
       if (count === AGAIN) this.#want();
       else if (count === FAILED) this.destroy(socket.error);
       else this.#readEnd();
       return 'over';
     }
-    this.#passed(count);
+    if (!passage.passed(count)) this.#passing = undefined;
     const more = to.#writePipe(pipe);
     try {
       this.handler.moved?.(count, more);
     } catch (thrown) {
       this.destroy(thrown as Error);
     }
-    return this.#dead || this.#paused || count < BULK ? 'over' : 'on';
-  }
-
-  /** So many of the bytes that may go unseen have come. */
-  #passed(count: number): void {
-    const passing = this.#passing!;
-    passing.left -= count;
-    if (passing.left <= 0) this.#stopPassing();
-    else this.#bulk = count >= BULK;
-  }
-
-  #stopPassing(): 'read' {
-    this.#passing = undefined;
-    this.#bulk = false;
-    return 'read';
+    return this.#dead || this.#paused || !passage.bulk ? 'over' : 'on';
   }
 
   #readEnd() {
@@ -192,7 +179,7 @@ export class ReactorConnection implements Connection, Watch {
 
   /** Bytes that have been written and have not left. */
   get #waiting(): number {
-    return this.#queue.size + (this.#pipe?.held ?? 0);
+    return this.#queue.size + this.#outlet.held;
   }
 
   /** A pipe may be written here: nothing is before it. */
@@ -203,9 +190,8 @@ export class ReactorConnection implements Connection, Watch {
 
   /** Sends what is in a pipe, which is this connection's from now on. */
   #writePipe(pipe: Pipe): boolean {
-    this.#pipe = pipe;
-    if (!this.#sendPipe(this.#socket!)) return true;
-    if (!this.#pipe) return true;
+    this.#outlet.take(pipe);
+    if (!this.#sendPipe(this.#socket!) || this.#outlet.held === 0) return true;
     this.#wantsDrain = true;
     this.#want();
     return false;
@@ -213,22 +199,9 @@ export class ReactorConnection implements Connection, Watch {
 
   /** False: the connection broke. */
   #sendPipe(socket: Socket): boolean {
-    const pipe = this.#pipe;
-    while (pipe && pipe.held > 0) {
-      const count = socket.writeFrom(pipe);
-      if (count === AGAIN) return true;
-      if (count === FAILED || count <= 0) {
-        this.destroy(socket.error ?? new Error('the kernel does not write from a pipe'));
-        return false;
-      }
-    }
-    this.#dropPipe();
-    return true;
-  }
-
-  #dropPipe(): void {
-    if (this.#pipe) this.#loop.pipes.giveBack(this.#pipe);
-    this.#pipe = undefined;
+    const broken = this.#outlet.send(socket);
+    if (broken) this.destroy(broken);
+    return !broken;
   }
 
   write(chunk: Buffer): boolean {
@@ -307,8 +280,8 @@ export class ReactorConnection implements Connection, Watch {
     const socket = this.#socket!;
     const queue = this.#queue;
     const { output } = this.#loop;
-    if (this.#pipe && !this.#sendPipe(socket)) return;
-    if (this.#pipe) return this.#want();
+    if (this.#outlet.held > 0 && !this.#sendPipe(socket)) return;
+    if (this.#outlet.held > 0) return this.#want();
     while (queue.size > 0) {
       const size = queue.peek(output.bytes);
       const count = socket.write(output.address, size);
@@ -356,8 +329,8 @@ export class ReactorConnection implements Connection, Watch {
     this.#dead = true;
     this.#error = error;
     this.#queue.clear();
-    this.#dropPipe();
-    this.#stopPassing();
+    this.#outlet.drop();
+    this.#passing = undefined;
     this.#establishing?.cancel();
     const gone = () => {
       const last = this.handler;
@@ -391,9 +364,7 @@ export class ReactorConnection implements Connection, Watch {
 
   passOn(to: Connection, count: number): void {
     if (!(to instanceof ReactorConnection) || this.secure || to.secure || this.#dead || count <= 0) return;
-    this.#passing = { to, left: count };
-    // A long message is known to be one; of a stream it shows.
-    this.#bulk = count !== Number.POSITIVE_INFINITY;
+    this.#passing = new Passage<ReactorConnection>(to, count);
   }
 
   pause(): void {
