@@ -75,7 +75,16 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
       const { profile = 'local', namespaces = [] } = options;
       for (const name of namespaces) await client.create(kinds.Namespace, { metadata: { name } });
       const interception = 'explicit';
-      await installWeir(client, { profile, image: 'weir', admission, interception, namespaces });
+      // Two clusters start beside each other on two cores.
+      const timeoutMs = 180_000;
+      await installWeir(client, {
+        profile,
+        image: 'weir',
+        admission,
+        interception,
+        namespaces,
+        timeoutMs,
+      });
     }
     return { kubeconfig: plane.kubeconfig, dir, client, plane, node, stop };
   } catch (thrown) {
