@@ -1,7 +1,7 @@
-// Bundles src/ into dist/: one ESM graph, split so that a subcommand loads only its own chunks.
+// Bundles src/ into dist/: one ESM graph, split so that a subcommand loads only its own chunks, and the proxy by itself.
 import { cpSync, globSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 rmSync('dist', { recursive: true, force: true });
 
@@ -75,25 +75,61 @@ const withoutUndici: Plugin = {
   },
 };
 
-await build({
-  entryPoints: {
-    main: 'src/main.ts',
-    proxy: 'src/mesh/proxy/main.ts',
-    sample: 'src/local/node/sample/main.ts',
-  },
+const common = {
   outdir: 'dist',
   bundle: true,
-  splitting: true,
   platform: 'node',
-  format: 'esm',
   target: 'node24',
   sourcemap: true,
   sourcesContent: false,
   legalComments: 'none',
+  logLevel: 'warning',
+} satisfies BuildOptions;
+
+await build({
+  ...common,
+  entryPoints: { main: 'src/main.ts', sample: 'src/local/node/sample/main.ts' },
+  splitting: true,
+  format: 'esm',
   chunkNames: 'chunks/[name]-[hash]',
   banner,
   plugins: [lazily, withoutModels, withoutUndici],
-  logLevel: 'warning',
+});
+
+/** Built-ins that not every proxy needs, or not before somebody connects. */
+const LATER = /^node:(tls|https|http|crypto|child_process|dns|dns\/promises|fs\/promises)$/;
+
+/** Loads a built-in when the first of its functions is used, not when whoever imports it is loaded. */
+const whenUsed: Plugin = {
+  name: 'built-ins when they are used',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: LATER }, ({ path, namespace }) =>
+      namespace === 'later' ? { path, external: true } : { path, namespace: 'later' },
+    );
+    onLoad({ filter: /./, namespace: 'later' }, async ({ path }) => {
+      const names = Object.keys(await import(path)).filter((name) => name !== 'default');
+      const getters = names.map((name) => `get ${name}() { return load().${name}; },`).join('\n');
+      return {
+        contents: `let found; const load = () => (found ??= require('${path}'));\nmodule.exports = {\n${getters}\n};`,
+      };
+    });
+  },
+};
+
+/**
+ * The proxy by itself. CommonJS, because an `import` of a built-in reads everything that it exports, which loads undici, HTTP/2,
+ * readline and more into a process of which there is one per pod. Names stay, for the stacks of errors.
+ */
+await build({
+  ...common,
+  entryPoints: { proxy: 'src/mesh/proxy/main.ts' },
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  minifyWhitespace: true,
+  minifySyntax: true,
+  define: { 'import.meta.url': '__moduleUrl' },
+  banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
+  plugins: [whenUsed],
 });
 
 // A native module cannot be bundled: what is loaded of it goes along, for this machine's kind, without its sources.

@@ -6,8 +6,17 @@ import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { AppError } from '../lib/errors.ts';
 
-/** Smaller young generation and no helper threads: what a sidecar needs is little, and there is one per pod. */
+/**
+ * Smaller young generation and no helper threads: what a sidecar needs is little, and there is one per pod. More flags of V8
+ * than this one would make node compile its own modules again instead of taking the code it was built with.
+ */
 const NODE_FLAGS = ['--v8-pool-size=0', '--max-semi-space-size=1', '--disable-warning=ExperimentalWarning'];
+
+/** A sidecar trusts its mesh: it need not hold the public authorities, which cost it 1.5 MB, unless spans go there by https. */
+export function withoutPublicAuthorities(env: NodeJS.ProcessEnv): string[] {
+  const asked = /-ca\b/.test(env.NODE_OPTIONS ?? '') || env.WEIR_TRACE_OTLP?.startsWith('https:');
+  return asked ? [] : ['--use-openssl-ca'];
+}
 
 export function command(): Command {
   return new Command('proxy')
@@ -22,7 +31,7 @@ export function command(): Command {
     .action(async (options: { config?: string; check?: boolean; print?: boolean }) => {
       if (options.config === undefined) {
         if (options.check) throw new AppError('Invalid', '--check needs --config FILE');
-        return handOver([]);
+        return handOver([], withoutPublicAuthorities(process.env));
       }
       const { loadProxyFile } = await import('./proxy/load.ts');
       const path = resolve(options.config);
@@ -43,9 +52,8 @@ function entry(name: 'main' | 'proxy'): string {
   if (import.meta.url.endsWith('.ts')) {
     return fileURLToPath(new URL(name === 'main' ? '../main.ts' : '../mesh/proxy/main.ts', import.meta.url));
   }
-  const built = [`../${name}.js`, `./${name}.js`].map((path) =>
-    fileURLToPath(new URL(path, import.meta.url)),
-  );
+  const file = name === 'main' ? 'main.js' : 'proxy.cjs';
+  const built = [`../${file}`, `./${file}`].map((path) => fileURLToPath(new URL(path, import.meta.url)));
   const found = built.find((path) => existsSync(path));
   if (!found)
     throw new AppError('Internal', `the build is incomplete: ${built[0]} is missing; run npm run build`);
@@ -53,13 +61,15 @@ function entry(name: 'main' | 'proxy'): string {
 }
 
 /** Becomes the proxy process, which loads nothing of the command line: same pid, so signals need no relay. */
-function handOver(args: string[]): void {
-  const argv = [...NODE_FLAGS, entry('proxy'), ...args];
+function handOver(args: string[], flags: string[] = []): void {
+  const argv = [...NODE_FLAGS, ...flags, entry('proxy'), ...args];
+  // The few threads there are need no heap of their own in the C library.
+  const env = { MALLOC_ARENA_MAX: '1', ...process.env };
   if (process.execve && process.platform !== 'win32') {
     process.removeAllListeners('warning');
-    process.execve(process.execPath, [process.execPath, ...argv]);
+    process.execve(process.execPath, [process.execPath, ...argv], env);
   }
-  const child = spawn(process.execPath, argv, { stdio: 'inherit' });
+  const child = spawn(process.execPath, argv, { stdio: 'inherit', env });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => {
     process.exitCode = signal ? 128 + (constants.signals[signal] ?? 0) : (code ?? 1);

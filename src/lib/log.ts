@@ -1,6 +1,21 @@
-import pino, { type Logger } from 'pino';
+import pino from 'pino';
 
-export type { Logger } from 'pino';
+/** A constant message, with fields before it if there are any. */
+export interface LogFunction {
+  (fields: object, message?: string): void;
+  (message: string): void;
+}
+
+/** What is asked of a logger; pino's is one. */
+export interface Logger {
+  debug: LogFunction;
+  info: LogFunction;
+  warn: LogFunction;
+  error: LogFunction;
+  fatal: LogFunction;
+  /** One whose lines carry these fields too. */
+  child(fields: Record<string, unknown>): Logger;
+}
 
 /** A JSON logger on stderr; stdout stays free for what a command prints. Level from WEIR_LOG (default info). */
 export function createLogger(component: string): Logger {

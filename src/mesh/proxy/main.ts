@@ -1,22 +1,29 @@
 /**
- * Entry of the proxy process. `proxy.js` alone is a sidecar and reads its environment; `proxy.js --static FILE
- * [--validator ARG…]` runs from normalised JSON that `weir proxy --config` has checked.
+ * Entry of the proxy process. Alone it is a sidecar and reads its environment; with `--static FILE [--validator ARG…]`
+ * it runs from normalised JSON that `weir proxy --config` has checked. What only one of them needs only that one loads.
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { setDefaultCACertificates } from 'node:tls';
 import { systemClock } from '../../lib/clock.ts';
 import { toAppError } from '../../lib/errors.ts';
-import { createLogger } from '../../lib/log.ts';
 import type { ProxyConfig } from './config.ts';
 import { drain } from './drain.ts';
-import { startSidecar } from './sidecar.ts';
-import { type RunningProxy, startStatic } from './static.ts';
+import { createLineLogger } from './log.ts';
+import { restWhenQuiet } from './rest.ts';
+import type { RunningProxy } from './static.ts';
+import { returnMemory } from './transport/trim.ts';
 
-const log = createLogger('proxy');
+const log = createLineLogger({ component: 'proxy' }, { level: process.env.WEIR_LOG });
 
-function start(): RunningProxy {
+async function start(): Promise<RunningProxy> {
   const [flag, path, , ...validator] = process.argv.slice(2);
-  if (flag !== '--static' || path === undefined) return startSidecar(process.env, log);
+  if (flag !== '--static' || path === undefined) {
+    // Started to trust what it is told and no public authority: node's TLS would read all of them for its first context.
+    if (process.execArgv.includes('--use-openssl-ca')) setDefaultCACertificates([]);
+    return (await import('./sidecar.ts')).startSidecar(process.env, log);
+  }
+  const { startStatic } = await import('./static.ts');
   const config = JSON.parse(readFileSync(path, 'utf8')) as ProxyConfig;
   // The command line made it for this start alone.
   if (basename(dirname(path)).startsWith('weir-proxy-'))
@@ -25,7 +32,7 @@ function start(): RunningProxy {
 }
 
 async function run(): Promise<void> {
-  const running = start();
+  const running = await start();
   const { proxy } = running;
   const stopping = Promise.withResolvers<void>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopping.resolve());
@@ -34,10 +41,11 @@ async function run(): Promise<void> {
   process.on('uncaughtException', (error) => log.error({ error }, 'unexpected error'));
 
   const { admin } = proxy.config;
-  const { startAdmin } = await import('./admin.ts');
   const server =
     admin &&
-    (await startAdmin({
+    (await (
+      await import('./admin.ts')
+    ).startAdmin({
       listen: admin.listen,
       host: process.env.POD_IP ?? '0.0.0.0',
       proxy,
@@ -46,7 +54,9 @@ async function run(): Promise<void> {
       shutdown: () => stopping.resolve(),
     }));
   await Promise.race([running.started, stopping.promise]);
+  const stopResting = restWhenQuiet(proxy.runtime, returnMemory);
   await stopping.promise;
+  stopResting();
   log.info('draining');
   await drain(proxy, {
     grace: proxy.config.grace ?? 30_000,
@@ -59,10 +69,10 @@ async function run(): Promise<void> {
   log.info('drained');
 }
 
-try {
-  await run();
-  process.exit(0);
-} catch (thrown) {
-  log.fatal({ error: toAppError(thrown).message }, 'the proxy cannot run');
-  process.exit(1);
-}
+run().then(
+  () => process.exit(0),
+  (thrown: unknown) => {
+    log.fatal({ error: toAppError(thrown).message }, 'the proxy cannot run');
+    process.exit(1);
+  },
+);

@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import type { Logger } from '../../lib/log.ts';
 import { Flusher } from './http2/wire.ts';
 import { Loops } from './loops.ts';

@@ -1,5 +1,3 @@
-import { performance } from 'node:perf_hooks';
-
 /**
  * Coarse timers for deadlines: one interval for a whole proxy instead of one timer per request. Moving a deadline later
  * is a field write; the wheel looks at it again when the old one comes up.

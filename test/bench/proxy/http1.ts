@@ -29,13 +29,18 @@ export async function weirTo(setup: Setup, upstream: number): Promise<Path> {
   return { name: 'weir', port, processes: [await setup.weir(port, { outbound, destinations })] };
 }
 
-/** One proxy each. */
-export async function plainPaths(setup: Setup, { nginx, haproxy }: Tools, upstream: number): Promise<Path[]> {
+/** One proxy each; `maxconn`: connections that HAProxy must be able to hold. */
+export async function plainPaths(
+  setup: Setup,
+  { nginx, haproxy }: Tools,
+  upstream: number,
+  maxconn?: number,
+): Promise<Path[]> {
   const paths = [await weirTo(setup, upstream)];
   const address = `127.0.0.1:${upstream}`;
   if (haproxy) {
     const port = await freePort();
-    paths.push({ name: 'haproxy', port, processes: [await setup.haproxy(haproxy, '', address, port)] });
+    paths.push({ name: 'haproxy', port, processes: [await setup.haproxy(haproxy, '', address, port, [], maxconn)] });
   }
   const port = await freePort();
   const pass = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://u;';

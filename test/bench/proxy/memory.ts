@@ -10,8 +10,12 @@ import type { Setup } from './setup.ts';
 const IDLE = 10_000;
 const ACTIVE = 1_000;
 const ACTIVE_SECONDS = 5;
+/** For HAProxy, which allows for two descriptors each, and descriptors end at nginx's worker_rlimit_nofile. */
+const MAXCONN = 2_000 + IDLE;
 /** Milliseconds after which a process has settled. */
 const SETTLED = 3_000;
+/** And with ten thousand connections, of which the first are old by then. */
+const HELD = 5_000;
 
 const BARS = { idle: { rss: 55, anon: 12 }, active: { rss: 90, anon: 40 } };
 
@@ -95,7 +99,7 @@ export async function memoryRows(
   log(`idle: ${JSON.stringify(fresh)}`);
   const measured = async (name: string, take: (path: Path) => Promise<Memory>) => {
     const found = new Map<string, Memory>();
-    for (const path of await plainPaths(setup, tools, upstream)) {
+    for (const path of await plainPaths(setup, tools, upstream, MAXCONN)) {
       found.set(path.name, await take(path));
       log(`${name} ${path.name}: ${JSON.stringify(found.get(path.name))}`);
       await stop(path.processes[0]!);

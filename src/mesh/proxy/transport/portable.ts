@@ -19,9 +19,6 @@ import type {
 /** Hands the socket over to a TLS server; calls back once, without a socket when the handshake failed. */
 type Terminate = (socket: net.Socket, done: (inside: tls.TLSSocket | undefined) => void) => void;
 
-/** Each handshake is one of its own: a session taken up again would not be verified by the trust of its day. */
-const NO_TICKETS = constants.SSL_OP_NO_TICKET;
-
 const nothing: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 
 class PortableConnection implements Connection {
@@ -234,7 +231,8 @@ export class PortableTransport implements Transport {
           cert: current.cert,
           ca: current.trust,
           minVersion: 'TLSv1.3',
-          secureOptions: NO_TICKETS,
+          // Each handshake is one of its own: a session taken up again would not be verified by the trust of its day.
+          secureOptions: constants.SSL_OP_NO_TICKET,
         }
       : { minVersion: 'TLSv1.3' };
   }

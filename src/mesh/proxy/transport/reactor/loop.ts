@@ -1,6 +1,5 @@
 /** The reactor's epoll set and what happens in one turn of it. */
 import { isIPv4 } from 'node:net';
-import { performance } from 'node:perf_hooks';
 import { setImmediate } from 'node:timers';
 import type { Koffi } from '../koffi.ts';
 import type { Address } from '../types.ts';

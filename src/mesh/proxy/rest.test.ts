@@ -1,0 +1,50 @@
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { restWhenQuiet } from './rest.ts';
+
+beforeEach(() => void jest.useFakeTimers());
+afterEach(() => void jest.useRealTimers());
+
+function proxy() {
+  const runtime = { lastActivity: 0, now: () => performance.now() };
+  let given = 0;
+  const stop = restWhenQuiet(runtime, () => {
+    given += 1;
+  });
+  return { runtime, given: () => given, stop };
+}
+
+test('soon after the start, and not again while nothing happens', () => {
+  const { given } = proxy();
+  jest.advanceTimersByTime(1_900);
+  expect(given()).toBe(0);
+  jest.advanceTimersByTime(200);
+  expect(given()).toBe(1);
+  jest.advanceTimersByTime(3_600_000);
+  expect(given()).toBe(1);
+});
+
+test('not while there are requests, but after them', () => {
+  const { runtime, given } = proxy();
+  for (let n = 0; n < 50; n += 1) {
+    runtime.lastActivity = runtime.now();
+    jest.advanceTimersByTime(1_000);
+  }
+  expect(given()).toBe(0);
+  jest.advanceTimersByTime(12_000);
+  expect(given()).toBe(1);
+});
+
+test('a probe every ten seconds is no reason to do it more than once a minute', () => {
+  const { runtime, given, stop } = proxy();
+  for (let n = 0; n < 60; n += 1) {
+    runtime.lastActivity = runtime.now();
+    jest.advanceTimersByTime(10_000);
+  }
+  expect(given()).toBeGreaterThan(5);
+  expect(given()).toBeLessThanOrEqual(11);
+  stop();
+  const before = given();
+  runtime.lastActivity = runtime.now();
+  jest.advanceTimersByTime(3_600_000);
+  expect(given()).toBe(before);
+});

@@ -1,0 +1,27 @@
+/** Decides when a proxy that has nothing to do gives memory back. */
+import type { Runtime } from './runtime.ts';
+
+/** Milliseconds from the start, or between two looks. */
+const FIRST = 2_000;
+const LOOK = 10_000;
+/** Without a new request or connection for so long it is quiet. */
+const QUIET = 1_500;
+/** Between two times: probes of a kubelet come every few seconds for as long as the pod lives. */
+const RARELY = 60_000;
+
+/** Calls `give` once it has become quiet after the start, and again after it has been busy; returns how to stop that. */
+export function restWhenQuiet(runtime: Pick<Runtime, 'now' | 'lastActivity'>, give: () => void): () => void {
+  let given: number | undefined;
+  let timer: NodeJS.Timeout;
+  const look = () => {
+    const now = runtime.now();
+    const due = given === undefined || (runtime.lastActivity > given && now - given >= RARELY);
+    if (due && now - runtime.lastActivity >= QUIET) {
+      give();
+      given = runtime.now();
+    }
+    timer = setTimeout(look, LOOK).unref();
+  };
+  timer = setTimeout(look, FIRST).unref();
+  return () => clearTimeout(timer);
+}
