@@ -2,14 +2,9 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { stringify } from 'yaml';
 import { runProcess } from '../controller/process.ts';
-import { connect } from '../kube/index.ts';
 import { systemClock } from '../lib/clock.ts';
-import { startApiServer } from '../local/apiserver/index.ts';
-import { NodeAgent, writeIfChanged } from '../local/node/index.ts';
 import { followSupervisor } from '../local/supervisor/follow.ts';
-import { runWorkloads } from '../local/workloads/index.ts';
 
 interface ProcessOptions {
   dir: string;
@@ -30,7 +25,7 @@ async function kubeconfigOf(dir: string, name: keyof typeof USERS, signal: Abort
   return file;
 }
 
-/** What the supervisor starts, one process each. */
+/** What the supervisor starts, one process each: a process loads its own component alone. */
 export function processCommands(): Command[] {
   const process = (name: string, description: string) =>
     new Command(name)
@@ -43,6 +38,10 @@ export function processCommands(): Command[] {
     .action(({ dir, prefix, port }: ProcessOptions & { port: string }) => {
       followSupervisor();
       return runProcess('apiserver', async (signal, log) => {
+        const [{ startApiServer }, { writeIfChanged }] = await Promise.all([
+          import('../local/apiserver/index.ts'),
+          import('../local/node/volumes.ts'),
+        ]);
         const server = await startApiServer({
           dir,
           host: `${prefix}.0.1`,
@@ -52,7 +51,7 @@ export function processCommands(): Command[] {
         });
         // The others wait for these files, so they come last.
         for (const [file, user] of Object.entries(USERS)) {
-          writeIfChanged(join(dir, file), stringify(server.kubeconfigFor(user)), 0o600);
+          writeIfChanged(join(dir, file), JSON.stringify(server.kubeconfigFor(user), null, 2), 0o600);
         }
         if (!signal.aborted) await once(signal, 'abort');
         await server.stop();
@@ -65,6 +64,10 @@ export function processCommands(): Command[] {
   ).action(({ dir }: ProcessOptions) => {
     followSupervisor();
     return runProcess('workloads', async (signal, log) => {
+      const [{ connect }, { runWorkloads }] = await Promise.all([
+        import('../kube/index.ts'),
+        import('../local/workloads/index.ts'),
+      ]);
       const kubeconfig = await kubeconfigOf(dir, 'kubeconfig.controller-manager', signal);
       await runWorkloads({ client: await connect({ kubeconfig }), log, signal });
     });
@@ -73,6 +76,10 @@ export function processCommands(): Command[] {
   const node = process('node', 'runs pods as processes').action(({ dir, prefix }: ProcessOptions) => {
     followSupervisor();
     return runProcess('node', async (signal, log) => {
+      const [{ connect }, { NodeAgent }] = await Promise.all([
+        import('../kube/index.ts'),
+        import('../local/node/index.ts'),
+      ]);
       const kubeconfig = await kubeconfigOf(dir, 'kubeconfig.node', signal);
       await new NodeAgent({ client: await connect({ kubeconfig }), kubeconfig, dir, prefix, log }).run(
         signal,

@@ -78,9 +78,9 @@ export class Client implements KubeClient {
   readonly #watchIdleMs: number;
   readonly #onRequest: (method: string, resource: string) => void;
 
-  constructor(options: ConnectOptions = {}) {
-    this.#access = new ClusterAccess(options.kubeconfig);
-    this.server = this.#access.server;
+  constructor(access: ClusterAccess, options: ConnectOptions = {}) {
+    this.#access = access;
+    this.server = access.server;
     this.#transport = new Transport(this.server, () => this.#access.credentials());
     this.#callTimeoutMs = options.callTimeoutMs ?? 30_000;
     this.#watchIdleMs = options.watchIdleMs ?? 90_000;
@@ -285,5 +285,5 @@ export class Client implements KubeClient {
 
 /** A client for the cluster that the kubeconfig names. */
 export async function connect(options: ConnectOptions = {}): Promise<Client> {
-  return new Client(options);
+  return new Client(await ClusterAccess.open(options.kubeconfig), options);
 }

@@ -1,21 +1,15 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { delimiter } from 'node:path';
-import { KubeConfig } from '@kubernetes/client-node';
-import { parse } from 'yaml';
+import { readFile } from 'node:fs/promises';
 import { AppError, toAppError } from '../lib/errors.ts';
+import { type Cluster, type Current, currentContext, type User } from './kubeconfig.ts';
 import type { Credentials } from './transport.ts';
 
-/** Milliseconds that read credentials stay good, as in client-go: bound tokens rotate under us, and client-node reads them at load. */
+/** Milliseconds that read credentials stay good, as in client-go: bound tokens rotate under us. */
 const FRESH_MS = 60_000;
 
-function load(kubeconfig: string | undefined): KubeConfig {
-  const config = new KubeConfig();
+/** Says what a person can do about a kubeconfig, or what it names, that cannot be read. */
+async function reading<T>(what: Promise<T>): Promise<T> {
   try {
-    if (kubeconfig) {
-      if (!existsSync(kubeconfig)) throw new AppError('NotFound', `kubeconfig ${kubeconfig} does not exist`);
-      config.loadFromFile(kubeconfig);
-    } else config.loadFromDefault();
-    readTokenFile(config, kubeconfig);
+    return await what;
   } catch (error) {
     throw new AppError(
       'Invalid',
@@ -23,57 +17,41 @@ function load(kubeconfig: string | undefined): KubeConfig {
       { cause: error },
     );
   }
-  return config;
 }
 
-/** kubectl's `tokenFile`, which client-node does not know: the token of the current user, read afresh at each load. */
-function readTokenFile(config: KubeConfig, kubeconfig: string | undefined): void {
-  const user = config.getCurrentUser();
-  const paths = kubeconfig ? [kubeconfig] : (process.env.KUBECONFIG ?? '').split(delimiter);
-  if (!user || user.token) return;
-  for (const path of paths.filter((each) => each !== '' && existsSync(each))) {
-    const file = parse(readFileSync(path, 'utf8')) as {
-      users?: { name: string; user?: { tokenFile?: string } }[];
-    };
-    const tokenFile = file?.users?.find(({ name }) => name === user.name)?.user?.tokenFile;
-    if (tokenFile) {
-      const token = readFileSync(tokenFile, 'utf8').trim();
-      config.users = config.users.map((each) => (each.name === user.name ? { ...each, token } : each));
-      return;
-    }
-  }
+async function load(kubeconfig: string | undefined): Promise<Current> {
+  const current = await reading(currentContext(kubeconfig));
+  if (current) return current;
+  throw new AppError(
+    'Invalid',
+    'no cluster is configured: set KUBECONFIG or --kubeconfig, or start one with `weir local up`',
+  );
 }
 
-/** Where the cluster is and how to speak to it: the flag, else $KUBECONFIG, else in-cluster, else ~/.kube/config. */
+/** Where the cluster is and how to speak to it: the flag, else $KUBECONFIG, else ~/.kube/config, else in-cluster. */
 export class ClusterAccess {
   readonly server: string;
   readonly #kubeconfig: string | undefined;
-  #config: KubeConfig;
+  #loaded: Promise<Current>;
   #cached: { credentials: Promise<Credentials>; at: number } | undefined;
 
-  constructor(kubeconfig?: string) {
+  private constructor(kubeconfig: string | undefined, current: Current) {
+    this.server = current.cluster.server;
     this.#kubeconfig = kubeconfig;
-    this.#config = load(kubeconfig);
-    const cluster = this.#config.getCurrentCluster();
-    // With no configuration at all client-node makes one up.
-    if (!cluster || cluster.server === 'http://localhost:8080') {
-      throw new AppError(
-        'Invalid',
-        'no cluster is configured: set KUBECONFIG or --kubeconfig, or start one with `weir local up`',
-      );
-    }
-    this.server = cluster.server;
+    this.#loaded = Promise.resolve(current);
+  }
+
+  static async open(kubeconfig?: string): Promise<ClusterAccess> {
+    return new ClusterAccess(kubeconfig, await load(kubeconfig));
   }
 
   credentials(): Promise<Credentials> {
     const now = Date.now();
     if (this.#cached && now - this.#cached.at < FRESH_MS) return this.#cached.credentials;
-    if (this.#cached) this.#config = load(this.#kubeconfig);
-    const credentials = credentialsOf(this.#config);
+    if (this.#cached) this.#loaded = load(this.#kubeconfig);
+    const credentials = this.#loaded.then((current) => reading(credentialsOf(current)));
     this.#cached = { credentials, at: now };
-    credentials.catch(() => {
-      this.#cached = undefined;
-    });
+    credentials.catch(() => this.forget());
     return credentials;
   }
 
@@ -83,19 +61,45 @@ export class ClusterAccess {
   }
 }
 
-/** client-node does TLS files, tokens and exec plug-ins; only what it says is carried into our requests. */
-async function credentialsOf(config: KubeConfig): Promise<Credentials> {
-  const options: { headers?: Record<string, string>; auth?: string } & Credentials['tls'] = { headers: {} };
-  await config.applyToHTTPSOptions(options as Parameters<KubeConfig['applyToHTTPSOptions']>[0]);
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(options.headers ?? {}))
-    headers[name.toLowerCase()] = String(value);
-  if (options.auth && !headers.authorization) {
-    headers.authorization = `Basic ${Buffer.from(options.auth).toString('base64')}`;
+/** Tokens, certificates and passwords as they stand; only a plug-in or a provider needs client-node, which is large. */
+export async function credentialsOf({ cluster, user }: Current): Promise<Credentials> {
+  if (cluster.server.startsWith('http:') && !cluster['insecure-skip-tls-verify']) {
+    throw new AppError(
+      'Invalid',
+      `${cluster.server} is plain HTTP, which would show the credentials to everybody: use https, or set insecure-skip-tls-verify on the cluster in the kubeconfig`,
+    );
   }
-  const { ca, cert, key, rejectUnauthorized, servername } = options;
-  const given = Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(
-    ([, value]) => value !== undefined,
-  );
-  return { headers, tls: Object.fromEntries(given) };
+  if (user.exec || user['auth-provider']) {
+    return (await import('./plugin-credentials.ts')).pluginCredentials({ cluster, user });
+  }
+  return { headers: await headersOf(user), tls: await tlsOf(cluster, user) };
+}
+
+async function headersOf(user: User): Promise<Record<string, string>> {
+  const headers: Record<string, string> = {};
+  const token = user.tokenFile ? (await readFile(user.tokenFile, 'utf8')).trim() : user.token;
+  if (token) headers.authorization = `Bearer ${token}`;
+  else if (user.username) {
+    headers.authorization = `Basic ${Buffer.from(`${user.username}:${user.password ?? ''}`).toString('base64')}`;
+  }
+  if (user.as) headers['impersonate-user'] = user.as;
+  return headers;
+}
+
+async function tlsOf(cluster: Cluster, user: User): Promise<Credentials['tls']> {
+  const either = async (file: string | undefined, data: string | undefined) =>
+    // Data wins over a file, as in client-go.
+    data ? Buffer.from(data, 'base64') : file ? await readFile(file) : undefined;
+  const [ca, cert, key] = await Promise.all([
+    either(cluster['certificate-authority'], cluster['certificate-authority-data']),
+    either(user['client-certificate'], user['client-certificate-data']),
+    either(user['client-key'], user['client-key-data']),
+  ]);
+  return {
+    ...(ca ? { ca } : {}),
+    ...(cert ? { cert } : {}),
+    ...(key ? { key } : {}),
+    ...(cluster['insecure-skip-tls-verify'] ? { rejectUnauthorized: false } : {}),
+    ...(cluster['tls-server-name'] ? { servername: cluster['tls-server-name'] } : {}),
+  };
 }

@@ -12,7 +12,7 @@ export function plainKubeconfig(port: number, token?: string): string {
       kind: 'Config',
       'current-context': 'a',
       contexts: [{ name: 'a', context: { cluster: 'a', user: 'a' } }],
-      // client-node refuses plain HTTP unless told otherwise.
+      // Plain HTTP is refused unless told otherwise.
       clusters: [
         { name: 'a', cluster: { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true } },
       ],

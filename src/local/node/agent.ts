@@ -68,7 +68,7 @@ export class NodeAgent {
       client,
       log,
       entries: findEntries(),
-      access: readAccess(kubeconfig),
+      access: () => readAccess(kubeconfig),
       hostIP: `${prefix}.0.1`,
       clusterDir: dir,
       references: (pod) => this.#references(pod),

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parse, stringify } from 'yaml';
+import { credentialsOf } from '../../kube/config.ts';
+import { currentContext } from '../../kube/kubeconfig.ts';
 import type { KubeClient } from '../../kube/types.ts';
 import { AppError } from '../../lib/errors.ts';
 import type { NodePod } from './types.ts';
@@ -15,26 +15,12 @@ export interface ClusterAccess {
 const LIFETIME_SECONDS = 24 * 3600;
 const RENEW_AT = 0.8;
 
-interface KubeConfigFile {
-  'current-context'?: string;
-  contexts?: { name: string; context: { cluster: string } }[];
-  clusters?: {
-    name: string;
-    cluster: { server: string; 'certificate-authority'?: string; 'certificate-authority-data'?: string };
-  }[];
-}
-
-export function readAccess(kubeconfig: string): ClusterAccess {
-  const config = parse(readFileSync(kubeconfig, 'utf8')) as KubeConfigFile;
-  const context = config.contexts?.find(({ name }) => name === config['current-context'])?.context;
-  const cluster =
-    config.clusters?.find(({ name }) => name === context?.cluster)?.cluster ?? config.clusters?.[0]?.cluster;
-  if (!cluster)
+export async function readAccess(kubeconfig: string): Promise<ClusterAccess> {
+  const current = await currentContext(kubeconfig);
+  if (!current)
     throw new AppError('Invalid', `${kubeconfig} names no cluster: write it anew with \`weir local up\``);
-  const data = cluster['certificate-authority-data'];
-  const file = cluster['certificate-authority'];
-  const ca = data ? Buffer.from(data, 'base64').toString() : file ? readFileSync(file, 'utf8') : '';
-  return { server: cluster.server, ca };
+  const { tls } = await credentialsOf(current);
+  return { server: current.cluster.server, ca: tls.ca?.toString() ?? '' };
 }
 
 /** The tokens of one pod: bound to it, one per audience, renewed before they run out. */
@@ -103,6 +89,6 @@ export async function writeCredentials(
     contexts: [{ name, context: { cluster: name, user: name, namespace: pod.metadata.namespace } }],
     'current-context': name,
   };
-  writeIfChanged(kubeconfig, stringify(content), 0o600);
+  writeIfChanged(kubeconfig, JSON.stringify(content, null, 2), 0o600);
   return kubeconfig;
 }

@@ -21,7 +21,7 @@ export interface PodHost {
   client: KubeClient;
   log: Logger;
   entries: Entries;
-  access: ClusterAccess;
+  access(): Promise<ClusterAccess>;
   hostIP: string;
   /** State directory of the cluster: every process of it carries this in its environment. */
   clusterDir: string;
@@ -267,7 +267,7 @@ export class PodRunner {
       token: (audience) => this.#tokens.get(audience),
     });
     if (pod.spec.automountServiceAccountToken === false) return undefined;
-    return writeCredentials(join(this.dir, KUBECONFIG_DIR), pod, this.#tokens, access);
+    return writeCredentials(join(this.dir, KUBECONFIG_DIR), pod, this.#tokens, await access());
   }
 
   async #launch(container: Container): Promise<Launch> {

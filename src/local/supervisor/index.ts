@@ -1,12 +1,13 @@
 import { existsSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Client, connect } from '../../kube/index.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
 import { createLogger, type Logger, silentLogger } from '../../lib/log.ts';
 import { findEntries } from '../node/index.ts';
 import { SupervisedChild } from './child.ts';
-import { isReady } from './readiness.ts';
+import { answers } from './readiness.ts';
 import {
   type ClusterState,
   defaultDir,
@@ -171,21 +172,31 @@ async function untilReady(options: {
 }): Promise<void> {
   const { kubeconfig, children, dir, timeoutMs, signal } = options;
   const deadline = Date.now() + timeoutMs;
-  while (!(existsSync(kubeconfig) && (await isReady(kubeconfig)))) {
-    const broken = [...children.values()].find(({ earlyExits }) => earlyExits >= GIVE_UP_AFTER);
-    if (broken) {
-      throw new AppError(
-        'Unavailable',
-        `the ${broken.name} of the local cluster does not start: see ${join(dir, 'logs', `${broken.name}.log`)}`,
-      );
+  let client: Client | undefined;
+  const ready = async () => {
+    if (!existsSync(kubeconfig)) return false;
+    client ??= await connect({ kubeconfig, callTimeoutMs: 2000 });
+    return answers(client);
+  };
+  try {
+    while (!(await ready())) {
+      const broken = [...children.values()].find(({ earlyExits }) => earlyExits >= GIVE_UP_AFTER);
+      if (broken) {
+        throw new AppError(
+          'Unavailable',
+          `the ${broken.name} of the local cluster does not start: see ${join(dir, 'logs', `${broken.name}.log`)}`,
+        );
+      }
+      if (Date.now() > deadline) {
+        throw new AppError(
+          'Timeout',
+          `the local cluster was not ready within ${timeoutMs / 1000} s: see the logs in ${join(dir, 'logs')}`,
+        );
+      }
+      await systemClock.sleep(15, signal);
     }
-    if (Date.now() > deadline) {
-      throw new AppError(
-        'Timeout',
-        `the local cluster was not ready within ${timeoutMs / 1000} s: see the logs in ${join(dir, 'logs')}`,
-      );
-    }
-    await systemClock.sleep(15, signal);
+  } finally {
+    client?.close();
   }
 }
 

@@ -70,7 +70,7 @@ export class Machine {
       argv: ['--pdeathsig', 'KILL', '--', 'ip', 'netns', 'exec', this.#name, ...read('cmdline')],
       env: {
         ...env,
-        KUBECONFIG: await writeCredentials(folder, pod, tokens, readAccess(kubeconfig)),
+        KUBECONFIG: await writeCredentials(folder, pod, tokens, await readAccess(kubeconfig)),
         POD_NAME: this.pod,
         POD_IP: FAR,
         WEIR_TRUST: trust,

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { gzip } from 'node:zlib';
-import { parse as parseYaml } from 'yaml';
 import { bearerToken } from '../auth/authenticator.ts';
 import type { Rbac } from '../auth/rbac.ts';
 import type { ServerContext } from '../context.ts';
@@ -190,7 +189,9 @@ async function readBody(incoming: IncomingMessage): Promise<unknown> {
   if (type.includes('protobuf')) return decodeProtobuf(bytes);
   const text = bytes.toString();
   try {
-    return type.includes('yaml') && !/^\s*[{[]/.test(text) ? parseYaml(text) : JSON.parse(text);
+    if (!type.includes('yaml') || /^\s*[{[]/.test(text)) return JSON.parse(text);
+    // Weir and kubectl send JSON, also as YAML: most servers never meet any other.
+    return (await import('yaml')).parse(text);
   } catch (error) {
     throw badRequest(
       `the object provided is unrecognized (must be of type JSON or YAML): ${(error as Error).message}`,

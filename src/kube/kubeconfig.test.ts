@@ -1,0 +1,186 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { ClusterAccess, credentialsOf } from './config.ts';
+import { currentContext, type User } from './kubeconfig.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'weir-kubeconfig-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function write(name: string, text: string | object): string {
+  const file = join(folder, name);
+  writeFileSync(file, typeof text === 'string' ? text : JSON.stringify(text));
+  return file;
+}
+
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+function document(user: User, cluster: object = {}): object {
+  return {
+    'current-context': 'c',
+    contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
+    clusters: [{ name: 'k', cluster: { server: 'https://k:6443/', ...cluster } }],
+    users: [{ name: 'u', user }],
+  };
+}
+
+async function credentials(user: User, cluster: object = {}) {
+  const current = await currentContext(write('config', document(user, cluster)));
+  return credentialsOf(current!);
+}
+
+describe('what is read', () => {
+  test('YAML and JSON; paths are relative to the file', async () => {
+    const yaml = write(
+      'yaml',
+      `
+current-context: c
+contexts: [{name: c, context: {cluster: k, user: u, namespace: shop}}]
+clusters:
+- {name: other, cluster: {server: https://other}}
+- {name: k, cluster: {server: "https://k:6443/", certificate-authority: pki/ca.crt}}
+users:
+- name: u
+  user: {tokenFile: token, client-key: /absolute/key, client-certificate: cert}
+`,
+    );
+    expect(await currentContext(yaml)).toEqual({
+      cluster: { server: 'https://k:6443', 'certificate-authority': join(folder, 'pki/ca.crt') },
+      user: {
+        tokenFile: join(folder, 'token'),
+        'client-key': '/absolute/key',
+        'client-certificate': join(folder, 'cert'),
+      },
+    });
+    const json = write('json', document({ token: 't' }));
+    expect(await currentContext(json)).toEqual({
+      cluster: { server: 'https://k:6443' },
+      user: { token: 't' },
+    });
+  });
+
+  test('several files of $KUBECONFIG are one, and the first of a name stands', async () => {
+    const first = write('first', {
+      'current-context': 'c',
+      clusters: [{ name: 'k', cluster: { server: 'https://first' } }],
+      contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
+    });
+    const second = write('second', {
+      'current-context': 'other',
+      clusters: [{ name: 'k', cluster: { server: 'https://second' } }],
+      users: [{ name: 'u', user: { token: 'second' } }],
+    });
+    const KUBECONFIG = [join(folder, 'missing'), first, second].join(delimiter);
+    expect(await currentContext(undefined, { KUBECONFIG })).toEqual({
+      cluster: { server: 'https://first' },
+      user: { token: 'second' },
+    });
+    await expect(currentContext(undefined, { KUBECONFIG: join(folder, 'missing') })).rejects.toThrow(
+      'which is not there',
+    );
+  });
+
+  test('without $KUBECONFIG: ~/.kube/config, then the ServiceAccount of the pod, then nothing', async () => {
+    const account = join(folder, 'account');
+    const env = { HOME: folder, KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' };
+    expect(await currentContext(undefined, env, account)).toBeUndefined();
+    mkdirSync(account);
+    writeFileSync(join(account, 'token'), 'of the pod\n');
+    expect(await currentContext(undefined, env, account)).toEqual({
+      cluster: { server: 'https://[fd00::1]:443', 'certificate-authority': join(account, 'ca.crt') },
+      user: { tokenFile: join(account, 'token') },
+    });
+    mkdirSync(join(folder, '.kube'));
+    write('.kube/config', document({ token: 'of the person' }));
+    expect((await currentContext(undefined, env, account))?.user).toEqual({ token: 'of the person' });
+  });
+
+  test('a context, a cluster or a file that is missing is named', async () => {
+    const config = document({}) as { 'current-context': string; clusters: { name: string }[] };
+    const without = write('without', { ...config, clusters: [] });
+    await expect(currentContext(without)).rejects.toThrow('names no server for the cluster "k"');
+    const wrong = write('wrong', { ...config, 'current-context': 'gone' });
+    await expect(currentContext(wrong)).rejects.toThrow('has no context "gone"');
+    expect(await currentContext(write('empty', ''))).toBeUndefined();
+    await expect(ClusterAccess.open(join(folder, 'missing'))).rejects.toThrow(
+      /cannot read the kubeconfig: .*missing does not exist; check --kubeconfig/,
+    );
+    await expect(ClusterAccess.open(write('empty', ''))).rejects.toThrow('no cluster is configured');
+  });
+});
+
+describe('credentials', () => {
+  test('a token, a file that holds one, a password, an impersonated user', async () => {
+    expect((await credentials({ token: 't' })).headers).toEqual({ authorization: 'Bearer t' });
+    const tokenFile = write('token', 'from the file\n');
+    expect((await credentials({ token: 'older', tokenFile })).headers).toEqual({
+      authorization: 'Bearer from the file',
+    });
+    expect((await credentials({ username: 'ann', password: 'ä:b' })).headers).toEqual({
+      authorization: `Basic ${base64('ann:ä:b')}`,
+    });
+    expect((await credentials({ as: 'bob', token: 't' })).headers).toEqual({
+      authorization: 'Bearer t',
+      'impersonate-user': 'bob',
+    });
+  });
+
+  test('certificates as data or as files, and how the server is checked', async () => {
+    const { tls } = await credentials(
+      { 'client-certificate-data': base64('cert'), 'client-key': write('key', 'key') },
+      { 'certificate-authority': write('ca', 'ca'), 'tls-server-name': 'kubernetes' },
+    );
+    expect(tls).toEqual({
+      ca: Buffer.from('ca'),
+      cert: Buffer.from('cert'),
+      key: Buffer.from('key'),
+      servername: 'kubernetes',
+    });
+    expect((await credentials({}, { 'insecure-skip-tls-verify': true })).tls).toEqual({
+      rejectUnauthorized: false,
+    });
+  });
+
+  test('plain HTTP is refused unless told otherwise', async () => {
+    await expect(credentials({ token: 't' }, { server: 'http://k' })).rejects.toThrow('is plain HTTP');
+    await expect(
+      credentials({ token: 't' }, { server: 'http://k', 'insecure-skip-tls-verify': true }),
+    ).resolves.toMatchObject({ headers: { authorization: 'Bearer t' } });
+  });
+
+  test('an exec plug-in is run', async () => {
+    const answer = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      kind: 'ExecCredential',
+      status: { token: 'of the plug-in' },
+    };
+    const program = write('plugin', `#!/bin/sh\necho '${JSON.stringify(answer)}'\n`);
+    chmodSync(program, 0o700);
+    const exec = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command: program,
+      interactiveMode: 'Never',
+    };
+    expect(await credentials({ exec }, { 'certificate-authority-data': base64('ca') })).toEqual({
+      headers: { authorization: 'Bearer of the plug-in' },
+      tls: { ca: Buffer.from('ca') },
+    });
+  });
+
+  test('a file that cannot be read is an error of the request, and read again by the next', async () => {
+    const tokenFile = join(folder, 'late');
+    const access = await ClusterAccess.open(write('config', document({ tokenFile })));
+    expect(access.server).toBe('https://k:6443');
+    await expect(access.credentials()).rejects.toThrow(/cannot read the kubeconfig: .*late/);
+    writeFileSync(tokenFile, 'now');
+    expect((await access.credentials()).headers).toEqual({ authorization: 'Bearer now' });
+    writeFileSync(tokenFile, 'rotated');
+    expect((await access.credentials()).headers).toEqual({ authorization: 'Bearer now' });
+    access.forget();
+    expect((await access.credentials()).headers).toEqual({ authorization: 'Bearer rotated' });
+  });
+});
