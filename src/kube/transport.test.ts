@@ -1,10 +1,11 @@
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
+import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { X509CertificateGenerator } from '@peculiar/x509';
-import { Transport } from './transport.ts';
+import { type Credentials, readBody, Transport } from './transport.ts';
 
 const ends: (() => void)[] = [];
 afterEach(() => {
@@ -73,6 +74,83 @@ describe.each([
     const { ask, heard } = await silent(secure, 100);
     expect(await ask('POST')).toMatchObject({ code: 'Timeout' });
     expect(await heard[0]!.end).toBe('ECONNRESET');
+  });
+});
+
+describe('connections', () => {
+  /** A server that answers when told, and a transport to it whose credentials may change. */
+  async function answering() {
+    const material = await selfSigned();
+    const open: { url: string; answer: () => void }[] = [];
+    const sockets = new Set<object>();
+    const server = createHttpsServer(material, (request, response) => {
+      sockets.add(request.socket);
+      open.push({ url: request.url!, answer: () => response.end('done') });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const credentials = { tls: { ca: material.cert, servername: 'localhost' } as Credentials['tls'] };
+    const transport = new Transport(`https://127.0.0.1:${port}`, async () => ({
+      headers: {},
+      ...credentials,
+    }));
+    ends.push(() => {
+      transport.close();
+      server.closeAllConnections();
+      server.close();
+    });
+    const call = async (path: string, signal?: AbortSignal) =>
+      readBody(await transport.open({ method: 'GET', path, idleMs: 60_000, ...(signal ? { signal } : {}) }));
+    const watch = (path: string) => transport.open({ method: 'GET', path, idleMs: 60_000 }, true);
+    return { open, sockets, credentials, call, watch, material };
+  }
+
+  test('a watch goes on where its list was read, and credentials that were read again are the same', async () => {
+    const { open, sockets, credentials, call, watch } = await answering();
+    const list = call('/list');
+    await eventually(() => open.length === 1);
+    open[0]!.answer();
+    await list;
+    credentials.tls = { ...credentials.tls };
+    const watching = watch('/watch');
+    await eventually(() => open.length === 2);
+    expect(sockets.size).toBe(1);
+    // The watch holds it: the next call has a connection of its own.
+    const next = call('/next');
+    await eventually(() => open.length === 3);
+    expect(sockets.size).toBe(2);
+    for (const { answer } of open) answer();
+    await Promise.all([next, watching.then(readBody)]);
+  });
+
+  test('credentials that were replaced are used from then on', async () => {
+    const { open, sockets, credentials, call, material } = await answering();
+    const before = call('/before');
+    await eventually(() => open.length === 1);
+    credentials.tls = { ca: `${material.cert}\n${(await selfSigned()).cert}`, servername: 'localhost' };
+    const after = call('/after');
+    await eventually(() => open.length === 2);
+    expect(sockets.size).toBe(2);
+    for (const { answer } of open) answer();
+    expect(await Promise.all([before, after])).toEqual(['done', 'done']);
+  });
+
+  test('so many calls at a time; watches do not count, and whoever gives up waiting is gone', async () => {
+    const { open, call, watch } = await answering();
+    const abort = new AbortController();
+    const calls = Array.from({ length: 64 }, (_, each) => call(`/${each}`));
+    await eventually(() => open.length === 64);
+    const givenUp = call('/given-up', abort.signal).catch((error: unknown) => error);
+    const last = call('/last');
+    const watching = watch('/watch');
+    await eventually(() => open.length === 65);
+    abort.abort();
+    expect(await givenUp).toMatchObject({ code: 'Aborted' });
+    open[0]!.answer();
+    await eventually(() => open.length === 66);
+    expect(open.slice(64).map(({ url }) => url)).toEqual(['/watch', '/last']);
+    for (const { answer } of open) answer();
+    await Promise.all([...calls, last, watching.then(readBody)]);
   });
 });
 

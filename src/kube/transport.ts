@@ -7,6 +7,8 @@ import {
 } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
+import { createSecureContext } from 'node:tls';
+import { isDeepStrictEqual } from 'node:util';
 import { AppError, toAppError } from '../lib/errors.ts';
 
 /** TLS and authentication of one request; asked for anew each time, because tokens rotate. */
@@ -55,29 +57,106 @@ function takeBack(request: ClientRequest): void {
   if (socket) (beneath.get(socket) ?? socket).resetAndDestroy();
 }
 
+/** After the credentials were replaced: what is being answered may finish, and nothing more is asked there. */
+function retire(agent: HttpAgent): void {
+  (agent as { keepAlive?: boolean }).keepAlive = false;
+  for (const sockets of Object.values(agent.freeSockets))
+    for (const socket of sockets ?? []) socket.destroy();
+}
+
+/** Calls at the same time; the others wait their turn. */
+const CALLS = 64;
+
+/** Lets so many in at a time, in the order in which they came. */
+class Turns {
+  readonly #waiting: (() => void)[] = [];
+  #free: number;
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async take(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#free > 0) {
+      this.#free -= 1;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const turn = () => {
+        signal?.removeEventListener('abort', aborted);
+        resolve();
+      };
+      const aborted = () => {
+        this.#waiting.splice(this.#waiting.indexOf(turn), 1);
+        reject(toAppError(signal!.reason, 'Aborted'));
+      };
+      this.#waiting.push(turn);
+      signal?.addEventListener('abort', aborted, { once: true });
+    });
+  }
+
+  give(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#free += 1;
+  }
+}
+
 /** HTTP/1.1 to one server over keep-alive connections. Resolves with the response's head; the caller reads the body. */
 export class Transport {
   readonly #server: URL;
   readonly #credentials: () => Promise<Credentials>;
-  readonly #agent: HttpAgent;
-  readonly #streams: HttpAgent;
+  // Watches hold a connection each and must never starve the calls: it is the calls that are counted. Both take from the
+  // same connections, so that a watch goes on where its list was read.
+  readonly #turns = new Turns(CALLS);
+  #connections: { tls: Credentials['tls']; agent: HttpAgent } | undefined;
 
   constructor(server: string, credentials: () => Promise<Credentials>) {
     this.#server = new URL(server);
     this.#credentials = credentials;
-    const options = { keepAlive: true, maxSockets: 64, timeout: 0, scheduling: 'lifo' as const };
-    // Watches hold a connection each and must never starve the calls.
-    const make = (maxSockets: number) =>
+  }
+
+  /** The connections that were made with these credentials. */
+  #agentFor(tls: Credentials['tls']): HttpAgent {
+    const before = this.#connections;
+    if (before && (before.tls === tls || isDeepStrictEqual(before.tls, tls))) return before.agent;
+    const options = { keepAlive: true, timeout: 0, scheduling: 'lifo' as const };
+    const { rejectUnauthorized, servername, ...material } = tls;
+    const agent =
       this.#server.protocol === 'https:'
-        ? new TlsAgent({ ...options, maxSockets, maxCachedSessions: 64 })
-        : new HttpAgent({ ...options, maxSockets });
-    this.#agent = make(64);
-    this.#streams = make(Number.POSITIVE_INFINITY);
+        ? new TlsAgent({
+            ...options,
+            maxCachedSessions: 64,
+            ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }),
+            ...(servername === undefined ? {} : { servername }),
+            // Reading the CA and the key once, and not for each connection, is half of what a handshake costs.
+            secureContext: createSecureContext(material),
+          })
+        : new HttpAgent(options);
+    if (before) retire(before.agent);
+    this.#connections = { tls, agent };
+    return agent;
   }
 
   async open(call: HttpCall, stream = false): Promise<IncomingMessage> {
-    const { headers, tls } = await this.#credentials();
-    call.signal?.throwIfAborted();
+    if (!stream) await this.#turns.take(call.signal);
+    let closed = stream ? () => {} : () => this.#turns.give();
+    try {
+      const { headers, tls } = await this.#credentials();
+      call.signal?.throwIfAborted();
+      const request = this.#request(call, headers, tls);
+      request.once('close', closed);
+      // From here on it closes, whatever becomes of it.
+      closed = () => {};
+      return await this.#answer(call, request);
+    } catch (thrown) {
+      closed();
+      throw thrown;
+    }
+  }
+
+  #request(call: HttpCall, headers: Record<string, string>, tls: Credentials['tls']): ClientRequest {
     const secure = this.#server.protocol === 'https:';
     const prefix = this.#server.pathname.replace(/\/$/, '');
     const options: RequestOptions = {
@@ -85,7 +164,7 @@ export class Transport {
       host: this.#server.hostname.replace(/^\[|\]$/g, ''),
       port: this.#server.port || (secure ? 443 : 80),
       path: prefix + call.path,
-      agent: stream ? this.#streams : this.#agent,
+      agent: this.#agentFor(tls),
       headers: {
         accept: call.accept ?? 'application/json',
         'user-agent': 'weir',
@@ -97,8 +176,11 @@ export class Transport {
               'content-length': Buffer.byteLength(call.body),
             }),
       },
-      ...(secure ? tls : {}),
     };
+    return (secure ? httpsRequest : httpRequest)(options);
+  }
+
+  #answer(call: HttpCall, request: ClientRequest): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       let incoming: IncomingMessage | undefined;
       let reason: AppError | undefined;
@@ -110,7 +192,7 @@ export class Transport {
         request.destroy(error);
       };
       const aborted = () => giveUp(toAppError(call.signal!.reason, 'Aborted'));
-      const request = (secure ? httpsRequest : httpRequest)(options, (response) => {
+      request.once('response', (response) => {
         incoming = response;
         resolve(response);
       });
@@ -134,8 +216,7 @@ export class Transport {
   }
 
   close(): void {
-    this.#agent.destroy();
-    this.#streams.destroy();
+    this.#connections?.agent.destroy();
   }
 }
 
