@@ -125,10 +125,12 @@ class Agent {
   async #apply(id: string): Promise<void> {
     const { client, name, namespace } = this.#options;
     const signal = this.#signal;
-    const commit = await this.#repository.describe(id, signal);
-    const { objects, problems: unreadable } = await this.#render(id);
+    const [commit, { objects, problems: unreadable }, before] = await Promise.all([
+      this.#repository.describe(id, signal),
+      this.#render(id),
+      readInventory(client, namespace, name, signal),
+    ]);
     const sync = { ...this.#sync, signal };
-    const before = await readInventory(client, namespace, name, signal);
     const { entries, problems: refused } = await applyAll(objects, sync);
     if (signal.aborted) return;
     // A file that cannot be read may hold anything: until it can, nothing is removed.

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -62,6 +62,36 @@ describe('a repository', () => {
     const second = await repo.fetch(live());
     expect(await repo.describe(second, live())).toMatchObject({ subject: 'Rewritten' });
     expect(await repo.manifests(second, live())).toEqual([{ path: 'deploy/a.yaml', text: 'a2' }]);
+  });
+
+  test('a branch in packed refs, with a slash in its name, in a bare repository and in a linked worktree', async () => {
+    const id = commit({ 'a.yaml': 'ä\n', 'b.yaml': 'ä\n', 'empty.yaml': '' }, 'First');
+    git('branch', 'team/x');
+    git('pack-refs', '--all');
+    git('clone', '--quiet', '--bare', work, join(root, 'bare.git'));
+    git('worktree', 'add', '--quiet', '--detach', join(root, 'linked'));
+    for (const [each, url] of [work, join(root, 'bare.git'), join(root, 'linked')].entries()) {
+      const cache = join(root, `cache-${each}.git`);
+      const repo = new Repository({ url, branch: 'team/x', path: '.', cache });
+      expect(await repo.fetch(live())).toBe(id);
+      expect(await repo.manifests(id, live())).toEqual([
+        { path: 'a.yaml', text: 'ä\n' },
+        { path: 'b.yaml', text: 'ä\n' },
+        { path: 'empty.yaml', text: '' },
+      ]);
+    }
+  });
+
+  test('over a transport, as from another machine', async () => {
+    const first = commit({ 'a.yaml': 'a' }, 'First');
+    // A directory that is none for the agent, and one for git: what it reads goes through fetch.
+    const url = join(root, 'remote');
+    const repo = repository(url);
+    symlinkSync(work, url);
+    expect(await repo.fetch(live())).toBe(first);
+    const second = commit({ 'a.yaml': 'b' }, 'Second');
+    expect(await repo.fetch(live())).toBe(second);
+    expect(await repo.manifests(second, live())).toEqual([{ path: 'a.yaml', text: 'b' }]);
   });
 
   test('a missing branch and a missing repository say what to do', async () => {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, type FSWatcher, statSync, watch } from 'node:fs';
+import { existsSync, type FSWatcher, readFileSync, statSync, watch, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { AppError } from '../lib/errors.ts';
 
@@ -26,7 +26,10 @@ export interface RepositoryOptions {
 
 const MANIFEST = /\.(ya?ml|json)$/;
 
-/** A Git repository read with the git binary: a bare clone of one branch, no working tree. */
+/**
+ * A Git repository read with the git binary: a bare clone of one branch, no working tree. The clone of a directory on this
+ * machine borrows its objects, so that a commit there costs no fetch, and looking for one no process at all.
+ */
 export class Repository {
   readonly #options: RepositoryOptions;
   readonly #local: string | undefined;
@@ -41,18 +44,12 @@ export class Repository {
   async fetch(signal: AbortSignal): Promise<string> {
     const { branch, cache } = this.#options;
     const url = this.#local ?? this.#options.url;
-    const line = await this.#git(['ls-remote', url, `refs/heads/${branch}`], signal);
-    const id = line.split('\t')[0]?.trim();
-    if (!id) {
-      throw new AppError(
-        'NotFound',
-        `${url} has no branch "${branch}": commit to it, or name another with --branch`,
-        {
-          retryable: true,
-        },
-      );
+    const id = (this.#local && tipOf(gitDirectory(this.#local), branch)) ?? (await this.#ask(url, signal));
+    if (!existsSync(join(cache, 'HEAD'))) {
+      await this.#git(['init', '--bare', '--quiet', cache], signal);
+      if (this.#local) await this.#borrow(this.#local, signal);
     }
-    if (!existsSync(join(cache, 'HEAD'))) await this.#git(['init', '--bare', '--quiet', cache], signal);
+    if (this.#local) return id;
     const known = await this.#inCache(['cat-file', '-e', `${id}^{commit}`], signal).then(
       () => true,
       () => false,
@@ -66,6 +63,24 @@ export class Repository {
     return id;
   }
 
+  async #ask(url: string, signal: AbortSignal): Promise<string> {
+    const { branch } = this.#options;
+    const line = await this.#git(['ls-remote', url, `refs/heads/${branch}`], signal);
+    const id = line.split('\t')[0]?.trim();
+    if (id) return id;
+    throw new AppError(
+      'NotFound',
+      `${url} has no branch "${branch}": commit to it, or name another with --branch`,
+      { retryable: true },
+    );
+  }
+
+  async #borrow(directory: string, signal: AbortSignal): Promise<void> {
+    const objects = await this.#git(['-C', directory, 'rev-parse', '--git-path', 'objects'], signal);
+    const alternates = join(this.#options.cache, 'objects', 'info', 'alternates');
+    writeFileSync(alternates, `${resolve(directory, objects.trim())}\n`);
+  }
+
   async describe(id: string, signal: AbortSignal): Promise<Commit> {
     const out = await this.#inCache(['show', '-s', '--format=%s%x00%an', id], signal);
     const [subject = '', author = ''] = out.trimEnd().split('\0');
@@ -75,19 +90,37 @@ export class Repository {
   /** Every manifest of the folder at a commit, sorted by path; folders whose name begins with a dot are not looked into. */
   async manifests(id: string, signal: AbortSignal): Promise<SourceFile[]> {
     const folder = this.#folder();
-    const names = await this.#inCache(
-      ['ls-tree', '-r', '-z', '--name-only', id, ...(folder === '' ? [] : ['--', `${folder}/`])],
+    const listed = await this.#inCache(
+      ['ls-tree', '-r', '-z', id, ...(folder === '' ? [] : ['--', `${folder}/`])],
       signal,
     );
-    const paths = names
+    const entries = listed
       .split('\0')
-      .filter((path) => MANIFEST.test(path) && !path.split('/').some((part) => part.startsWith('.')))
-      .sort();
-    const files: SourceFile[] = [];
-    for (const path of paths) {
-      files.push({ path, text: await this.#inCache(['cat-file', 'blob', `${id}:${path}`], signal) });
+      .flatMap((line) => {
+        const [, type, blob, path] = /^\d+ (\w+) (\w+)\t(.*)$/s.exec(line) ?? [];
+        return type === 'blob' && blob && path ? [{ blob, path }] : [];
+      })
+      .filter(({ path }) => MANIFEST.test(path) && !path.split('/').some((part) => part.startsWith('.')))
+      .sort((one, other) => (one.path < other.path ? -1 : 1));
+    const texts = await this.#blobs([...new Set(entries.map(({ blob }) => blob))], signal);
+    return entries.map(({ path, blob }) => ({ path, text: texts.get(blob)! }));
+  }
+
+  /** All of them from one process. */
+  async #blobs(ids: string[], signal: AbortSignal): Promise<Map<string, string>> {
+    const texts = new Map<string, string>();
+    if (ids.length === 0) return texts;
+    const args = ['--git-dir', this.#options.cache, 'cat-file', '--batch'];
+    const out = await execute('git', args, signal, ids.join('\n'));
+    for (let at = 0; at < out.length; ) {
+      const end = out.indexOf('\n', at);
+      const [id = '', type, size] = out.toString('utf8', at, end).split(' ');
+      if (type !== 'blob') throw new AppError('Unavailable', `git cat-file: ${id} is ${type}, not a file`);
+      at = end + 1 + Number(size);
+      texts.set(id, out.toString('utf8', end + 1, at));
+      at += 1;
     }
-    return files;
+    return texts;
   }
 
   /** Writes the whole commit into a directory, for tools that want files. */
@@ -99,9 +132,9 @@ export class Repository {
   /** Calls back soon after the branch may have moved. Only local directories can tell; others are polled. */
   onMove(callback: () => void): () => void {
     if (!this.#local) return () => {};
-    const gitDirectory = existsSync(join(this.#local, '.git')) ? join(this.#local, '.git') : this.#local;
+    const directory = gitDirectory(this.#local);
     const watchers: FSWatcher[] = [];
-    for (const folder of [join(gitDirectory, 'refs', 'heads'), gitDirectory]) {
+    for (const folder of [join(directory, 'refs', 'heads'), directory]) {
       if (!existsSync(folder)) continue;
       try {
         const watcher = watch(folder, { persistent: false }, (_event, name) => {
@@ -132,14 +165,39 @@ export class Repository {
   }
 }
 
+const gitDirectory = (local: string): string =>
+  existsSync(join(local, '.git')) ? join(local, '.git') : local;
+
+/** What a branch points to, as Git's files have it; undefined where only git itself can tell. */
+function tipOf(directory: string, branch: string): string | undefined {
+  const read = (...path: string[]) => {
+    try {
+      return readFileSync(join(directory, ...path), 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  const loose = /^[0-9a-f]{40,64}$/.exec(read('refs', 'heads', ...branch.split('/')).trim())?.[0];
+  if (loose) return loose;
+  const packed = read('packed-refs')
+    .split('\n')
+    .find((line) => line.endsWith(` refs/heads/${branch}`));
+  return packed?.split(' ')[0];
+}
+
 /** Runs a program without a shell and answers its output; a failure carries the last line it said. */
-export function run(program: string, args: string[], signal: AbortSignal): Promise<string> {
+export async function run(program: string, args: string[], signal: AbortSignal): Promise<string> {
+  return (await execute(program, args, signal)).toString('utf8');
+}
+
+function execute(program: string, args: string[], signal: AbortSignal, input?: string): Promise<Buffer> {
   return new Promise((done, fail) => {
-    execFile(
+    const child = execFile(
       program,
       args,
       {
         signal,
+        encoding: 'buffer',
         maxBuffer: 64 * 1024 * 1024,
         timeout: 60_000,
         env: { ...process.env, GIT_TERMINAL_PROMPT: '0', GIT_OPTIONAL_LOCKS: '0', LC_ALL: 'C' },
@@ -148,7 +206,7 @@ export function run(program: string, args: string[], signal: AbortSignal): Promi
         if (!error) return done(stdout);
         if (signal.aborted) return fail(new AppError('Aborted', `${program} was stopped`));
         const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-        const said = stderr.trim().split('\n').at(-1) ?? '';
+        const said = stderr.toString('utf8').trim().split('\n').at(-1) ?? '';
         fail(
           new AppError(
             'Unavailable',
@@ -160,5 +218,8 @@ export function run(program: string, args: string[], signal: AbortSignal): Promi
         );
       },
     );
+    // A program that ended early says why itself.
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(input);
   });
 }
