@@ -1,3 +1,9 @@
-import { main } from './cli/program.ts';
-
-await main(process.argv.slice(2));
+const argv = process.argv.slice(2);
+if (argv.length === 1 && argv[0] === 'proxy') {
+  // A sidecar is in the way of its pod's start: it loads nothing of the command line.
+  const { handOver } = await import('./cli/proxy/hand-over.ts');
+  handOver([]);
+} else {
+  const { main } = await import('./cli/program.ts');
+  await main(argv);
+}

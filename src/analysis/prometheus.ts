@@ -1,4 +1,4 @@
-import { PrometheusDriver, type QueryResult } from 'prometheus-query';
+import type { QueryResult } from 'prometheus-query';
 import type { Measurement, MetricProvider } from './ports.ts';
 
 export interface PrometheusOptions {
@@ -19,6 +19,7 @@ export function prometheusProvider({
       const failed = (message: string): Measurement => ({ kind: 'error', query: expression, message });
       if (signal.aborted) return failed('stopped before it was asked');
       try {
+        const { PrometheusDriver } = await import('./driver.ts');
         // One driver a query: its interceptor is the only way to hand an AbortSignal to the request.
         const driver = new PrometheusDriver({
           endpoint: url,

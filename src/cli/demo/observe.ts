@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
+import { json } from 'node:stream/consumers';
 import { kinds } from '../../api/kinds.ts';
 import type { KubeObject } from '../../api/meta.ts';
 import type { Rollout } from '../../api/rollout.ts';
@@ -38,14 +41,17 @@ export class Observer {
     try {
       this.#loadAddress ??= await this.#findLoad(signal);
       if (!this.#loadAddress) return undefined;
-      const response = await fetch(`http://${this.#loadAddress}:8080/`, {
-        signal: AbortSignal.any([signal, AbortSignal.timeout(2000)]),
-      });
-      return (await response.json()) as LoadReport;
+      return await this.#report(this.#loadAddress, AbortSignal.any([signal, AbortSignal.timeout(2000)]));
     } catch {
       this.#loadAddress = undefined;
       return undefined;
     }
+  }
+
+  async #report(host: string, signal: AbortSignal): Promise<LoadReport> {
+    const request = get({ host, port: 8080, path: '/', signal });
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    return (await json(response)) as LoadReport;
   }
 
   async #findLoad(signal: AbortSignal): Promise<string | undefined> {

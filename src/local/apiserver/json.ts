@@ -6,7 +6,14 @@ export type JsonObject = { [key: string]: Json };
 export const isObject = (value: unknown): value is JsonObject =>
   value !== null && typeof value === 'object' && !Array.isArray(value);
 
-export const clone = <T>(value: T): T => structuredClone(value);
+/** A copy of plain JSON, several times as fast as structuredClone. */
+export function clone<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(clone) as T;
+  if (value === null || typeof value !== 'object') return value;
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(value)) copy[key] = clone((value as Record<string, unknown>)[key]);
+  return copy as T;
+}
 
 /** The value under a path of plain keys, or undefined. */
 export function at(value: unknown, ...path: string[]): Json | undefined {

@@ -7,6 +7,7 @@ import { AppError } from '../../lib/errors.ts';
 export interface Entries {
   root: string;
   main: string;
+  proxy: string;
   sample: string;
 }
 
@@ -25,8 +26,13 @@ export function findEntries(env: NodeJS.ProcessEnv = process.env): Entries {
   const bundle = join(root, 'dist/main.js');
   const source = env.WEIR_FROM_SOURCE === '1' || !existsSync(bundle);
   return source
-    ? { root, main: join(root, 'src/main.ts'), sample: join(root, 'src/local/node/sample/main.ts') }
-    : { root, main: bundle, sample: join(root, 'dist/sample.js') };
+    ? {
+        root,
+        main: join(root, 'src/main.ts'),
+        proxy: join(root, 'src/mesh/proxy/main.ts'),
+        sample: join(root, 'src/local/node/sample/main.ts'),
+      }
+    : { root, main: bundle, proxy: join(root, 'dist/proxy.cjs'), sample: join(root, 'dist/sample.js') };
 }
 
 function isPackage(folder: string): boolean {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { silentLogger } from '../../lib/log.ts';
+import { proxyFlags } from '../../lib/proxy-process.ts';
 import { AddressPool } from './addresses.ts';
 import { ContainerRunner, type Launch } from './container.ts';
 import { environmentOf, expand } from './environment.ts';
@@ -34,10 +35,12 @@ describe('pure parts', () => {
       name: 'weir-sample',
       tag: 'v2',
     });
-    const entries = { main: 'main.js', sample: 'sample.js' };
+    const entries = { main: 'main.js', proxy: 'proxy.cjs', sample: 'sample.js' };
     const argvOf = (container: Partial<Container>) =>
       commandOf({ name: 'c', ...container }, entries).argv.slice(1);
-    expect(argvOf({ image: 'weir', args: ['proxy'] })).toEqual(['main.js', 'proxy']);
+    expect(argvOf({ image: 'weir', args: ['proxy'] })).toEqual([...proxyFlags({}, true), 'proxy.cjs']);
+    const file = ['proxy', '--config', 'proxy.yaml'];
+    expect(argvOf({ image: 'weir', args: file })).toEqual(['main.js', ...file]);
     expect(argvOf({ image: 'ghcr.io/x/weir:1', command: ['weir', 'mesh'] })).toEqual(['main.js', 'mesh']);
     expect(commandOf({ name: 'c', image: 'weir-sample:v3' }, entries).env).toEqual({ VERSION: 'v3' });
     expect(argvOf({ image: 'busybox', command: ['sleep', '5'] })).toEqual(['5']);
@@ -292,7 +295,7 @@ describe('containers as processes', () => {
       launch: async () => ({
         ...commandOf(
           { name: 'c', image: 'registry.example/web:v2' },
-          { main: 'main.js', sample: 'sample.js' },
+          { main: 'main.js', proxy: 'proxy.cjs', sample: 'sample.js' },
         ),
         cwd: dir,
       }),

@@ -276,7 +276,7 @@ export class PodRunner {
     const kubeconfig = await this.refresh();
     const references = await this.#host.references(pod);
     const env = environmentOf(pod, container, { podIP: this.podIP, hostIP }, references);
-    const command = commandOf(container, entries);
+    const command = commandOf(container, entries, env);
     const namespace = pod.metadata.namespace ?? 'default';
     const tokenDir = kubeconfig ? join(this.dir, KUBECONFIG_DIR) : undefined;
     const mounts = mountsOf(container, pod.spec.volumes ?? [], join(this.dir, 'volumes'), tokenDir);
