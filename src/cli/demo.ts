@@ -14,7 +14,7 @@ import { type LoadReport, Observer } from './demo/observe.ts';
 import { ShopRepository } from './demo/shop.ts';
 import { chapters, type Outcome, play, ready, tell } from './demo/story.ts';
 import { LiveView, PlainView } from './demo/view.ts';
-import { available, installWeir, trusted, until } from './install/apply.ts';
+import { until } from './install/until.ts';
 
 export interface DemoReport {
   firstRequestSeconds: number;
@@ -81,15 +81,18 @@ async function demo(
   let watched: Promise<void> = Promise.resolve();
   try {
     view.say('Starting a cluster on this machine …');
-    cluster = await startLocalCluster({ dir: join(directory, 'cluster'), quiet: true, signal });
+    let prepared: ReturnType<typeof prepare> | undefined;
+    const onStarted = () => {
+      prepared = prepare(directory);
+      prepared.catch(() => {});
+    };
+    cluster = await startLocalCluster({ dir: join(directory, 'cluster'), quiet: true, signal, onStarted });
+    const { shop, install } = await prepared!;
     const { kubeconfig } = cluster;
     const client = await connect({ kubeconfig });
-    const shop = new ShopRepository(join(directory, 'shop'), join(findEntries().root, 'examples/shop'));
-    shop.begin();
     cluster.add({ name: 'gitops', args: ['gitops', '--repo', shop.directory, '--name', 'demo'] });
     view.say(`Installing Weir … Look around meanwhile:\n  export KUBECONFIG=${kubeconfig}`);
-    await installWeir(client, { profile: 'local', wait: false, signal });
-    await meshReady(client, signal);
+    await install(client, signal);
     shop.openShop();
 
     const observer = new Observer(client);
@@ -157,18 +160,31 @@ const describePhases = (rollouts: Awaited<ReturnType<Observer['rollouts']>>): st
     )
     .join(', ') || 'no Rollout was applied yet';
 
-/** The injector must answer before the shop's pods are made; the rest of the control plane may still be starting. */
-async function meshReady(client: KubeClient, signal: AbortSignal): Promise<void> {
-  await until('the mesh to start', AbortSignal.any([signal, AbortSignal.timeout(60_000)]), async () => {
-    const [mesh, injector, namespace] = await Promise.all([
-      client.find(kinds.Deployment, 'weir', 'weir-mesh', signal),
-      client.find(kinds.MutatingWebhookConfiguration, undefined, 'inject.weir.dev', signal),
-      client.find(kinds.Namespace, undefined, 'shop', signal),
-    ]);
-    if (!mesh || !available(mesh)) return 'weir-mesh is not available yet';
-    if (!injector || !trusted(injector)) return 'the injector has no certificate yet';
-    return namespace ? undefined : 'the GitOps agent has not applied its first commit yet';
-  });
+/** The repository of the shop with a namespace alone, and Weir's manifests. */
+async function prepare(directory: string): Promise<{
+  shop: ShopRepository;
+  install(client: KubeClient, signal: AbortSignal): Promise<void>;
+}> {
+  // Not with the rest of this module: the API server is not to wait until the schemas of the manifests are made.
+  const [{ applyManifests, meshReady }, { generateManifests }] = await Promise.all([
+    import('./install/apply.ts'),
+    import('./install/manifests.ts'),
+  ]);
+  const manifests = generateManifests({ profile: 'local' });
+  const shop = new ShopRepository(join(directory, 'shop'), join(findEntries().root, 'examples/shop'));
+  shop.begin();
+  return {
+    shop,
+    async install(client, signal) {
+      await applyManifests(client, manifests, { signal });
+      const deadline = AbortSignal.any([signal, AbortSignal.timeout(60_000)]);
+      // The injector must answer before the shop's pods are made; the rest of Weir may still be starting.
+      await meshReady(client, deadline);
+      await until('the GitOps agent to apply its first commit', deadline, async () =>
+        (await client.find(kinds.Namespace, undefined, 'shop', deadline)) ? undefined : 'no namespace yet',
+      );
+    },
+  };
 }
 
 /** Keeps the view current until stopped. */

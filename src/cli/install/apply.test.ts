@@ -4,8 +4,9 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { plainKubeconfig } from '../../kube/fixtures.ts';
 import { connect } from '../../kube/index.ts';
 import type { KubeClient } from '../../kube/types.ts';
-import { applyManifests, available, until } from './apply.ts';
+import { applyManifests, available } from './apply.ts';
 import { generateManifests } from './manifests.ts';
+import { until } from './until.ts';
 
 const applied: string[] = [];
 let client: KubeClient;

@@ -8,8 +8,10 @@ import { AppError, toAppError } from '../../lib/errors.ts';
 import { type Logger, silentLogger } from '../../lib/log.ts';
 import { generateManifests } from './manifests.ts';
 import { type InstallOptions, installOptions } from './options.ts';
+import { until } from './until.ts';
 
 const MANAGER = 'weir-install';
+const INJECTOR = 'inject.weir.dev';
 
 export interface ApplyOptions {
   signal?: AbortSignal;
@@ -53,12 +55,11 @@ export async function applyManifests(
 /** Installs Weir as `weir install | kubectl apply` would, and waits until it does its work. */
 export async function installWeir(
   client: KubeClient,
-  options: Partial<InstallOptions> & ApplyOptions & { wait?: boolean } = {},
+  options: Partial<InstallOptions> & ApplyOptions = {},
 ): Promise<void> {
-  const { signal = new AbortController().signal, log, timeoutMs = 60_000, wait = true, ...given } = options;
+  const { signal = new AbortController().signal, log, timeoutMs = 60_000, ...given } = options;
   const objects = generateManifests(given);
   await applyManifests(client, objects, { signal, timeoutMs, ...(log ? { log } : {}) });
-  if (!wait) return;
   await installed(
     client,
     installOptions(given).namespace,
@@ -88,6 +89,19 @@ export async function installed(client: KubeClient, namespace: string, signal: A
       ...mutating.filter((object) => !trusted(object)).map(keyOf),
     ];
     return waiting.length === 0 && deployments.length > 0 ? undefined : `waiting for ${waiting.join(', ')}`;
+  });
+}
+
+/** Resolves when pods can be injected: the mesh answers, and the API server knows whom to trust. */
+export async function meshReady(client: KubeClient, signal: AbortSignal): Promise<void> {
+  const { namespace } = installOptions();
+  await until('the mesh to start', signal, async () => {
+    const mesh = await client.find(kinds.Deployment, namespace, 'weir-mesh', signal);
+    return mesh && available(mesh) ? undefined : 'weir-mesh is not available yet';
+  });
+  await until('the mesh to start', signal, async () => {
+    const injector = await client.find(kinds.MutatingWebhookConfiguration, undefined, INJECTOR, signal);
+    return injector && trusted(injector) ? undefined : 'the injector has no certificate yet';
   });
 }
 
@@ -133,27 +147,5 @@ async function persist<T>(what: string, signal: AbortSignal, attempt: () => Prom
         throw new AppError('Timeout', `${what}: ${error.message}`, { cause: thrown });
       });
     }
-  }
-}
-
-/** Asks until the answer is undefined (done); the error says what it was still waiting for. */
-export async function until(
-  what: string,
-  signal: AbortSignal,
-  probe: () => Promise<string | undefined>,
-  everyMs = 50,
-): Promise<void> {
-  let last = 'no answer yet';
-  for (;;) {
-    try {
-      const still = await probe();
-      if (still === undefined) return;
-      last = still;
-    } catch (thrown) {
-      last = toAppError(thrown).message;
-    }
-    await systemClock.sleep(everyMs, signal).catch(() => {
-      throw new AppError('Timeout', `${what}: ${last}`);
-    });
   }
 }

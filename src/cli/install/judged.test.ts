@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+// Before the clocks of the tests run: it is loaded with the first query.
+import '../../analysis/driver.ts';
 import { createJudge, type JudgeInput, prometheusProvider } from '../../analysis/index.ts';
 import { rolloutSpecSchema } from '../../api/rollout.ts';
 import { silentLogger } from '../../lib/log.ts';

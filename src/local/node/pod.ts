@@ -86,6 +86,7 @@ export class PodRunner {
   #running: Promise<void> = Promise.resolve();
   #terminating: Promise<void> | undefined;
   #silent = false;
+  #preparing: Promise<{ references: References; kubeconfig: string | undefined }> | undefined;
 
   constructor(pod: NodePod, podIP: string, podsDir: string, host: PodHost) {
     this.#pod = pod;
@@ -256,25 +257,41 @@ export class PodRunner {
   }
 
   /** Brings volumes and tokens up to date, after a change of what they show or when a token must be renewed. */
-  async refresh(): Promise<string | undefined> {
-    const { client: _client, references, access, hostIP } = this.#host;
+  async refresh(): Promise<void> {
+    await this.#materialize(await this.#host.references(this.#pod));
+  }
+
+  /** Answers the path of the kubeconfig, unless the pod wants none. */
+  async #materialize(references: References): Promise<string | undefined> {
+    const { access, hostIP } = this.#host;
     const pod = this.#pod;
     await syncVolumes(join(this.dir, 'volumes'), {
       pod,
       podIP: this.podIP,
       hostIP,
-      references: await references(pod),
+      references,
       token: (audience) => this.#tokens.get(audience),
     });
     if (pod.spec.automountServiceAccountToken === false) return undefined;
     return writeCredentials(join(this.dir, KUBECONFIG_DIR), pod, this.#tokens, await access());
   }
 
+  /** What a pod's containers find, read and written once for those that start together. */
+  #prepared(): Promise<{ references: References; kubeconfig: string | undefined }> {
+    const prepare = async () => {
+      const references = await this.#host.references(this.#pod);
+      return { references, kubeconfig: await this.#materialize(references) };
+    };
+    this.#preparing ??= prepare().finally(() => {
+      this.#preparing = undefined;
+    });
+    return this.#preparing;
+  }
+
   async #launch(container: Container): Promise<Launch> {
     const pod = this.#pod;
     const { entries, hostIP, clusterDir, resolveService } = this.#host;
-    const kubeconfig = await this.refresh();
-    const references = await this.#host.references(pod);
+    const { references, kubeconfig } = await this.#prepared();
     const env = environmentOf(pod, container, { podIP: this.podIP, hostIP }, references);
     const command = commandOf(container, entries, env);
     const namespace = pod.metadata.namespace ?? 'default';

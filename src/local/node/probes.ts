@@ -13,6 +13,7 @@ export interface ProbeTarget {
 }
 
 const FAST_MS = 25;
+const SLOWEST_MS = 100;
 
 function portOf(port: number | string, ports: Container['ports']): number {
   return typeof port === 'number'
@@ -137,7 +138,7 @@ export async function runProbe(
       succeeded ||= verdict === true;
       const fast = eager && !succeeded;
       await systemClock.sleep(fast ? Math.min(wait, period) : period, signal);
-      wait = Math.min(wait * 1.5, 250);
+      wait = Math.min(wait * 1.5, SLOWEST_MS);
     }
   } catch {
     // Aborted.

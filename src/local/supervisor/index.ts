@@ -37,6 +37,8 @@ export interface LocalClusterOptions {
   /** How long the API server and the node may take. */
   timeoutMs?: number;
   signal?: AbortSignal;
+  /** Called when its processes run: what takes time can be done until they are ready. */
+  onStarted?: () => void;
 }
 
 export interface LocalCluster {
@@ -135,6 +137,7 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
     start('apiserver', ['local', 'apiserver', ...common, '--port', String(API_PORT)]);
     start('workloads', ['local', 'workloads', ...common]);
     start('node', ['local', 'node', ...common]);
+    options.onStarted?.();
     await untilReady({ kubeconfig, children, dir, timeoutMs, signal });
     for (const component of components) add(component);
     return cluster;
