@@ -1,4 +1,4 @@
-import type { KubeClient } from '../../kube/types.ts';
+import { type KubeClient, writeThrough } from '../../kube/index.ts';
 import type { Logger } from '../../lib/log.ts';
 import { type Caches, createCaches } from './context.ts';
 import { deploymentController } from './deployment/controller.ts';
@@ -18,7 +18,8 @@ export async function runWorkloads(options: {
 }): Promise<void> {
   const { client, log, signal, now = Date.now } = options;
   const caches = createCaches(client, log);
-  const context = { client, caches, log, now };
+  // What they decide next sees what they have just written: the same slice is not made twice, nor a status written again.
+  const context = { client: writeThrough(client, Object.values(caches)), caches, log, now };
   const controllers = [
     deploymentController(context),
     replicaSetController(context),
