@@ -1,14 +1,19 @@
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { FakeClock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { type RunningMetricsStore, startMetricsStore } from '../index.ts';
 import { END, fixture, START, toOpenMetrics } from './conformance-fixture.ts';
 import { QUERIES, REFUSED } from './conformance-queries.ts';
+
+const AT_A_TIME = 8;
 
 /** Where prometheus and promtool are: WEIR_TEST_PROMETHEUS (a folder) or the PATH. */
 function findPrometheus(): string | undefined {
@@ -30,12 +35,32 @@ interface Answer {
   data?: { resultType: string; result: unknown };
 }
 
+const agent = new Agent({ keepAlive: true, maxSockets: AT_A_TIME });
+
+// Thousands of questions: over kept connections and uncompressed, they cost a third of what fetch makes of them.
 async function ask(url: string, path: string, parameters: Record<string, string>): Promise<Answer> {
-  const response = await fetch(`${url}/api/v1/${path}`, {
-    method: 'POST',
-    body: new URLSearchParams(parameters),
-  });
-  return (await response.json()) as Answer;
+  const body = new URLSearchParams(parameters).toString();
+  const headers = {
+    'content-type': 'application/x-www-form-urlencoded',
+    'content-length': Buffer.byteLength(body),
+  };
+  const asked = request(`${url}/api/v1/${path}`, { agent, method: 'POST', headers }).end(body);
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  return (await json(response)) as Answer;
+}
+
+/** What of these questions is answered differently, several at a time. */
+async function problemsOf(questions: (() => Promise<string | undefined>)[]): Promise<string[]> {
+  const problems: string[] = [];
+  const left = [...questions];
+  const askAll = async () => {
+    for (let next = left.shift(); next; next = left.shift()) {
+      const problem = await next();
+      if (problem) problems.push(problem);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_A_TIME }, askAll));
+  return problems;
 }
 
 type Row = { metric: Record<string, string>; value?: [number, string]; values?: [number, string][] };
@@ -149,14 +174,17 @@ describe('the same samples in a real Prometheus', () => {
   });
 
   afterAll(async () => {
+    agent.destroy();
     await stop();
     await store.stop();
   });
 
   const compare = async (path: string, query: string, parameters: Record<string, string>) => {
-    const ours = await ask(store.url, path, { query, ...parameters });
-    if (!theirs) return undefined;
-    const problem = difference(ours, await ask(theirs, path, { query, ...parameters }));
+    const [ours, other] = await Promise.all([
+      ask(store.url, path, { query, ...parameters }),
+      theirs && ask(theirs, path, { query, ...parameters }),
+    ]);
+    const problem = other && difference(ours, other);
     return problem ? `${query} (${JSON.stringify(parameters)}): ${problem}` : undefined;
   };
 
@@ -169,27 +197,20 @@ describe('the same samples in a real Prometheus', () => {
       END - 1,
       END + 200_000,
     ];
-    const problems: string[] = [];
-    for (const query of QUERIES) {
-      for (const time of times) {
-        const problem = await compare('query', query, { time: (time / 1000).toFixed(3) });
-        if (problem) problems.push(problem);
-      }
-    }
-    expect(problems).toEqual([]);
+    const questions = QUERIES.flatMap((query) =>
+      times.map((time) => () => compare('query', query, { time: (time / 1000).toFixed(3) })),
+    );
+    expect(await problemsOf(questions)).toEqual([]);
   });
 
   test('range queries', async () => {
-    const problems: string[] = [];
-    for (const query of QUERIES) {
-      const problem = await compare('query_range', query, {
-        start: ((START - 30_000) / 1000).toFixed(3),
-        end: ((END + 360_000) / 1000).toFixed(3),
-        step: '37',
-      });
-      if (problem) problems.push(problem);
-    }
-    expect(problems).toEqual([]);
+    const range = {
+      start: ((START - 30_000) / 1000).toFixed(3),
+      end: ((END + 360_000) / 1000).toFixed(3),
+      step: '37',
+    };
+    const questions = QUERIES.map((query) => () => compare('query_range', query, range));
+    expect(await problemsOf(questions)).toEqual([]);
   });
 
   test('what is refused', async () => {
