@@ -33,7 +33,7 @@ export function command(): Command {
     .description(
       'Reconciles Rollouts: gate, canary ReplicaSets, traffic, analysis, promotion. Run as many as you like; one leads.',
     )
-    .option('--kubeconfig <file>', 'cluster to work on; default: $KUBECONFIG, in-cluster, ~/.kube/config')
+    .option('--kubeconfig <file>', 'cluster to work on; default: $KUBECONFIG, ~/.kube/config, in-cluster')
     .option(
       '--prometheus-url <url>',
       'any server of the Prometheus HTTP API',

@@ -64,7 +64,7 @@ export function command(): Command {
       .command(name)
       .description(description)
       .option('-n, --namespace <namespace>', 'namespace of the Rollout', 'default')
-      .option('--kubeconfig <file>', 'default: $KUBECONFIG, in-cluster, ~/.kube/config');
+      .option('--kubeconfig <file>', 'default: $KUBECONFIG, ~/.kube/config, in-cluster');
 
   sub('list', 'every Rollout in one table')
     .option('-A, --all-namespaces', 'all namespaces')

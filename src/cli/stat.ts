@@ -60,7 +60,7 @@ export function command(): Command {
     .option('--watch', 'again every two seconds, until Ctrl-C', false)
     .addOption(new Option('-o, --output <format>', 'output').choices(['table', 'json']).default('table'))
     .option('--prometheus-url <url>', "default: the address of Weir's metrics store")
-    .option('--kubeconfig <file>', 'default: $KUBECONFIG, in-cluster, ~/.kube/config')
+    .option('--kubeconfig <file>', 'default: $KUBECONFIG, ~/.kube/config, in-cluster')
     .addHelpText(
       'after',
       '\nExamples:\n  weir stat deploy -n shop\n  weir stat svc web -n shop --by-revision --watch\n  weir stat pod -A -o json',

@@ -45,7 +45,7 @@ export function command(): Command {
     .addOption(
       new Option('-o, --output <format>', 'output').choices(['table', 'wide', 'json']).default('table'),
     )
-    .option('--kubeconfig <file>', 'default: $KUBECONFIG, in-cluster, ~/.kube/config')
+    .option('--kubeconfig <file>', 'default: $KUBECONFIG, ~/.kube/config, in-cluster')
     .addHelpText(
       'after',
       '\nExamples:\n  weir tap deploy/web -n shop\n  weir tap deploy/web -n shop --status 5xx -o wide\n  weir tap deploy/front -n shop --to orders.shop --path /cart -o json',
