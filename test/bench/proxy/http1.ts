@@ -40,7 +40,11 @@ export async function plainPaths(
   const address = `127.0.0.1:${upstream}`;
   if (haproxy) {
     const port = await freePort();
-    paths.push({ name: 'haproxy', port, processes: [await setup.haproxy(haproxy, '', address, port, [], maxconn)] });
+    paths.push({
+      name: 'haproxy',
+      port,
+      processes: [await setup.haproxy(haproxy, '', address, port, [], maxconn)],
+    });
   }
   const port = await freePort();
   const pass = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://u;';

@@ -4,18 +4,18 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { median, type Row } from '../row.ts';
 import { plainPaths, type Tools, weirTo } from './http1.ts';
-import { memory, type Path, ROUNDS } from './measure.ts';
-import type { Setup } from './setup.ts';
+import { cpuMicros, memory, type Path, ROUNDS } from './measure.ts';
+import { freePort, type Setup } from './setup.ts';
 
 const IDLE = 10_000;
 const ACTIVE = 1_000;
 const ACTIVE_SECONDS = 5;
-/** For HAProxy, which allows for two descriptors each, and descriptors end at nginx's worker_rlimit_nofile. */
-const MAXCONN = 2_000 + IDLE;
-/** Milliseconds after which a process has settled. */
-const SETTLED = 3_000;
-/** And with ten thousand connections, of which the first are old by then. */
-const HELD = 5_000;
+/** For HAProxy, which would allow for two descriptors each. */
+const MAXCONN = IDLE + 500;
+/** A process that has taken next to no CPU for so many milliseconds has settled. */
+const SETTLED = 4_000;
+/** Microseconds. */
+const NEXT_TO_NONE = 20_000;
 
 const BARS = { idle: { rss: 55, anon: 12 }, active: { rss: 90, anon: 40 } };
 
@@ -23,6 +23,15 @@ type Memory = ReturnType<typeof memory>;
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const of = (path: Path): Memory => memory(path.processes[0]!.pid!);
+
+async function settled(path: Path): Promise<void> {
+  for (let before = Number.NEGATIVE_INFINITY; ; ) {
+    const used = cpuMicros(path);
+    if (used - before <= NEXT_TO_NONE) return;
+    before = used;
+    await pause(SETTLED);
+  }
+}
 
 async function stop(child: ChildProcess): Promise<void> {
   child.kill('SIGKILL');
@@ -52,10 +61,28 @@ async function idle(setup: Setup, upstream: number): Promise<Memory> {
   const samples: Memory[] = [];
   for (let n = 0; n < ROUNDS; n += 1) {
     const path = await weirTo(setup, upstream);
-    await pause(SETTLED);
+    await settled(path);
     samples.push(of(path));
     await stop(path.processes[0]!);
   }
+  return { rss: median(samples.map(({ rss }) => rss)), anon: median(samples.map(({ anon }) => anon)) };
+}
+
+/** Of a sidecar that has its certificate and its one destination from a control plane. */
+async function sidecar(setup: Setup): Promise<Memory> {
+  const file = fileURLToPath(new URL('./tools/control-plane.ts', import.meta.url));
+  const plane = spawn(process.execPath, [file, setup.dir], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [served] = (await once(plane.stdout, 'data')) as [Buffer];
+  const samples: Memory[] = [];
+  for (let n = 0; n < ROUNDS; n += 1) {
+    const port = await freePort();
+    const child = await setup.sidecar(Number(String(served)), port);
+    await settled({ name: 'weir', port, processes: [child] });
+    samples.push(memory(child.pid!));
+    await stop(child);
+  }
+  plane.stdin.end();
+  await once(plane, 'exit');
   return { rss: median(samples.map(({ rss }) => rss)), anon: median(samples.map(({ anon }) => anon)) };
 }
 
@@ -67,7 +94,7 @@ async function holding(path: Path): Promise<Memory> {
   });
   const [said] = (await Promise.race([once(holder.stdout, 'data'), once(holder, 'exit')])) as [unknown];
   if (!String(said).includes('held')) throw new Error(`${path.name} did not hold ${IDLE} connections`);
-  await pause(SETTLED);
+  await settled(path);
   const taken = of(path);
   holder.stdin.end();
   await once(holder, 'exit');
@@ -97,6 +124,8 @@ export async function memoryRows(
 ): Promise<Row[]> {
   const fresh = await idle(setup, upstream);
   log(`idle: ${JSON.stringify(fresh)}`);
+  const meshed = await sidecar(setup);
+  log(`idle sidecar: ${JSON.stringify(meshed)}`);
   const measured = async (name: string, take: (path: Path) => Promise<Memory>) => {
     const found = new Map<string, Memory>();
     for (const path of await plainPaths(setup, tools, upstream, MAXCONN)) {
@@ -110,6 +139,7 @@ export async function memoryRows(
   const active = await measured(`${ACTIVE} active connections`, (path) => working(tools.wrk, path));
   return [
     ...rows('idle', new Map([['weir', fresh]]), BARS.idle),
+    ...rows('idle sidecar', new Map([['weir', meshed]]), BARS.idle),
     ...rows(`${IDLE} idle connections`, held),
     ...rows(`${ACTIVE} active connections`, active, BARS.active),
   ];

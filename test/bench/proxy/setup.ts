@@ -26,7 +26,8 @@ export async function freePort(): Promise<number> {
 }
 
 async function reachable(port: number): Promise<void> {
-  const end = Date.now() + 10_000;
+  // A machine that is busy with other things takes its time.
+  const end = Date.now() + 60_000;
   for (;;) {
     const ok = await new Promise<boolean>((resolve) => {
       const socket = connect(port, '127.0.0.1');
@@ -49,8 +50,8 @@ export class Setup {
     return path;
   }
 
-  start(program: string, args: string[]): ChildProcess {
-    const child = spawn(program, args, { stdio: 'ignore' });
+  start(program: string, args: string[], env = process.env): ChildProcess {
+    const child = spawn(program, args, { stdio: 'ignore', env });
     this.#children.push(child);
     return child;
   }
@@ -65,7 +66,7 @@ export class Setup {
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
     const config = `daemon off; master_process off; worker_processes 1; pid ${this.dir}/${port}.pid; error_log /dev/null;
 worker_rlimit_nofile 20000; events { worker_connections 19000; }
-http { access_log off; keepalive_requests 1000000000; ${temporary.map((each) => `${each}_temp_path ${this.dir}/${each};`).join(' ')}
+http { access_log off; keepalive_requests 1000000000; keepalive_timeout 300s; ${temporary.map((each) => `${each}_temp_path ${this.dir}/${each};`).join(' ')}
 ${extra} server { listen 127.0.0.1:${port}${listen}; location / { ${location} } } }`;
     const child = this.start(binary, ['-c', this.file(`nginx-${port}.conf`, config)]);
     await reachable(port);
@@ -114,12 +115,14 @@ stream { server { listen 127.0.0.1:${port}; tcp_nodelay on; proxy_pass ${upstrea
   ): Promise<ChildProcess> {
     const config = `global
   nbthread 1
+  no strict-limits
   maxconn ${maxconn}
 defaults
   mode http
   timeout client 30s
   timeout server 30s
   timeout connect 5s
+  timeout http-keep-alive 300s
 ${options.includes('mode tcp') ? '' : '  http-reuse always\n'}${options.map((line) => `  ${line}\n`).join('')}frontend f
   bind 127.0.0.1:${port}${bind}
   default_backend b
@@ -134,6 +137,25 @@ backend b
   async weir(port: number, config: object): Promise<ChildProcess> {
     const file = this.file(`weir-${port}.yaml`, stringify(config));
     const child = this.start(process.execPath, [MAIN, 'proxy', '--config', file]);
+    await reachable(port);
+    return child;
+  }
+
+  /** A proxy as the injector runs it; the control plane's trust bundle and a token are in the folder. */
+  async sidecar(plane: number, port: number): Promise<ChildProcess> {
+    const child = this.start(process.execPath, [MAIN, 'proxy'], {
+      ...process.env,
+      WEIR_MESH: `https://127.0.0.1:${plane}`,
+      WEIR_TRUST: join(this.dir, 'trust.pem'),
+      WEIR_TOKEN: join(this.dir, 'token'),
+      WEIR_ADMIN: `127.0.0.1:${await freePort()}`,
+      WEIR_OUTBOUND: JSON.stringify([{ listen: port, destination: 'web.shop:80' }]),
+      WEIR_INBOUND: JSON.stringify([{ listen: await freePort(), forward: await freePort() }]),
+      POD_IP: '127.0.0.1',
+      POD_NAME: 'client-1',
+      POD_NAMESPACE: 'shop',
+      SERVICE_ACCOUNT: 'client',
+    });
     await reachable(port);
     return child;
   }
