@@ -159,6 +159,12 @@ export class Exchange<C extends Carrier> {
     this.#requester.reject(cause, detail);
   }
 
+  /** What is asked for cannot be had there. Counts against no endpoint. */
+  unsupported(detail: string) {
+    this.#discard();
+    this.fail('bad-request', detail, 501);
+  }
+
   /** The client is gone. */
   abandon() {
     this.#runtime.wheel.drop(this.#deadline);

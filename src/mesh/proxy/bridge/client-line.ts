@@ -1,3 +1,4 @@
+import { createHash, randomBytes } from 'node:crypto';
 import type { Answer } from '../answers.ts';
 import { HttpSession } from '../http1/session.ts';
 import { grpcAnswerFields, grpcStatus, sizeOf } from '../http2/answers.ts';
@@ -10,11 +11,16 @@ import { ERROR } from '../protocol/http2/frames.ts';
 import type { FieldList } from '../protocol/http2/list.ts';
 import type { Http2Stream, StreamHandler } from '../protocol/http2/stream.ts';
 import type { Connection, ConnectionHandler } from '../transport/types.ts';
-import { lines, requestText, responseFields, trailerFields } from './text.ts';
+import { StreamConnection } from './stream-connection.ts';
+import { agreedFields, lines, requestText, responseFields, trailerFields, upgradeText } from './text.ts';
 
 /** The proxy adds lines of its own to a head that was within the limits. */
 const head = new Head({ bytes: 1_048_576, count: 2_048, startLine: 65_536 });
 const NOTHING = Buffer.alloc(0);
+
+/** What a server makes of a key (RFC 6455 4.2.2). */
+const acceptOf = (key: string) =>
+  createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
 
 /**
  * A stream of an HTTP/2 client as the connection of an HTTP/1.1 client: for servers that speak HTTP/1.1 alone. Requests
@@ -41,6 +47,12 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
   #paused = false;
   #owed = 0;
   #closed = false;
+  /** The request asks for a tunnel (RFC 8441). */
+  #upgrade = false;
+  /** Of WebSocket, the one that was made for the server. */
+  #key = '';
+  /** The server has agreed: bytes both ways from then on. */
+  #through: StreamConnection | undefined;
 
   constructor(session: Http2Session) {
     this.#session = session;
@@ -58,6 +70,17 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
     this.#headed = false;
     this.#trailer = '';
     this.#owed = 0;
+    this.#upgrade = list.protocol !== undefined;
+    if (this.#upgrade) {
+      this.#chunkedRequest = false;
+      // RFC 8441 5: HTTP/2 has no use for a key, RFC 6455 4.2.1 does.
+      const keyed = list.items.slice(0, list.count).some(({ name }) => name === 'sec-websocket-key');
+      const websocket = list.protocol!.value.toLowerCase() === 'websocket';
+      this.#key = websocket && !keyed ? randomBytes(16).toString('base64') : '';
+      this.handler.data(Buffer.from(upgradeText(list, this.#key), 'latin1'));
+      if (end) this.handler.end();
+      return;
+    }
     this.#chunkedRequest = !end && list.contentLength < 0;
     this.handler.data(Buffer.from(requestText(list, this.#chunkedRequest), 'latin1'));
   }
@@ -70,6 +93,8 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
     else this.#session.http2.consume(this.#stream, size);
     if (!this.#chunkedRequest) {
       if (size > 0) this.handler.data(bytes.subarray(from, to));
+      // Of a tunnel that is not agreed on yet.
+      if (end && this.#upgrade) this.handler.end();
       return;
     }
     if (size > 0) {
@@ -84,6 +109,7 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
   }
 
   trailers(list: FieldList) {
+    if (this.#upgrade) return this.handler.end();
     // With a content-length the message has ended, and has no place for them.
     if (this.#chunkedRequest)
       this.handler.data(Buffer.from(`0\r\n${lines(list.items, list.count)}\r\n`, 'latin1'));
@@ -98,15 +124,16 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
     this.#close();
   }
 
-  #close() {
+  #close(error?: Error) {
     if (this.#closed) return;
     this.#closed = true;
-    this.handler.close();
+    this.handler.close(error);
   }
 
   // --- the response: from the session to the stream ---
 
   write(chunk: Buffer): boolean {
+    if (this.#through) return this.#through.write(chunk);
     if (this.#closed || this.#stream.closed || this.#stream.localDone) return true;
     let buffer = chunk;
     let at = 0;
@@ -123,6 +150,10 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
         return true;
       }
       at = after;
+      if (this.#upgrade && head.status === 101) return this.#switch(buffer, at);
+      // To a client of HTTP/2 this would be the tunnel.
+      if (this.#upgrade && head.status >= 200 && head.status < 300)
+        return this.#notSwitched(`the server answered ${head.status} to the upgrade`);
       const { fields, size } = responseFields(head, buffer);
       const { sender } = this.#session.http2;
       if (head.status < 200) {
@@ -139,6 +170,33 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
     }
     this.#settle();
     return this.#more;
+  }
+
+  /** The server has agreed to what was asked for. */
+  #switch(buffer: Buffer, at: number): boolean {
+    const { fields, size, accept } = agreedFields(head, buffer);
+    if (this.#key !== '' && accept !== acceptOf(this.#key))
+      return this.#notSwitched('the server answered the WebSocket key with another one');
+    const stream = this.#stream;
+    this.#session.http2.sender.headers(stream, fields, fields.length, size, false);
+    const through = new StreamConnection('server', this.#session, {
+      data: (chunk) => this.handler.data(chunk),
+      drain: () => this.handler.drain(),
+      end: () => this.handler.end(),
+      close: (error) => this.#close(error),
+    });
+    this.#through = through;
+    through.begin(stream);
+    if (this.#paused) through.pause();
+    return at < buffer.length ? through.write(buffer.subarray(at)) : true;
+  }
+
+  #notSwitched(detail: string): true {
+    const stream = this.#stream;
+    this.#session.answer(stream, { status: 502, cause: 'bad-response', detail });
+    stream.handler = undefined;
+    queueMicrotask(() => this.#close(new Error(detail)));
+    return true;
   }
 
   payload(buffer: Buffer, from: number, to: number) {
@@ -199,10 +257,12 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
   }
 
   end() {
-    this.finish();
+    if (this.#through) this.#through.end();
+    else this.finish();
   }
 
   finish() {
+    if (this.#through) return this.#through.finish();
     const stream = this.#stream;
     if (!stream.localDone && !stream.closed && this.#headed && !stream.waiting) {
       // A body that ends with its connection ends here.
@@ -213,6 +273,7 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
   }
 
   destroy() {
+    if (this.#through) return this.#through.destroy();
     const stream = this.#stream;
     stream.handler = undefined;
     if (!stream.closed) this.#session.http2.reset(stream, ERROR.internal);
@@ -221,15 +282,18 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
   }
 
   breakOff() {
-    this.destroy();
+    if (this.#through) this.#through.breakOff();
+    else this.destroy();
   }
 
   pause() {
     this.#paused = true;
+    this.#through?.pause();
   }
 
   resume() {
     this.#paused = false;
+    this.#through?.resume();
     if (this.#owed === 0) return;
     this.#session.http2.consume(this.#stream, this.#owed);
     this.#owed = 0;

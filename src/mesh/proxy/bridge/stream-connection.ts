@@ -6,6 +6,8 @@ import type { Runtime } from '../runtime.ts';
 import type { Connection, ConnectionHandler } from '../transport/types.ts';
 
 const NOTHING = Buffer.alloc(0);
+/** Whose turn has not come. */
+export const NOBODY: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 /** How long a peer may take to end its half of a stream that is over for us. */
 const LINGER = 5_000;
 
@@ -191,7 +193,8 @@ export class StreamConnection implements Connection, StreamHandler {
       // A peer that has ended its half is told the same; that nothing is cut off costs no budget for resets.
       if (orderly && stream.remoteDone && !stream.localDone && !stream.waiting) this.#sendEnd(stream);
       else if (this.#role === 'client') http2.cancel(stream);
-      else http2.reset(stream, stream.localDone ? ERROR.none : ERROR.internal);
+      // RFC 8441 5: as the reset of a TCP connection.
+      else http2.reset(stream, stream.localDone ? ERROR.none : ERROR.cancel);
     }
     this.#ending = 'close';
     queueMicrotask(() => this.close());

@@ -21,6 +21,9 @@ const HOP = new Set([
   'http2-settings',
 ]);
 
+/** Of a 101: no field of an answer of HTTP/2. */
+const ACCEPT = new Set(['sec-websocket-accept', 'content-length']);
+
 function asField(name: string, value: string): Field {
   if (SECRET.has(name)) return new Field(name, value, undefined, true);
   return VOLATILE.has(name) ? new Field(name, value) : share(name, value);
@@ -132,6 +135,23 @@ export function lines(items: readonly Field[], count: number): string {
     else text += `${name}: ${value}\r\n`;
   }
   return cookie === '' ? text : `${text}cookie: ${cookie}\r\n`;
+}
+
+/** An extended CONNECT (RFC 8441 5) as the request to upgrade that it stands for; `key` where the client gave none. */
+export function upgradeText(list: FieldList, key: string): string {
+  const { protocol, path, authority, items, count } = list;
+  return (
+    `GET ${path!.value} HTTP/1.1\r\nhost: ${authority!.value}\r\nconnection: upgrade\r\nupgrade: ${protocol!.value}\r\n` +
+    `${key === '' ? '' : `sec-websocket-key: ${key}\r\n`}${lines(items, count)}\r\n`
+  );
+}
+
+/** … and the answer that agrees: what is for HTTP/1.1 alone is not in it. */
+export function agreedFields(head: Head, buffer: Buffer): Translated & { accept: string } {
+  const fields: Field[] = [share(':status', '200')];
+  addLines(head, buffer, fields, false);
+  const accept = fields.find(({ name }) => name === 'sec-websocket-accept')?.value ?? '';
+  return { ...sized(fields.filter(({ name }) => !ACCEPT.has(name))), accept };
 }
 
 /** The head of a request in HTTP/1.1. */

@@ -1,3 +1,4 @@
+import { NOBODY, StreamConnection } from '../bridge/stream-connection.ts';
 import type { EndpointState } from '../endpoint.ts';
 import type { Carrier } from '../exchange.ts';
 import type { Field } from '../protocol/http2/field.ts';
@@ -36,6 +37,15 @@ export class Http2Call implements Carrier, StreamHandler, Waiter {
 
   get ready(): boolean {
     return this.#upstream.ready;
+  }
+
+  /** Whether the server takes extended CONNECT; undefined until it has said so, which `onSettings` tells. */
+  get takesConnect(): boolean | undefined {
+    return this.#upstream.http2.takesConnect;
+  }
+
+  onSettings(callback: () => void) {
+    this.#upstream.onSettings(callback);
   }
 
   // --- the request ---
@@ -100,6 +110,14 @@ export class Http2Call implements Carrier, StreamHandler, Waiter {
   }
 
   // --- its end ---
+
+  /** From now on the stream is a connection of bytes, and no call any more; `queued`: what of the request still waits. */
+  tunnel(): { connection: StreamConnection; queued: number } {
+    const connection = new StreamConnection('client', this.#upstream, NOBODY);
+    const stream = this.#stream!;
+    connection.begin(stream);
+    return { connection, queued: stream.queued };
+  }
 
   part() {
     this.#owner = undefined;

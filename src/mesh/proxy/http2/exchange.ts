@@ -1,12 +1,15 @@
 import { CAUSES, type Cause } from '../answers.ts';
+import { NOBODY, StreamConnection } from '../bridge/stream-connection.ts';
 import type { EndpointState } from '../endpoint.ts';
 import { Exchange, type Requester } from '../exchange.ts';
+import { UNCOUNTED } from '../http1/upstream.ts';
 import { append } from '../protocol/http2/chunks.ts';
 import type { Field } from '../protocol/http2/field.ts';
 import { ERROR } from '../protocol/http2/frames.ts';
 import type { FieldList } from '../protocol/http2/list.ts';
 import type { Http2Stream, StreamHandler } from '../protocol/http2/stream.ts';
 import type { Caller, Stack } from '../stack.ts';
+import { Tunnel } from '../tunnel.ts';
 import { answerFields, grpcAnswerFields, grpcStatus, sizeOf } from './answers.ts';
 import { type CallOwner, Http2Call } from './call.ts';
 import type { Http2Session } from './session.ts';
@@ -25,6 +28,8 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
   readonly #session: Http2Session;
   #stream!: Http2Stream;
   #method = '';
+  /** An extended CONNECT (RFC 8441): what follows its answer is a tunnel. */
+  #extended = false;
   #grpc = false;
   /** The head while it can be read from the connection; afterwards the kept copy. */
   #live: FieldList | undefined;
@@ -51,6 +56,7 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
   begin(stream: Http2Stream, list: FieldList, end: boolean) {
     this.#stream = stream;
     this.#method = list.method!.value;
+    this.#extended = list.protocol !== undefined;
     this.#grpc = list.grpc;
     this.requestDone = end;
     this.requestFull = false;
@@ -95,6 +101,7 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
   }
 
   send(call: Http2Call) {
+    if (this.#extended && !call.takesConnect) return this.#unasked(call);
     this.#sent = true;
     const { requestDone } = this;
     const last = requestDone && this.#body.length === 0 && this.#trailers === undefined;
@@ -109,6 +116,16 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
     }
     if (this.#trailers) call.sendTrailers(this.#trailers, this.#trailers.length, sizeOf(this.#trailers));
     if (!this.#mayKeep(0)) this.#drop();
+  }
+
+  /** RFC 8441 3: not before the server has said that it takes extended CONNECT. */
+  #unasked(call: Http2Call) {
+    const { core } = this;
+    if (call.takesConnect === false)
+      return core.unsupported('the server takes no extended CONNECT (RFC 8441)');
+    call.onSettings(() => {
+      if (core.carrier === call) this.send(call);
+    });
   }
 
   /** Windows hold the body back: what comes meanwhile is kept within them. */
@@ -209,10 +226,26 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
     if (list.status < 200) return sender.headers(this.#stream, list.items, list.count, list.size, false);
     const grpc = this.#grpc && end ? Math.max(list.grpcStatus, -1) : -1;
     if (!core.answered(list.status, grpc)) return;
+    if (this.#extended && list.status < 300 && !end) return this.#tunnel(call, list);
     core.responding = true;
     sender.headers(this.#stream, list.items, list.count, list.size, end);
     if (end) this.#finish(call, grpc);
     else core.progress();
+  }
+
+  /** Both streams go on as connections of bytes: half-close, and the limit on time of a tunnel. */
+  #tunnel(call: Http2Call, { items, count, size, status }: FieldList) {
+    const session = this.#session;
+    const stream = this.#stream;
+    session.http2.sender.headers(stream, items, count, size, false);
+    const { connection: far, queued } = call.tunnel();
+    this.core.tunnelled(call, status);
+    const near = new StreamConnection('server', session, NOBODY);
+    near.begin(stream);
+    // What the server has not taken yet is its stream's to send; the client may go on as far as that lets it.
+    session.http2.consume(stream, queued);
+    new Tunnel(session.runtime, near, far, { client: UNCOUNTED, server: UNCOUNTED });
+    session.recycle(this);
   }
 
   responseData(call: Http2Call, bytes: Buffer, from: number, to: number, end: boolean) {

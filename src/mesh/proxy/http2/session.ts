@@ -1,7 +1,7 @@
-import type { Cause } from '../answers.ts';
+import type { Answer } from '../answers.ts';
 import { ClientLine } from '../bridge/client-line.ts';
 import { LANE } from '../bridge/lane.ts';
-import { StreamConnection } from '../bridge/stream-connection.ts';
+import { NOBODY, StreamConnection } from '../bridge/stream-connection.ts';
 import { HttpSession } from '../http1/session.ts';
 import { Http2Connection } from '../protocol/http2/connection.ts';
 import { ERROR } from '../protocol/http2/frames.ts';
@@ -19,7 +19,6 @@ import { Wire } from './wire.ts';
 const STALL_CHECK = 1_000;
 
 const AGREED = [statusField(200)] as const;
-const NOBODY: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 
 /** The client's side of HTTP/2: one connection, an exchange for each of its streams. */
 export class Http2Session implements ConnectionHandler, ClientSession {
@@ -136,9 +135,15 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     if (runtime.draining) this.#announce();
     if (list.overflow) return this.#refuse(stream, 431, 'headers larger or more than the limits allow', list);
     if (list.protocol?.value === LANE && this.connection.peerIdentity && !end) return this.#lane(stream);
-    if (list.method!.value === 'CONNECT')
+    const { table } = this.stack;
+    const asked = list.protocol?.value;
+    if (list.method!.value === 'CONNECT' && (asked === undefined || asked === LANE))
       return this.#refuse(stream, 501, 'CONNECT over HTTP/2 is not supported', list);
-    if (this.stack.table.protocol === 'http1') {
+    // A tunnel goes on as HTTP/1.1 where that is what the servers are known to speak.
+    if (
+      table.protocol === 'http1' ||
+      (asked !== undefined && table.protocol === 'detect' && table.http === 1)
+    ) {
       const line = this.#lines.pop() ?? new ClientLine(this);
       // Before it begins: an answer may come at once.
       stream.handler = line;
@@ -162,15 +167,19 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     lane.handler = new HttpSession(this.stack, lane, { served: () => http2.earn() });
   }
 
+  #refuse(stream: Http2Stream, status: number, detail: string, { method }: FieldList) {
+    this.answer(stream, { status, cause: 'bad-request', detail }, method?.value === 'HEAD');
+  }
+
   /** An answer without an exchange. */
-  #refuse(stream: Http2Stream, status: number, detail: string, list: FieldList) {
-    const cause: Cause = 'bad-request';
+  answer(
+    stream: Http2Stream,
+    { status, cause, detail }: Pick<Answer, 'status' | 'cause' | 'detail'>,
+    bodiless = false,
+  ) {
     this.runtime.metrics.failed(cause);
     const explain = this.stack.explains(this.connection);
-    const text = Buffer.from(
-      explain && list.method?.value !== 'HEAD' ? `${cause}: ${detail}\n` : '',
-      'latin1',
-    );
+    const text = Buffer.from(explain && !bodiless ? `${cause}: ${detail}\n` : '', 'latin1');
     const fields = answerFields(status, cause, text.length, explain);
     const { sender } = this.http2;
     sender.headers(stream, fields, fields.length, sizeOf(fields), text.length === 0);

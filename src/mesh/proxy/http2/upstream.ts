@@ -30,6 +30,8 @@ export class Http2Upstream implements ConnectionHandler {
   readonly #wire: Wire;
   readonly #deadline: Deadline;
   #waiters: Waiter[] = [];
+  /** Called when the server's settings come. */
+  readonly #unsettled: (() => void)[] = [];
   #closed = false;
   #heard = false;
   #pinged = false;
@@ -56,6 +58,9 @@ export class Http2Upstream implements ConnectionHandler {
         written: () => {
           if (this.ready) this.#wire.mark();
         },
+        settings: () => {
+          for (const each of this.#unsettled.splice(0)) each();
+        },
         goaway: () => this.#leave(),
         idle: () => this.#idle(),
         failed: (_code, reason) => {
@@ -78,6 +83,11 @@ export class Http2Upstream implements ConnectionHandler {
 
   wait(waiter: Waiter) {
     this.#waiters.push(waiter);
+  }
+
+  /** Calls back, once, when the server has said what it takes. */
+  onSettings(callback: () => void) {
+    this.#unsettled.push(callback);
   }
 
   forget(waiter: Waiter) {

@@ -78,8 +78,14 @@ export class Http2Connection implements FrameEvents {
       output.reserve(PREFACE.length);
       output.raw(PREFACE, 0, PREFACE.length);
     }
+    const own: [number, number][] = this.#server
+      ? [
+          [SETTING.maxConcurrentStreams, limits.streams],
+          [SETTING.enableConnectProtocol, 1],
+        ]
+      : [[SETTING.enablePush, 0]];
     output.settings([
-      this.#server ? [SETTING.maxConcurrentStreams, limits.streams] : [SETTING.enablePush, 0],
+      ...own,
       [SETTING.initialWindowSize, this.#server ? limits.streamWindow : limits.responseWindow],
       [SETTING.maxHeaderListSize, limits.headerList],
     ]);
@@ -100,6 +106,11 @@ export class Http2Connection implements FrameEvents {
   get canOpen(): boolean {
     if (this.dead || this.leaving) return false;
     return this.#streams.count < this.#peer.streams && this.#streams.unspent;
+  }
+
+  /** Client role: whether the server takes extended CONNECT; undefined until it has said what it takes. */
+  get takesConnect(): boolean | undefined {
+    return this.#peer.connectProtocol;
   }
 
   // --- actions ---

@@ -37,6 +37,8 @@ export const errorName = (code: number): string => ERROR_NAMES[code] ?? String(c
 export const SETTING = {
   headerTableSize: 1,
   enablePush: 2,
+  /** RFC 8441 3. */
+  enableConnectProtocol: 8,
   maxConcurrentStreams: 3,
   initialWindowSize: 4,
   maxFrameSize: 5,

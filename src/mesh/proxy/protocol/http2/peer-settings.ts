@@ -17,6 +17,8 @@ export class PeerSettings {
   streams = ASSUMED_STREAMS;
   /** SETTINGS_INITIAL_WINDOW_SIZE. */
   window = DEFAULT_WINDOW;
+  /** SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 3); undefined until the first SETTINGS. */
+  connectProtocol: boolean | undefined;
 
   /** Takes a frame's payload in, whole entries of six bytes; `open`: the streams whose windows change with it. */
   read(
@@ -25,6 +27,7 @@ export class PeerSettings {
     to: number,
     { server, encoder, open }: { server: boolean; encoder: HpackEncoder; open: Iterable<Http2Stream> },
   ): Problem | undefined {
+    this.connectProtocol ??= false;
     for (let at = from; at < to; at += 6) {
       const value = bytes.readUInt32BE(at + 2);
       let reason: string | undefined;
@@ -34,6 +37,10 @@ export class PeerSettings {
           break;
         case SETTING.enablePush:
           if (value > 1 || (!server && value === 1)) reason = 'invalid ENABLE_PUSH';
+          break;
+        case SETTING.enableConnectProtocol:
+          if (value > 1 || (value === 0 && this.connectProtocol)) reason = 'invalid ENABLE_CONNECT_PROTOCOL';
+          else this.connectProtocol = value === 1;
           break;
         case SETTING.maxConcurrentStreams:
           this.streams = value;
