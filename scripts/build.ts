@@ -1,6 +1,5 @@
 // Bundles src/ into dist/: one ESM graph, split so that a subcommand loads only its own chunks, and the proxy by itself.
 import { cpSync, globSync, rmSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 rmSync('dist', { recursive: true, force: true });
@@ -12,7 +11,7 @@ const banner = {
 
 /**
  * client-node does not say that its modules only declare things, so all of its 700 generated models would be loaded for the one class
- * that reads a kubeconfig: some 50 MB in each process that speaks to the API server.
+ * that runs a kubeconfig's plug-ins: some 50 MB in each process that needs one.
  */
 const withoutModels: Plugin = {
   name: 'without the models of client-node',
@@ -24,38 +23,6 @@ const withoutModels: Plugin = {
       const found = await resolve(path, { ...from, pluginData: withoutModels });
       return found.path.includes('@kubernetes/client-node') ? { ...found, sideEffects: false } : found;
     });
-  },
-};
-
-/**
- * What client-node needs only to speak for itself, which it does in no process of ours, and for proxies on the way to an
- * identity provider: 250 modules, loaded when the first of these names is called and not with the kubeconfig.
- */
-const LAZY: Record<string, string[]> = {
-  undici: ['Agent', 'ProxyAgent', 'fetch'],
-  'socks-proxy-agent': ['SocksProxyAgent'],
-  socks: ['SocksClient'],
-  hpagent: ['HttpProxyAgent', 'HttpsProxyAgent'],
-};
-const lazily: Plugin = {
-  name: 'packages of client-node that are loaded when they are called',
-  setup({ onResolve, onLoad }) {
-    const filter = new RegExp(`^(${Object.keys(LAZY).join('|')})$`);
-    onResolve({ filter }, ({ path, importer, kind }) =>
-      kind === 'import-statement' && importer.includes('@kubernetes/client-node')
-        ? { path, namespace: 'lazy', pluginData: dirname(importer) }
-        : undefined,
-    );
-    onLoad({ filter, namespace: 'lazy' }, ({ path, pluginData: resolveDir }) => ({
-      resolveDir,
-      contents: [
-        'const lazy = (name) => new Proxy(function () {}, {',
-        `  apply: (_, self, given) => require('${path}')[name].apply(self, given),`,
-        `  construct: (_, given) => Reflect.construct(require('${path}')[name], given),`,
-        '});',
-        ...LAZY[path]!.map((name) => `export const ${name} = lazy('${name}');`),
-      ].join('\n'),
-    }));
   },
 };
 
@@ -93,7 +60,7 @@ await build({
   format: 'esm',
   chunkNames: 'chunks/[name]-[hash]',
   banner,
-  plugins: [lazily, withoutModels, withoutUndici],
+  plugins: [withoutModels, withoutUndici],
 });
 
 /** Built-ins that not every proxy needs, or not before somebody connects. */

@@ -1,5 +1,5 @@
 // `npm run bench -- NAME [--json]`: prints one JSON object on stdout with --json, a table without; exits 1 on a missed bar.
-import type { Bench } from './row.ts';
+import { type Bench, print } from './row.ts';
 
 const benches: Record<string, () => Promise<{ bench: Bench }>> = {
   demo: () => import('./demo.ts'),
@@ -22,22 +22,5 @@ const rows = await bench.run({
   log: (line) => process.stderr.write(`${line}\n`),
   flags: flags.filter((flag) => flag !== '--json'),
 });
-if (flags.includes('--json')) console.log(JSON.stringify({ bench: name, rows }));
-else {
-  for (const { name: row, value, unit, peer, ratio, bar, ok } of rows) {
-    const verdict = ok === undefined ? '' : ok ? 'ok' : 'MISSED';
-    console.log(
-      [
-        row.padEnd(44),
-        `${value} ${unit}`.padStart(18),
-        peer === undefined ? '' : `peer ${peer}`,
-        ratio === undefined ? '' : `x${ratio.toFixed(2)}`,
-        bar ?? '',
-        verdict,
-      ]
-        .join('  ')
-        .trimEnd(),
-    );
-  }
-}
+print(name!, rows, flags.includes('--json'));
 process.exitCode = rows.some(({ ok }) => ok === false) ? 1 : 0;

@@ -20,3 +20,26 @@ export function median(values: number[]): number {
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
+
+/** One JSON object on stdout, or a table. */
+export function print(bench: string, rows: Row[], json: boolean): void {
+  if (json) {
+    console.log(JSON.stringify({ bench, rows }));
+    return;
+  }
+  for (const { name, value, unit, peer, ratio, bar, ok } of rows) {
+    const verdict = ok === undefined ? '' : ok ? 'ok' : 'MISSED';
+    console.log(
+      [
+        name.padEnd(44),
+        `${value} ${unit}`.padStart(18),
+        peer === undefined ? '' : `peer ${peer}`,
+        ratio === undefined ? '' : `x${ratio.toFixed(2)}`,
+        bar ?? '',
+        verdict,
+      ]
+        .join('  ')
+        .trimEnd(),
+    );
+  }
+}

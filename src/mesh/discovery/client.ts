@@ -48,6 +48,8 @@ export class DiscoveryClient {
   readonly #waiting: Set<string>;
   readonly #synced = Promise.withResolvers<void>();
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  /** The certificate that its connections show. */
+  #shown: string | undefined;
   readonly #backoff: Backoff;
   readonly #greeted = Promise.withResolvers<void>();
   /** Keys added (true) and removed (false) that the control plane has not been told of. */
@@ -318,11 +320,18 @@ export class DiscoveryClient {
     );
   }
 
+  /** Connections that showed the certificate before would lie open, unused, until the control plane closes them. */
+  #forgetOld(cert: string) {
+    this.#shown = cert;
+    for (const idle of Object.values(this.#agent.freeSockets)) for (const each of idle ?? []) each.destroy();
+  }
+
   async #post(path: string, body: unknown): Promise<void> {
     const { address, servername, credentials } = this.#options;
     const material = credentials.current();
     if (!material) throw new AppError('Unavailable', 'waiting for a certificate');
     const { key, cert, trust: ca } = material;
+    if (cert !== this.#shown) this.#forgetOld(cert);
     await postJson({
       address,
       servername,
