@@ -87,3 +87,57 @@ test('a body that ends with the connection ends only then', () => {
   reader.advance(Buffer.from('abc'), 0, 3);
   expect(reader.finish()).toBe(false);
 });
+
+test('payload and trailers are the same however the input is cut, and lie inside of it; advance agrees (property)', () => {
+  const parts = fc.constantFrom(
+    '3\r\nabc\r\n',
+    '1;x=y\r\nz\r\n',
+    '0\r\n',
+    'X: y\r\n',
+    '\r\n',
+    'f',
+    '\n',
+    'a\r\n0123456789\r\n',
+  );
+  const texts = fc.oneof(
+    fc.array(parts, { maxLength: 8 }).map((all) => all.join('')),
+    fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
+  );
+  const unframed = (kind: BodyKind, text: string, cuts: number[]) => {
+    const reader = new BodyReader();
+    reader.start(kind, 7);
+    const buffer = Buffer.from(text, 'latin1');
+    const edges = [...new Set([0, ...cuts.map((cut) => cut % (buffer.length + 1)), buffer.length])];
+    edges.sort((a, b) => a - b);
+    let [payload, trailer, used] = ['', '', 0];
+    for (let n = 1; n < edges.length && !reader.done; n += 1) {
+      const [from, to] = [edges[n - 1]!, edges[n]!];
+      const end = reader.unframe(buffer, from, to, {
+        payload: (bytes, start, stop) => {
+          expect(bytes).toBe(buffer);
+          expect(from <= start && start <= stop && stop <= to).toBe(true);
+          payload += bytes.toString('latin1', start, stop);
+        },
+        trailer: (byte) => {
+          trailer += String.fromCharCode(byte);
+        },
+      });
+      if (end < 0) return { used: -1, done: false };
+      used = end;
+    }
+    return { used, done: reader.done, payload, trailer };
+  };
+  fc.assert(
+    fc.property(
+      fc.constantFrom<BodyKind>('chunked', 'length', 'eof'),
+      texts,
+      fc.array(fc.nat(), { maxLength: 6 }),
+      (kind, text, cuts) => {
+        const whole = unframed(kind, text, []);
+        expect(unframed(kind, text, cuts)).toEqual(whole);
+        expect(feed(kind, 7, text, cuts)).toEqual({ used: whole.used, done: whole.done });
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});

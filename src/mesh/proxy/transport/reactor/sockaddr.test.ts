@@ -1,3 +1,4 @@
+import net from 'node:net';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { decodeAddress, encodeAddress, SOCKADDR_SIZE } from './sockaddr.ts';
@@ -21,6 +22,25 @@ describe('socket addresses', () => {
     expect(encodeAddress(bytes, ip, 443)).toBe(28);
     expect(bytes.toString('hex', 8, 24)).toBe(hex);
     expect(bytes.readUInt32LE(24)).toBe(scope);
+  });
+
+  test('what is written is read again; whatever is there is read as an address, and nothing beyond it', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), fc.nat(65_535), (ip, port) => {
+        const bytes = Buffer.alloc(SOCKADDR_SIZE + 8, 0xee);
+        const length = encodeAddress(bytes, ip, port);
+        expect([...bytes.subarray(SOCKADDR_SIZE)]).toEqual(Array(8).fill(0xee));
+        const host = net.isIPv4(ip) ? ip : new net.SocketAddress({ address: ip, family: 'ipv6' }).address;
+        expect(decodeAddress(bytes.subarray(0, Math.max(length, 8)))).toEqual({ host, port });
+      }),
+    );
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: SOCKADDR_SIZE, maxLength: SOCKADDR_SIZE }), (bytes) => {
+        const { host, port } = decodeAddress(Buffer.from(bytes));
+        expect(net.isIP(host)).toBeGreaterThan(0);
+        expect(port).toBe(bytes[2]! * 256 + bytes[3]!);
+      }),
+    );
   });
 
   test('every IPv6 address comes out as its sixteen bytes', () => {
