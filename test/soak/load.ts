@@ -75,9 +75,14 @@ async function call(session: http2.ClientHttp2Session): Promise<void> {
     te: 'trailers',
   });
   let status: unknown;
-  stream.on('trailers', (trailers) => {
-    status = trailers['grpc-status'];
-  });
+  let message: unknown;
+  // An answer of a proxy's own has both in its head.
+  for (const event of ['response', 'trailers']) {
+    stream.on(event, (headers: http2.IncomingHttpHeaders) => {
+      status ??= headers['grpc-status'];
+      message ??= headers['grpc-message'];
+    });
+  }
   if (chance(0.05)) {
     stream.on('error', () => {});
     stream.write(some(1_000));
@@ -89,8 +94,9 @@ async function call(session: http2.ClientHttp2Session): Promise<void> {
   const back = buffer(stream);
   for (const each of sent) stream.write(each);
   stream.end();
-  check(await back, Buffer.concat(sent));
-  if (status !== '0') throw new Error(`grpc-status ${status}`);
+  const received = await back;
+  if (status !== '0') throw new Error(`grpc-status ${status} ${message ?? ''}`);
+  check(received, Buffer.concat(sent));
 }
 
 async function conversation(port: number): Promise<void> {

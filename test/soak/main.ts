@@ -14,6 +14,10 @@ const MB = 1_048_576;
 const WARM_UP = 0.15;
 const SAMPLES = 45;
 const CHANGE_EVERY = 400;
+/** By then the control plane has asked each proxy for a sign of life, and has one more connection from it. */
+const SETTLED = 7_000;
+/** Connections to the applications may lie idle for a minute. */
+const EMPTIED = 90_000;
 /** Ends of the pipes that a proxy keeps for the next long bodies. */
 const PIPES = 8;
 /** Growth from the first third to the last that is no leak: a share, and what measuring itself is off by. */
@@ -43,7 +47,7 @@ function change(mesh: Mesh, n: number): void {
 
 /** Until nothing is open but what was before the traffic; what still is. */
 async function emptied(sidecar: Sidecar, before: { pipes: number; others: number }): Promise<string[]> {
-  const end = Date.now() + 60_000;
+  const end = Date.now() + EMPTIED;
   for (;;) {
     const { connections, inFlight, tcp } = await sidecar.open();
     const { pipes, others } = sidecar.descriptors;
@@ -80,11 +84,11 @@ function memoryRows(sidecar: Sidecar, samples: Sample[]): Row[] {
 async function soak(seconds: number, log: (line: string) => void): Promise<Row[]> {
   const apps = await startApps();
   // Renewed at 60 to 70 % of it: several times a run, or every half minute in a long one.
-  const mesh = new Mesh(apps, Math.min(60_000, Math.max(10_000, (seconds * 1_000) / 4)));
+  const mesh = new Mesh(apps, Math.min(60_000, Math.max(15_000, (seconds * 1_000) / 4)));
   try {
     await mesh.start();
     for (const name of SERVICES) for (const leaf of ['a', 'b'] as const) mesh.endpoints(name, leaf, true);
-    await pause(2_000);
+    await pause(SETTLED);
     const before = mesh.sidecars.map((each) => each.descriptors);
     const starvation = new Starvation(mesh.sidecars);
     const load = new Load(mesh.ports);
