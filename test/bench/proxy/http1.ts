@@ -127,7 +127,8 @@ export async function latencyRows(setup: Setup, tools: Tools, log: Log): Promise
         value: round(own, 3),
         unit: 'ms',
         peer: round(other, 3),
-        ratio: round(own / other, 2),
+        // On a machine that is busy what is added may be less than nothing, which is no ratio.
+        ...(own > 0 && other > 0 ? { ratio: round(own / other, 2) } : {}),
         ...(peer === 'haproxy' ? { bar: `<= ${round(other, 3)}`, ok: own <= other } : {}),
       });
     }
