@@ -46,7 +46,7 @@ function collect(): NodeJS.GCFunction {
 
 /**
  * Collects all garbage, and on Linux takes pages of programs out of this process: of what
- * starting up has run, little is run again, and what is comes back with the first touch. Some 15 ms, so for when
+ * starting up has run, little is run again, and what is comes back with the first touch. It blocks: for when
  * nobody waits.
  */
 export function returnMemory(): void {
