@@ -1,4 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -74,6 +74,7 @@ async function given() {
         ?.data?.['ca.pem'],
   );
   const directory = await mkdtemp(join(tmpdir(), 'weir-mesh-'));
+  stops.push(() => rm(directory, { recursive: true }));
   const [trustFile, tokenFile] = [join(directory, 'ca.pem'), join(directory, 'token')];
   await writeFile(trustFile, bundle);
   await writeFile(tokenFile, 'token');

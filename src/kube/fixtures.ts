@@ -1,10 +1,18 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll } from '@jest/globals';
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
 
 /** Writes a kubeconfig for a test's server on plain HTTP of this machine, and returns its path. */
 export function plainKubeconfig(port: number, token?: string): string {
-  const file = join(mkdtempSync(join(tmpdir(), 'weir-kube-')), 'config');
+  const folder = mkdtempSync(join(tmpdir(), 'weir-kube-'));
+  folders.push(folder);
+  const file = join(folder, 'config');
   writeFileSync(
     file,
     JSON.stringify({

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -180,6 +180,7 @@ test('a proxy’s own clients get a certificate, follow a Service and its split'
   api.set(SPLITS, split('0', { 'web-stable': 100, 'web-canary': 0 }));
   const plane = await start();
   const directory = await mkdtemp(join(tmpdir(), 'weir-mesh-'));
+  stops.push(() => rm(directory, { recursive: true }));
   const [trustFile, tokenFile] = [join(directory, 'ca.pem'), join(directory, 'token')];
   await writeFile(trustFile, (await until(() => bundleIn('weir')))!);
   await writeFile(tokenFile, 'web');

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { rolloutSpecSchema, type WindowSpec } from '../api/rollout.ts';
 import { windowProblems, windowState } from './windows.ts';
 
@@ -36,6 +37,22 @@ describe('windows', () => {
     expect(open(windows, '2026-12-26T23:00:00Z')).toBe(false);
     expect(windowState(windows, at('2026-12-25T12:00:00Z')).message).toContain('frozen');
     expect(open(windows, '2026-12-27T00:00:01Z')).toBe(true);
+  });
+
+  test('asked in any order, it is open for three minutes of seven', () => {
+    const windows: WindowSpec[] = [{ allow: '*/7 * * * *', for: '3m', timeZone: 'UTC' }];
+    const midnight = at('2026-03-30T00:00:00Z');
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 86_400 }), { maxLength: 20 }), (seconds) => {
+        for (const second of seconds) {
+          const now = midnight + second * 1000;
+          const sinceStart = ((second / 60) % 60) % 7;
+          const { open, next } = windowState(windows, now);
+          expect([second, open]).toEqual([second, sinceStart < 3]);
+          expect(next).toBeGreaterThan(now);
+        }
+      }),
+    );
   });
 
   test('tells when to look again', () => {

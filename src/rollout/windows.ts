@@ -25,18 +25,42 @@ function nextStart(window: WindowSpec, now: number): number {
     .toMillis();
 }
 
+/** What is true of a window from a moment on, and until when. */
+interface Span {
+  from: number;
+  until: number;
+  /** Start of the window that is open. */
+  start: number | undefined;
+}
+
+/** Spans by window: reading a calendar takes a millisecond, and every turn of a Rollout asks. */
+const spans = new Map<string, Span>();
+/** More windows than an installation has; then they are read anew. */
+const MOST_SPANS = 10_000;
+
+function spanAt(window: WindowSpec, now: number): Span {
+  const key = `${expressionOf(window)}|${window.timeZone}|${window.for}`;
+  const known = spans.get(key);
+  if (known && known.from <= now && now < known.until) return known;
+  const start = currentStart(window, now);
+  const until = start === undefined ? nextStart(window, now) : start + parseDuration(window.for);
+  if (spans.size >= MOST_SPANS) spans.clear();
+  const span = { from: now, until, start };
+  spans.set(key, span);
+  return span;
+}
+
 /** Whether a new step may begin: a freeze wins over allow, no allow at all means always. */
 export function windowState(windows: WindowSpec[], now: number): WindowState {
   const changes: number[] = [];
   let allowed = !windows.some(({ allow }) => allow !== undefined);
   let frozen: { until: number; text: string } | undefined;
   for (const window of windows) {
-    const start = currentStart(window, now);
-    const end = start === undefined ? undefined : start + parseDuration(window.for);
-    changes.push(end ?? nextStart(window, now));
+    const { start, until } = spanAt(window, now);
+    changes.push(until);
     if (start === undefined) continue;
     if (window.allow !== undefined) allowed = true;
-    else if (!frozen || end! > frozen.until) frozen = { until: end!, text: window.freeze! };
+    else if (!frozen || until > frozen.until) frozen = { until, text: window.freeze! };
   }
   const next = changes.length === 0 ? undefined : Math.min(...changes);
   const wait = next === undefined ? '' : ` (until ${new Date(next).toISOString()} at least)`;
