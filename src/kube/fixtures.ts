@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from '@jest/globals';
 
 const folders: string[] = [];
-afterAll(() => {
+// Where jest runs it; the soak uses it too.
+(globalThis as { afterAll?: (callback: () => void) => void }).afterAll?.(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 

@@ -78,9 +78,9 @@ export async function currentContext(
 /** JSON is YAML that needs no YAML parser: the kubeconfigs of the local cluster are read without loading one. */
 async function read(path: string): Promise<KubeConfigFile> {
   const text = await readFile(path, 'utf8');
-  const file = (text.trimStart().startsWith('{') ? JSON.parse(text) : (await import('yaml')).parse(text)) as
-    | KubeConfigFile
-    | undefined;
+  const file = (
+    text.trimStart().startsWith('{') ? JSON.parse(text) : (await import('../lib/yaml.ts')).parse(text)
+  ) as KubeConfigFile | undefined;
   const folder = dirname(path);
   const inFolder = <T extends object>(object: T, ...fields: (keyof T)[]): T => {
     const absolute = fields

@@ -13,6 +13,7 @@ import { text } from 'node:stream/consumers';
 import type { KubeObject } from '../../src/api/meta.ts';
 import { connect } from '../../src/kube/index.ts';
 import { silentLogger } from '../../src/lib/log.ts';
+import { PROXY_ENV, proxyFlags } from '../../src/lib/proxy-process.ts';
 import { type ControlPlane, startControlPlane } from '../../src/mesh/control-plane.ts';
 import { FakeApi } from '../../src/mesh/fake-api.ts';
 import type { Apps } from './apps.ts';
@@ -24,9 +25,6 @@ const SPLITS = '/apis/split.smi-spec.io/v1alpha4/trafficsplits';
 export const SERVICES = ['web', 'rpc', 'raw'] as const;
 type Name = (typeof SERVICES)[number];
 const PROTOCOLS: Record<Name, string | undefined> = { web: undefined, rpc: 'kubernetes.io/h2c', raw: 'tcp' };
-/** As `weir proxy` has them. */
-const FLAGS = ['--v8-pool-size=0', '--max-semi-space-size=1', '--disable-warning=ExperimentalWarning'];
-
 export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   await Promise.all(servers.map((each) => once(each.listen(0, '127.0.0.1'), 'listening')));
@@ -45,9 +43,10 @@ export class Sidecar {
     this.name = name;
     this.#admin = admin;
     const probe = join(import.meta.dirname, 'probe.ts');
-    this.child = spawn(process.execPath, [...FLAGS, '--expose-gc', '--import', probe, 'dist/proxy.js'], {
+    const flags = [...proxyFlags(env, true), '--expose-gc', '--import', probe];
+    this.child = spawn(process.execPath, [...flags, 'dist/proxy.cjs'], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      env: { ...process.env, WEIR_LOG: 'error', ...env },
+      env: { ...PROXY_ENV, ...process.env, WEIR_LOG: 'error', ...env },
     });
   }
 

@@ -191,7 +191,7 @@ async function readBody(incoming: IncomingMessage): Promise<unknown> {
   try {
     if (!type.includes('yaml') || /^\s*[{[]/.test(text)) return JSON.parse(text);
     // Weir and kubectl send JSON, also as YAML: most servers never meet any other.
-    return (await import('yaml')).parse(text);
+    return (await import('../../../lib/yaml.ts')).parse(text);
   } catch (error) {
     throw badRequest(
       `the object provided is unrecognized (must be of type JSON or YAML): ${(error as Error).message}`,
