@@ -1,9 +1,10 @@
 // The proxy beside HAProxy and nginx: one thread each, alternating rounds in one run. Groups of rows, each alone with
 // WEIR_BENCH_ROWS=NAME,NAME: http1 (small requests, plain and over two hops of mutual TLS; wrk), http2 (and gRPC; h2load,
 // 8 connections x 16 streams), tcp and bodies (long streams, CPU per MiB), latency (added at 1,000 requests a second),
-// handshakes (openssl s_time), memory. WEIR_TRANSPORT=portable measures that transport instead.
+// handshakes (openssl s_time), attacks (what they do to others), memory. WEIR_TRANSPORT=portable measures that transport instead.
 import { Authority, createRoot } from '../../src/mesh/identity/authority.ts';
 import { createRequest } from '../../src/mesh/identity/client/csr.ts';
+import { attackRows } from './proxy/attacks.ts';
 import { handshakeRows } from './proxy/handshakes.ts';
 import { http1Rows, latencyRows, origin, type Tools } from './proxy/http1.ts';
 import { http2Rows } from './proxy/http2.ts';
@@ -40,6 +41,7 @@ const groups: Record<string, (setup: Setup, tools: Installed, log: Log) => Promi
           log,
         )
       : [],
+  attacks: attackRows,
   memory: async (setup, tools, log) => memoryRows(setup, tools, await origin(setup, tools.nginx), log),
 };
 
