@@ -103,6 +103,25 @@ test('uploads that stand still use up the windows of their own lanes, not that o
   for (const other of others) await other.until((all) => all.endsWith('fine'));
 }, 90_000);
 
+test('a body that comes before its server is there takes nothing from the lane for good', async () => {
+  const planes = await hops(
+    await upstream((socket, text) => {
+      for (let n = count(text, ' HTTP/1.1'); n > 0; n -= 1) socket.write(answer('fine'));
+    }),
+  );
+  const { near, told } = await lane(planes);
+  // Both frames in one read, when the connection to the server has only been begun.
+  near.write(Buffer.from('POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 10\r\n\r\n12345'));
+  near.write(Buffer.from('67890'));
+  await until(() => count(told.text, 'fine') === 1);
+  // Many times the window, in requests whose heads come whole.
+  const request = Buffer.from(`GET / HTTP/1.1\r\nHost: web\r\nX: ${'x'.repeat(8_000)}\r\n\r\n`);
+  for (let n = 2; n <= 200; n += 1) {
+    near.write(request);
+    await until(() => count(told.text, 'fine') === n);
+  }
+});
+
 test('answers that end with their connection end their lanes in order, with no reset', async () => {
   const app = await upstream((socket, text) => {
     const [, path] = text.split(' ');

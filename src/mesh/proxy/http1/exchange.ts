@@ -112,7 +112,7 @@ export class Http1Exchange implements Requester<Upstream> {
 
   send(upstream: Upstream): void {
     this.#request.send(upstream);
-    if (!this.#session.requestBody.done && !this.#request.full) this.#session.resume();
+    if (!this.#request.full) this.#session.resume();
   }
 
   hold(): void {

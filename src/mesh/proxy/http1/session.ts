@@ -256,10 +256,9 @@ export class HttpSession implements ConnectionHandler {
       this.connection.pause();
       return this.runtime.wheel.arm(this.#deadline, bodyIdle || keepAliveIdle);
     }
-    if (this.#pausedAhead) {
-      this.#pausedAhead = false;
-      this.connection.resume();
-    }
+    // Whatever the exchange has held it for is over. A lane brings what was on its way while it is held, and counts it.
+    this.#pausedAhead = false;
+    this.connection.resume();
     this.runtime.wheel.arm(this.#deadline, keepAliveIdle);
     if (this.#processing || this.#input === undefined) return;
     const input = this.#input;
