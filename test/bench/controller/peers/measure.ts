@@ -52,8 +52,10 @@ async function measure(
 ): Promise<Row[]> {
   const { client, dir } = cluster;
   const rows: Row[] = [];
-  const row = (name: string, value: number, unit: string) =>
+  const row = (name: string, value: number, unit: string) => {
     rows.push({ name: `${peer.name}: ${name}`, value, unit });
+    log(`${peer.name}: ${name}: ${value} ${unit}`);
+  };
   await prepare(client, peer);
   const kubelet = new Kubelet(client);
   await kubelet.start();
@@ -77,15 +79,11 @@ async function measure(
     log(`${SIZE} applications run`);
     const pid = child.pid!;
     const started = performance.now();
-    const [initRequests] = [await requests(client)];
+    const asked = await requests(client);
     await atOnce(applications, (each) => peer.guard(each));
     await eventually('all are at rest', async () => progress.resting() === SIZE, PATIENCE);
     row(`${SIZE} created -> all at rest`, round((performance.now() - started) / 1000, 1), 's');
-    row(
-      'API requests to initialise one',
-      round(((await requests(client)) - initRequests!) / SIZE, 1),
-      'requests',
-    );
+    row('API requests to initialise one', round(((await requests(client)) - asked) / SIZE, 1), 'requests');
 
     await settle();
     const idle = { requests: await requests(client), cpu: cpuSeconds(pid) };
