@@ -63,8 +63,9 @@ async function measure(
   await progress.start();
   const child = new SupervisedChild({
     name: peer.binary,
-    command: binary,
-    argv: peer.flags(await kubeconfigOf(cluster)),
+    // Ends with this process, however that ends.
+    command: 'setpriv',
+    argv: ['--pdeathsig', 'KILL', '--', binary, ...peer.flags(await kubeconfigOf(cluster))],
     env: { ...process.env },
     logFile: join(dir, 'logs', `${peer.binary}.log`),
     log: silentLogger,
