@@ -1,11 +1,10 @@
-import { execFile } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { parse, stringify } from 'yaml';
-import { eventually, sharedCluster, type TestCluster } from './support/cluster.ts';
+import { weir } from './support/cli.ts';
+import { sharedCluster, type TestCluster } from './support/cluster.ts';
 
 let cluster: TestCluster;
 const folder = mkdtempSync(join(tmpdir(), 'weir-kubeconfig-'));
@@ -51,13 +50,6 @@ test.each([
 ])('the command line takes a kubeconfig in YAML with %s', async (name, user) => {
   const file = join(folder, `${name}.yaml`);
   writeFileSync(file, configWith(user));
-  // Other tests of this cluster may end its API server at any time: then it is run again.
-  const said = await eventually('weir rollouts list', async () => {
-    const args = ['dist/main.js', 'rollouts', 'list', '--all-namespaces', '-o', 'json', '--kubeconfig', file];
-    return promisify(execFile)(process.execPath, args, { timeout: 60_000 }).then(
-      ({ stdout }) => stdout,
-      ({ stderr }: { stderr: string }) => (/ECONNREFUSED|ECONNRESET/.test(stderr) ? undefined : stderr),
-    );
-  });
+  const said = await weir(file, 'rollouts', 'list', '--all-namespaces', '-o', 'json');
   expect(JSON.parse(said)).toEqual(expect.any(Object));
 });

@@ -1,7 +1,6 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { afterEach, beforeAll, expect, test } from '@jest/globals';
 import { App } from './support/app.ts';
+import { weir as run } from './support/cli.ts';
 import { eventually, sharedCluster, type TestCluster } from './support/cluster.ts';
 
 let cluster: TestCluster;
@@ -12,20 +11,7 @@ beforeAll(async () => {
 });
 afterEach(() => app?.remove());
 
-/** What it prints, or says as its error. Other tests of this cluster may end its API server at any time: then it is run again. */
-async function weir(...args: string[]): Promise<string> {
-  return eventually(`weir ${args.join(' ')}`, async () => {
-    const ran = promisify(execFile)(
-      process.execPath,
-      ['dist/main.js', ...args, '--kubeconfig', cluster.kubeconfig],
-      { timeout: 60_000 },
-    );
-    return ran.then(
-      ({ stdout }) => stdout,
-      ({ stderr }: { stderr: string }) => (/ECONNREFUSED|ECONNRESET/.test(stderr) ? undefined : stderr),
-    );
-  });
-}
+const weir = (...args: string[]) => run(cluster.kubeconfig, ...args);
 
 test('weir tap shows what passes a workload, from both sides, with who asked and who answered', async () => {
   app = await App.create(cluster, 'tap', { withRollout: false });

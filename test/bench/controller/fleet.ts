@@ -4,6 +4,7 @@ import type { Rollout } from '../../../src/api/rollout.ts';
 import { Informer } from '../../../src/kube/index.ts';
 import type { KubeClient } from '../../../src/kube/types.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
+import { inParallel } from './measures.ts';
 
 export const NODE = 'bench';
 
@@ -53,23 +54,9 @@ export class Fleet {
 
   name = (index: number): string => `app-${index}`;
 
-  /** Some at the same time, so that the API server and not this loop decides how long it takes. */
-  async each(
-    from: number,
-    to: number,
-    work: (index: number) => Promise<unknown>,
-    atOnce = 16,
-  ): Promise<void> {
-    let next = from;
-    await Promise.all(
-      Array.from({ length: atOnce }, async () => {
-        while (next < to) {
-          const index = next;
-          next += 1;
-          await work(index);
-        }
-      }),
-    );
+  each(from: number, to: number, work: (index: number) => Promise<unknown>, atOnce?: number): Promise<void> {
+    const indices = Array.from({ length: to - from }, (_, n) => from + n);
+    return inParallel(indices, work, atOnce);
   }
 
   async createApplications(): Promise<void> {

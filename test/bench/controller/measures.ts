@@ -28,3 +28,21 @@ export const pause = (seconds: number) => new Promise((resolve) => setTimeout(re
 
 /** Leaves the processes a moment to finish what they were at: garbage, caches, late events. */
 export const settle = () => pause(5);
+
+/** Some at the same time, so that the API server and not this loop decides how long it takes. */
+export async function inParallel<T>(
+  items: readonly T[],
+  work: (item: T) => Promise<unknown>,
+  atOnce = 16,
+): Promise<void> {
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: atOnce }, async () => {
+      while (next < items.length) {
+        const item = items[next]!;
+        next += 1;
+        await work(item);
+      }
+    }),
+  );
+}

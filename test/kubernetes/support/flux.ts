@@ -9,6 +9,7 @@ import { applyManifests } from '../../../src/cli/install/apply.ts';
 import { eventually, type TestCluster } from '../../e2e/support/cluster.ts';
 import { Program } from './engine.ts';
 import type { Repository } from './git.ts';
+import { permissive } from './permissive.ts';
 import { sourceOf, tool } from './tools.ts';
 
 const GitRepository: ResourceKind = {
@@ -26,32 +27,13 @@ const Kustomization: ResourceKind = {
   namespaced: true,
 };
 
-/** The sources that kustomize-controller watches: here this test is the source controller, so any shape is served. */
-const sourceCrds = (): KubeObject[] =>
-  [
-    ['GitRepository', 'gitrepositories', 'v1'],
-    ['OCIRepository', 'ocirepositories', 'v1'],
-    ['Bucket', 'buckets', 'v1'],
-    ['ExternalArtifact', 'externalartifacts', 'v1'],
-  ].map(([kind = '', plural = '', version = '']) => ({
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: { name: `${plural}.source.toolkit.fluxcd.io` },
-    spec: {
-      group: 'source.toolkit.fluxcd.io',
-      scope: 'Namespaced',
-      names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List` },
-      versions: [
-        {
-          name: version,
-          served: true,
-          storage: true,
-          subresources: { status: {} },
-          schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-        },
-      ],
-    },
-  }));
+/** The sources that kustomize-controller watches: here the test is the source controller, so any shape is served. */
+const SOURCES: ResourceKind[] = [
+  GitRepository,
+  { ...GitRepository, kind: 'OCIRepository', plural: 'ocirepositories' },
+  { ...GitRepository, kind: 'Bucket', plural: 'buckets' },
+  { ...GitRepository, kind: 'ExternalArtifact', plural: 'externalartifacts' },
+];
 
 interface Ready {
   condition: Condition | undefined;
@@ -76,7 +58,7 @@ export class Flux {
     const folder = sourceOf('kustomize-controller', 'github.com/fluxcd/kustomize-controller');
     const file = join(folder, 'config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml');
     const crd = parse(readFileSync(file, 'utf8')) as KubeObject;
-    await applyManifests(this.#cluster.client, [...sourceCrds(), crd]);
+    await applyManifests(this.#cluster.client, [...SOURCES.map(permissive), crd]);
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
   }
 

@@ -1,3 +1,4 @@
+import { kinds } from '../../../../src/api/kinds.ts';
 import type { ResourceKind } from '../../../../src/api/meta.ts';
 import { podTemplate } from '../fleet.ts';
 import type { Peer } from './peer.ts';
@@ -17,14 +18,6 @@ const ingress: ResourceKind = {
   plural: 'ingresses',
   namespaced: true,
 };
-const service: ResourceKind = {
-  group: '',
-  version: 'v1',
-  kind: 'Service',
-  plural: 'services',
-  namespaced: true,
-};
-
 /** Argo Rollouts with ingress-nginx's annotations as its traffic router, without analysis. */
 export const argoRollouts: Peer = {
   name: 'Argo Rollouts',
@@ -52,7 +45,7 @@ export const argoRollouts: Peer = {
   async createApplication(application) {
     const { client, namespace, name } = application;
     for (const suffix of ['stable', 'canary'])
-      await client.create(service, {
+      await client.create(kinds.Service, {
         metadata: { name: `${name}-${suffix}`, namespace },
         spec: { selector: { app: name }, ports: [{ name: 'http', port: 80, targetPort: 8080 }] },
       });

@@ -3,21 +3,32 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
-import { kinds } from '../../../../src/api/kinds.ts';
-import type { KubeObject, ResourceKind } from '../../../../src/api/meta.ts';
+import type { KubeObject } from '../../../../src/api/meta.ts';
+import { applyManifests } from '../../../../src/cli/install/apply.ts';
 import { Informer } from '../../../../src/kube/index.ts';
 import type { KubeClient } from '../../../../src/kube/types.ts';
 import { silentLogger } from '../../../../src/lib/log.ts';
 import { SupervisedChild } from '../../../../src/local/supervisor/child.ts';
 import { eventually } from '../../../e2e/support/cluster.ts';
 import type { KubernetesCluster, KubernetesOptions } from '../../../kubernetes/support/cluster.ts';
+import { permissive } from '../../../kubernetes/support/permissive.ts';
 import { median, type Row } from '../../row.ts';
 import { Kubelet } from '../kubelet.ts';
-import { IDLE_SECONDS, pause, percentile, round, SINGLES, SIZE, settle, WAVE } from '../measures.ts';
+import {
+  IDLE_SECONDS,
+  inParallel,
+  pause,
+  percentile,
+  round,
+  SINGLES,
+  SIZE,
+  settle,
+  WAVE,
+} from '../measures.ts';
 import { cpuSeconds, rssMiB } from '../process.ts';
 import { argoRollouts } from './argo-rollouts.ts';
 import { flagger } from './flagger.ts';
-import { type Application, type Peer, type Progress, permissive } from './peer.ts';
+import type { Application, Peer, Progress } from './peer.ts';
 
 const NAMESPACE = 'bench';
 const ACCOUNT = 'peer';
@@ -75,13 +86,13 @@ async function measure(
   });
   try {
     child.start();
-    await atOnce(applications, (each) => peer.createApplication(each));
+    await inParallel(applications, (each) => peer.createApplication(each));
     await eventually('all pods run', async () => kubelet.latency.size >= SIZE, PATIENCE);
     log(`${SIZE} applications run`);
     const pid = child.pid!;
     const started = performance.now();
     const asked = await requests(client);
-    await atOnce(applications, (each) => peer.guard(each));
+    await inParallel(applications, (each) => peer.guard(each));
     await eventually('all are at rest', async () => progress.resting() === SIZE, PATIENCE);
     row(`${SIZE} created -> all at rest`, round((performance.now() - started) / 1000, 1), 's');
     row('API requests to initialise one', round(((await requests(client)) - asked) / SIZE, 1), 'requests');
@@ -118,7 +129,7 @@ async function measure(
     const before = { requests: await requests(client), cpu: cpuSeconds(pid) };
     const began = performance.now();
     const applied = new Map<string, number>();
-    await atOnce(
+    await inParallel(
       applications.slice(SIZE - WAVE),
       async (each) => {
         await peer.apply(each, 'v3');
@@ -152,37 +163,9 @@ async function measure(
   }
 }
 
-async function atOnce<T>(items: T[], work: (item: T) => Promise<unknown>, workers = 16): Promise<void> {
-  const left = [...items].reverse();
-  await Promise.all(
-    Array.from({ length: workers }, async () => {
-      for (let item = left.pop(); item !== undefined; item = left.pop()) await work(item);
-    }),
-  );
-}
-
 /** Its kinds, its account, and a flow of its own by which the API server counts what it asks. */
-async function prepare(client: KubeClient, peer: Peer): Promise<void> {
-  const make = (object: KubeObject, group: string, version: string, plural: string, namespaced = false) => {
-    const kind: ResourceKind = { group, version, kind: object.kind as string, plural, namespaced };
-    return client.apply(kind, object, { fieldManager: 'bench', force: true });
-  };
-  await client.apply(kinds.Namespace, { metadata: { name: NAMESPACE } }, { fieldManager: 'bench' });
-  for (const kind of peer.kinds)
-    await make(permissive(kind), 'apiextensions.k8s.io', 'v1', 'customresourcedefinitions');
-  await client.create(kinds.ServiceAccount, { metadata: { name: ACCOUNT, namespace: NAMESPACE } });
-  const subject = { kind: 'ServiceAccount', name: ACCOUNT, namespace: NAMESPACE };
-  await make(
-    {
-      kind: 'ClusterRoleBinding',
-      metadata: { name: ACCOUNT },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
-      subjects: [subject],
-    },
-    'rbac.authorization.k8s.io',
-    'v1',
-    'clusterrolebindings',
-  );
+function prepare(client: KubeClient, peer: Peer): Promise<void> {
+  const account = { name: ACCOUNT, namespace: NAMESPACE };
   const everything = {
     verbs: ['*'],
     apiGroups: ['*'],
@@ -190,8 +173,19 @@ async function prepare(client: KubeClient, peer: Peer): Promise<void> {
     clusterScope: true,
     namespaces: ['*'],
   };
-  await make(
+  return applyManifests(client, [
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } },
+    ...peer.kinds.map(permissive),
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: account },
     {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: ACCOUNT },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+      subjects: [{ kind: 'ServiceAccount', ...account }],
+    },
+    {
+      apiVersion: 'flowcontrol.apiserver.k8s.io/v1',
       kind: 'FlowSchema',
       metadata: { name: ACCOUNT },
       spec: {
@@ -200,27 +194,14 @@ async function prepare(client: KubeClient, peer: Peer): Promise<void> {
         matchingPrecedence: 10,
         rules: [
           {
-            subjects: [{ kind: 'ServiceAccount', serviceAccount: { name: ACCOUNT, namespace: NAMESPACE } }],
+            subjects: [{ kind: 'ServiceAccount', serviceAccount: account }],
             resourceRules: [everything],
             nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
           },
         ],
       },
     },
-    'flowcontrol.apiserver.k8s.io',
-    'v1',
-    'flowschemas',
-  );
-  for (const { group, version, plural } of peer.kinds)
-    await eventually(
-      `${plural}.${group} is served`,
-      () =>
-        client.request('GET', `/apis/${group}/${version}/${plural}?limit=1`).then(
-          () => true,
-          () => false,
-        ),
-      { timeoutMs: 30_000 },
-    );
+  ]);
 }
 
 /** Requests that the peer has made, watches included. */

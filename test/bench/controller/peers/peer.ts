@@ -33,30 +33,3 @@ export interface Peer {
   /** What Argo CD and Flux do on a commit. */
   apply(application: Application, version: string): Promise<unknown>;
 }
-
-/** A CRD that takes whatever is written, with a status of its own. */
-export function permissive({ group, version, kind, plural, namespaced }: ResourceKind): KubeObject {
-  return {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: {
-      name: `${plural}.${group}`,
-      // What the API server asks of groups that end in k8s.io.
-      annotations: { 'api-approved.kubernetes.io': 'unapproved, for a bench' },
-    },
-    spec: {
-      group,
-      names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List` },
-      scope: namespaced ? 'Namespaced' : 'Cluster',
-      versions: [
-        {
-          name: version,
-          served: true,
-          storage: true,
-          subresources: { status: {} },
-          schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-        },
-      ],
-    },
-  };
-}
