@@ -16,6 +16,7 @@ const upQuery = { name: 'pods-up', prometheus: { query: 'vector(1)' }, threshold
 describe('blue/green scenarios', () => {
   test('8: pre-promotion analysis fails: active stays blue; a fix goes live', async () => {
     app = await App.create(cluster, 's08', {
+      replicas: 1,
       strategy: { blueGreen: { preview: { service: 'web-preview' }, dwell: '500ms' } },
       analysis: {
         interval: '500ms',

@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { kinds } from '../../src/api/kinds.ts';
 import type { KubeObject } from '../../src/api/meta.ts';
 import { App, type AppOptions } from './support/app.ts';
@@ -7,6 +7,7 @@ import { eventually, sharedCluster, type TestCluster } from './support/cluster.t
 let cluster: TestCluster;
 let app: App;
 const HOLD: AppOptions = { strategy: { canary: { steps: [{ weight: 10 }, { pause: {} }], dwell: '200ms' } } };
+const ONE: AppOptions = { ...HOLD, replicas: 1 };
 const create = async (namespace: string, options?: AppOptions) => {
   app = await App.create(cluster, namespace, options);
   return app;
@@ -15,34 +16,16 @@ const create = async (namespace: string, options?: AppOptions) => {
 beforeAll(async () => {
   cluster = await sharedCluster();
 });
-afterEach(() => app?.remove());
 
-describe('gate scenarios', () => {
-  test('14: Deployment deleted and re-created mid-rollout: no stuck finalizer, no orphan', async () => {
-    await create('s14', HOLD);
+describe('gate scenarios: a run at 10 %', () => {
+  beforeAll(async () => {
+    await create('held-at-ten', HOLD);
     await app.deploy('v2');
     await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
-    await cluster.client.delete(kinds.Deployment, app.namespace, 'web', { propagationPolicy: 'Background' });
-    await eventually(
-      'the old one is gone',
-      async () => !(await cluster.client.find(kinds.Deployment, app.namespace, 'web')),
-    );
-    await app.deploy('v3');
-    await app.promoted('v3');
-    await eventually('one ReplicaSet is left', async () => (await app.replicaSets()).length === 1, {
-      describe: () => app.describe(),
-    });
-    await cluster.client.delete(kinds.Rollout, app.namespace, 'web');
-    await eventually(
-      'the Rollout goes',
-      async () => !(await cluster.client.find(kinds.Rollout, app.namespace, 'web')),
-    );
   });
+  afterAll(() => app?.remove());
 
   test('16: a second apply, replace, resume and paused: false leave the gate closed', async () => {
-    await create('s16', HOLD);
-    await app.deploy('v2');
-    await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
     const held = async (how: string) => {
       const deployment = await app.deployment();
       expect({ how, paused: deployment.spec.paused }).toEqual({ how, paused: true });
@@ -72,8 +55,49 @@ describe('gate scenarios', () => {
     expect((await app.podsOf('v2')).length).toBe(1);
   });
 
+  test('a TrafficSplit edited by hand is put back at once, and its weights are never taken', async () => {
+    const backends = [
+      { service: 'web-stable', weight: 0 },
+      { service: 'web-canary', weight: 100 },
+    ];
+    await cluster.client.patch(kinds.TrafficSplit, app.namespace, 'web', {
+      type: 'merge',
+      body: { spec: { backends } },
+    });
+    await eventually('10 % again', async () =>
+      (await app.split()).spec.backends.some(
+        ({ service, weight }) => service === 'web-canary' && weight === 10,
+      ),
+    );
+    expect((await app.rollout()).status?.traffic?.canary).toBe(10);
+  });
+
+  test.each(['Background', 'Foreground', 'Orphan'] as const)(
+    '19: Rollout deleted mid-canary (%s): nothing is adopted unjudged',
+    async (propagationPolicy) => {
+      // Not there after the first: a new one finds the Deployment held, and a template that has yet to be judged.
+      await app.applyRollout();
+      await app.deploy('v2');
+      await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
+      await cluster.client.delete(kinds.Rollout, app.namespace, 'web', { propagationPolicy });
+      await eventually(
+        'the Rollout goes',
+        async () => !(await cluster.client.find(kinds.Rollout, app.namespace, 'web')),
+      );
+      await eventually('the canary goes', async () => (await app.podsOf('v2')).length === 0);
+      expect((await app.podsOf('v1')).length).toBe(2);
+      expect((await app.deployment()).spec.paused).toBe(true);
+      const service = await cluster.client.get(kinds.Service, app.namespace, 'web');
+      expect((service.spec as { selector: object }).selector).toEqual({ app: 'web' });
+    },
+  );
+});
+
+describe('gate scenarios: one version after the other', () => {
+  beforeAll(() => create('versions', { strategy: { canary: { weights: [50], dwell: '500ms' } } }));
+  afterAll(() => app?.remove());
+
   test('17: v1, v2, v1 across promotions keeps the tested pods of each run', async () => {
-    await create('s17', { strategy: { canary: { weights: [50], dwell: '500ms' } } });
     for (const version of ['v2', 'v1']) {
       await app.deploy(version);
       await app.until(
@@ -91,52 +115,57 @@ describe('gate scenarios', () => {
     expect((await app.load()).failed).toBe(0);
   });
 
-  test('18: v3 applied while v2 is being promoted is gated, not shipped', async () => {
-    await create('s18', { strategy: { canary: { weights: [50], dwell: '500ms' } } });
-    await app.deploy('v2');
+  test('18: v5 applied while v4 is being promoted is gated, not shipped', async () => {
+    await app.deploy('v4');
     // Between the release and the unpause: the Deployment has adopted the tested pods and is still paused.
     await eventually(
-      'v2 is adopted',
+      'v4 is adopted',
       async () =>
         (await app.replicaSets()).some(
           ({ metadata, spec }) =>
             metadata.ownerReferences?.some(({ controller }) => controller) &&
-            JSON.stringify(spec).includes('weir-sample:v2'),
+            JSON.stringify(spec).includes('weir-sample:v4'),
         ),
       { timeoutMs: 60_000, everyMs: 1, describe: () => app.describe() },
     );
-    await app.deploy('v3');
+    await app.deploy('v5');
     await app.until(
-      'v3 is judged as a canary',
+      'v5 is judged as a canary',
       ({ status }) =>
-        status?.canary?.images.includes('weir-sample:v3') === true && status.traffic?.canary === 50,
+        status?.canary?.images.includes('weir-sample:v5') === true && status.traffic?.canary === 50,
     );
     const stable = (await app.rollout()).status?.stable;
-    expect(stable?.images).toEqual(['weir-sample:v2']);
+    expect(stable?.images).toEqual(['weir-sample:v4']);
+    await app.promoted('v5');
+  });
+});
+
+describe('gate scenarios', () => {
+  afterEach(() => app?.remove());
+
+  test('14: Deployment deleted and re-created mid-rollout: no stuck finalizer, no orphan', async () => {
+    await create('s14', ONE);
+    await app.deploy('v2');
+    await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
+    await cluster.client.delete(kinds.Deployment, app.namespace, 'web', { propagationPolicy: 'Background' });
+    await eventually(
+      'the old one is gone',
+      async () => !(await cluster.client.find(kinds.Deployment, app.namespace, 'web')),
+    );
+    await app.deploy('v3');
     await app.promoted('v3');
+    await eventually('one ReplicaSet is left', async () => (await app.replicaSets()).length === 1, {
+      describe: () => app.describe(),
+    });
+    await cluster.client.delete(kinds.Rollout, app.namespace, 'web');
+    await eventually(
+      'the Rollout goes',
+      async () => !(await cluster.client.find(kinds.Rollout, app.namespace, 'web')),
+    );
   });
 
-  test.each(['Background', 'Foreground', 'Orphan'] as const)(
-    '19: Rollout deleted mid-canary (%s): nothing is adopted unjudged',
-    async (propagationPolicy) => {
-      await create(`s19-${propagationPolicy.toLowerCase()}`, HOLD);
-      await app.deploy('v2');
-      await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
-      await cluster.client.delete(kinds.Rollout, app.namespace, 'web', { propagationPolicy });
-      await eventually(
-        'the Rollout goes',
-        async () => !(await cluster.client.find(kinds.Rollout, app.namespace, 'web')),
-      );
-      await eventually('the canary goes', async () => (await app.podsOf('v2')).length === 0);
-      expect((await app.podsOf('v1')).length).toBe(2);
-      expect((await app.deployment()).spec.paused).toBe(true);
-      const service = await cluster.client.get(kinds.Service, app.namespace, 'web');
-      expect((service.spec as { selector: object }).selector).toEqual({ app: 'web' });
-    },
-  );
-
   test('20: Deployment re-created with another selector: no Service without endpoints, run ended', async () => {
-    await create('s20', HOLD);
+    await create('s20', ONE);
     await app.deploy('v2');
     await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
     await cluster.client.delete(kinds.Deployment, app.namespace, 'web', { propagationPolicy: 'Background' });
@@ -177,25 +206,5 @@ describe('gate scenarios', () => {
     await app.promoted('v2');
     await eventually('four v2 pods', async () => (await app.podsOf('v2')).length === 4);
     expect((await app.load()).failed).toBe(0);
-  });
-
-  test('a TrafficSplit edited by hand is put back at once, and its weights are never taken', async () => {
-    await create('hand-edit', HOLD);
-    await app.deploy('v2');
-    await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
-    const backends = [
-      { service: 'web-stable', weight: 0 },
-      { service: 'web-canary', weight: 100 },
-    ];
-    await cluster.client.patch(kinds.TrafficSplit, app.namespace, 'web', {
-      type: 'merge',
-      body: { spec: { backends } },
-    });
-    await eventually('10 % again', async () =>
-      (await app.split()).spec.backends.some(
-        ({ service, weight }) => service === 'web-canary' && weight === 10,
-      ),
-    );
-    expect((await app.rollout()).status?.traffic?.canary).toBe(10);
   });
 });

@@ -10,7 +10,7 @@ let app: App;
 
 beforeAll(async () => {
   cluster = await sharedCluster();
-  app = await App.create(cluster, 'inputs');
+  app = await App.create(cluster, 'inputs', { replicas: 1 });
 });
 afterAll(() => app?.remove());
 
@@ -76,6 +76,7 @@ describe('bad input', () => {
 
   test('a change mid-run that cannot be understood holds the run, which is judged and rolled back as ever', async () => {
     const held = await App.create(cluster, 'inputs-held', {
+      replicas: 1,
       analysis: {
         interval: '500ms',
         minRequests: 10,
@@ -111,6 +112,7 @@ describe('bad input', () => {
 
   test('a PromQL typo holds with the server’s message, and every other Rollout goes on', async () => {
     const typo = await App.create(cluster, 'inputs-typo', {
+      replicas: 1,
       analysis: {
         interval: '500ms',
         minRequests: 0,

@@ -1,7 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { kinds } from '../../src/api/kinds.ts';
 import type { KubeObject } from '../../src/api/meta.ts';
 import { installationChecks, rolloutChecks } from '../../src/cli/check/installation.ts';
@@ -19,12 +19,13 @@ let app: App;
 beforeAll(async () => {
   cluster = await startWithWeir(mkdtempSync(join(tmpdir(), 'weir-kills-')));
 }, 150_000);
-afterEach(() => app?.remove());
 afterAll(() => cluster?.stop(), 30_000);
 
 describe('the gate removed by a person', () => {
+  afterAll(() => app?.remove());
+
   test('a condition and weir check say so at once, and when it is back', async () => {
-    app = await App.create(cluster, 'gate-removed', { rps: 0 });
+    app = await App.create(cluster, 'gate-removed', { replicas: 1, rps: 0 });
     const gated = (status: string) =>
       app.until(
         `Gated=${status}`,
@@ -60,6 +61,14 @@ describe('the gate removed by a person', () => {
 });
 
 describe('kills', () => {
+  let runs = 1;
+
+  beforeAll(async () => {
+    app = await App.create(cluster, 'kills', { strategy: { canary: { weights: [20, 50], dwell: '1s' } } });
+  });
+  afterAll(() => app?.remove());
+
+  // One after the other, of one application: each is the next version's rollout.
   test.each([
     ...(onKubernetes
       ? [
@@ -75,16 +84,15 @@ describe('kills', () => {
     ['mesh control plane', 'main.js mesh'],
     ['metrics store', 'main.js metrics'],
     ["caller's sidecar", 'WEIR_INBOUND=', 'POD_NAME=load-'],
-  ])('SIGKILL of the %s mid-rollout loses nothing', async (name = '', ...words) => {
-    app = await App.create(cluster, `kill-${name.toLowerCase().replaceAll(/\W/g, '-')}`, {
-      strategy: { canary: { weights: [20, 50], dwell: '1s' } },
-    });
-    await app.deploy('v2');
+  ])('SIGKILL of the %s mid-rollout loses nothing', async (_name = '', ...words) => {
+    const before = `v${runs++}`;
+    const version = `v${runs}`;
+    await app.deploy(version);
     await app.until('20 %', ({ status }) => status?.traffic?.canary === 20);
     kill(cluster.dir, ...words);
-    await app.promoted('v2', 90_000);
-    expect((await app.podsOf('v2')).length).toBe(2);
-    expect((await app.podsOf('v1')).length).toBe(0);
+    await app.promoted(version, 90_000);
+    expect((await app.podsOf(version)).length).toBe(2);
+    expect((await app.podsOf(before)).length).toBe(0);
     await eventually('exactly the new pods are endpoints', async () => {
       const slices = await cluster.client.list<KubeObject>(kinds.EndpointSlice, app.namespace, {
         labelSelector: 'kubernetes.io/service-name=web',

@@ -14,7 +14,7 @@ afterEach(() => app?.remove());
 const weir = (...args: string[]) => run(cluster.kubeconfig, ...args);
 
 test('weir tap shows what passes a workload, from both sides, with who asked and who answered', async () => {
-  app = await App.create(cluster, 'tap', { withRollout: false });
+  app = await App.create(cluster, 'tap', { replicas: 1, withRollout: false });
   const { namespace } = app;
   await eventually('load reaches the application', async () => (await app!.load()).ok > 0);
 
