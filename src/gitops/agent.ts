@@ -12,6 +12,7 @@ import { healthOf } from './health.ts';
 import { readInventory, writeInventory } from './inventory.ts';
 import { describe, type Problem, type Rendered, renderFiles } from './render.ts';
 import { type Commit, Repository, run } from './repository.ts';
+import { scratch } from './scratch.ts';
 import { applyAll, prune, type SyncOptions } from './sync.ts';
 
 /** What happened, for a status line, an Event, a test. */
@@ -41,7 +42,7 @@ export interface AgentOptions {
 
 /** Applies one branch of one repository on every commit, and again whatever drifted from it. */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const cache = await mkdtemp(join(tmpdir(), 'weir-gitops-'));
+  const cache = await scratch(tmpdir());
   try {
     await new Agent(options, cache, signal).run();
   } finally {

@@ -1,7 +1,8 @@
 /** The interoperability tests of gRPC: grpc-go's client and server with proxies between them. */
 import { execFile } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { freePort, listening, Proxies } from './support/proxies.ts';
+import { freePort } from '../support/ports.ts';
+import { listening, Proxies } from './support/proxies.ts';
 import { tool } from './support/tools.ts';
 
 const client = tool('grpc-interop-client');

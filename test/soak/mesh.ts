@@ -6,7 +6,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -16,6 +15,7 @@ import { silentLogger } from '../../src/lib/log.ts';
 import { PROXY_ENV, proxyFlags } from '../../src/lib/proxy-process.ts';
 import { type ControlPlane, startControlPlane } from '../../src/mesh/control-plane.ts';
 import { FakeApi } from '../../src/mesh/fake-api.ts';
+import { freePorts } from '../support/ports.ts';
 import type { Apps } from './apps.ts';
 import type { Ports } from './load.ts';
 
@@ -25,14 +25,6 @@ const SPLITS = '/apis/split.smi-spec.io/v1alpha4/trafficsplits';
 export const SERVICES = ['web', 'rpc', 'raw'] as const;
 type Name = (typeof SERVICES)[number];
 const PROTOCOLS: Record<Name, string | undefined> = { web: undefined, rpc: 'kubernetes.io/h2c', raw: 'tcp' };
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  await Promise.all(servers.map((each) => once(each.listen(0, '127.0.0.1'), 'listening')));
-  const ports = servers.map((each) => (each.address() as { port: number }).port);
-  for (const each of servers) each.close();
-  return ports;
-}
-
 /** One proxy's process, watched from outside and, for its heap, from inside. */
 export class Sidecar {
   readonly name: string;

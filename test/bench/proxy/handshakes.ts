@@ -1,9 +1,10 @@
 /** New connections with mutual TLS, one handshake each (openssl s_time): what they cost whoever is connected to. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { freePort } from '../../support/ports.ts';
 import type { Row } from '../row.ts';
 import { cpuMicros, measure, type Path, type Sample } from './measure.ts';
-import { freePort, type Identity, type Setup } from './setup.ts';
+import type { Identity, Setup } from './setup.ts';
 
 const CLIENTS = 2;
 const SECONDS = 2;

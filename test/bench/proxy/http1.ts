@@ -1,7 +1,9 @@
 /** Small HTTP/1.1 requests: plain, and over two hops of mutual TLS; and the latency they take on. */
+
+import { freePort } from '../../support/ports.ts';
 import { median, type Row } from '../row.ts';
 import { load, measure, type Path, ROUNDS, round, type Sample, tool } from './measure.ts';
-import { freePort, haproxyHops, ID, type Identity, route, type Setup } from './setup.ts';
+import { haproxyHops, ID, type Identity, route, type Setup } from './setup.ts';
 
 const BAR = 1;
 const RATE = 1_000;

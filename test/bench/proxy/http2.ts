@@ -1,8 +1,9 @@
 /** HTTP/2 and gRPC beside HAProxy. */
 
+import { freePort } from '../../support/ports.ts';
 import type { Row } from '../row.ts';
 import { loadHttp2, measure, type Path } from './measure.ts';
-import { freePort, haproxyHops, ID, type Identity, route, type Setup } from './setup.ts';
+import { haproxyHops, ID, type Identity, route, type Setup } from './setup.ts';
 
 const BAR_HTTP2 = 1;
 

@@ -2,10 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../../support/ports.ts';
 import { median, type Row } from '../row.ts';
 import { plainPaths, type Tools, weirTo } from './http1.ts';
 import { cpuMicros, memory, type Path, ROUNDS } from './measure.ts';
-import { freePort, type Setup } from './setup.ts';
+import type { Setup } from './setup.ts';
 
 const IDLE = 10_000;
 const ACTIVE = 1_000;

@@ -1,9 +1,10 @@
 /** Long byte streams: opaque TCP, and HTTP/1.1 bodies of a MiB. The peers with splice, and without. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort } from '../../support/ports.ts';
 import type { Row } from '../row.ts';
 import { load, measure, type Path } from './measure.ts';
-import { freePort, route, type Setup } from './setup.ts';
+import { route, type Setup } from './setup.ts';
 
 const MIB = 1_048_576;
 const BAR = 1;

@@ -3,7 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, listening, type Proxies } from '../support/proxies.ts';
+import { freePort } from '../../support/ports.ts';
+import { listening, type Proxies } from '../support/proxies.ts';
 import { type Case, OK } from './case.ts';
 import { RawClient, RawServer, statuses } from './wire.ts';
 

@@ -2,22 +2,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { Authority, createRoot } from '../../../src/mesh/identity/authority.ts';
 import { createRequest } from '../../../src/mesh/identity/client/csr.ts';
+import { freePort } from '../../support/ports.ts';
 
 const ID = 'spiffe://weir.local/ns/test/sa/proxy';
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), 'close');
-  return port;
-}
 
 /** Until something listens there; fails when `child` ends before. */
 export async function listening(port: number, child: ChildProcess): Promise<void> {
