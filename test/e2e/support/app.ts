@@ -37,6 +37,8 @@ export class App {
   /** Every version of the TrafficSplit's weights and of the Rollout's phase, as a watch saw them. */
   readonly weights: { stable: number; canary: number }[] = [];
   readonly phases: Phase[] = [];
+  /** As the watch saw it last. */
+  #latest: Rollout | undefined;
   #stop = new AbortController();
 
   constructor(cluster: TestCluster, namespace: string, options: AppOptions) {
@@ -201,14 +203,12 @@ export class App {
     return rollout;
   }
 
+  /** Once the Rollout, which is watched, is as `predicate` says. */
   until(what: string, predicate: (rollout: Rollout) => boolean, timeoutMs = 60_000): Promise<Rollout> {
     return eventually(
       `${this.namespace}: ${what}`,
-      async () => {
-        const rollout = await this.rollout();
-        return predicate(rollout) && rollout;
-      },
-      { timeoutMs, describe: () => this.describe() },
+      () => this.#latest !== undefined && predicate(this.#latest) && this.#latest,
+      { timeoutMs, everyMs: 10, describe: () => this.describe() },
     );
   }
 
@@ -307,7 +307,8 @@ export class App {
       if (last?.stable !== seen.stable || last.canary !== seen.canary) this.weights.push(seen);
     });
     void follow(kinds.Rollout, (object) => {
-      const phase = (object as unknown as Rollout).status?.phase;
+      this.#latest = object as unknown as Rollout;
+      const { phase } = this.#latest.status ?? {};
       if (phase && this.phases.at(-1) !== phase) this.phases.push(phase);
     });
   }
