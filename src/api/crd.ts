@@ -3,6 +3,7 @@ import type { KubeObject, ResourceKind } from './meta.ts';
 import { metricTemplateSpecSchema } from './metric-template.ts';
 import { PHASES, rolloutSpecSchema } from './rollout.ts';
 import { type SchemaNode, schemaOf, withRule } from './structural.ts';
+import { POLICY_SETTINGS, trafficPolicySpecSchema } from './traffic-policy.ts';
 import { trafficSplitSpecSchema } from './traffic-split.ts';
 
 interface PrinterColumn {
@@ -56,6 +57,22 @@ function rolloutSpec(): SchemaNode {
   return spec;
 }
 
+const conditions: SchemaNode = {
+  ...list({
+    ...object({
+      type: text,
+      status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
+      reason: text,
+      message: text,
+      lastTransitionTime: text,
+      observedGeneration: { type: 'integer', format: 'int64' },
+    }),
+    required: ['type', 'status'],
+  }),
+  'x-kubernetes-list-type': 'map',
+  'x-kubernetes-list-map-keys': ['type'],
+};
+
 const revision = object({
   digest: text,
   replicaSet: text,
@@ -69,21 +86,7 @@ const rolloutStatus = (): SchemaNode =>
     observedGeneration: { type: 'integer', format: 'int64' },
     phase: { type: 'string', enum: [...PHASES] },
     message: text,
-    conditions: {
-      ...list({
-        ...object({
-          type: text,
-          status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
-          reason: text,
-          message: text,
-          lastTransitionTime: text,
-          observedGeneration: { type: 'integer', format: 'int64' },
-        }),
-        required: ['type', 'status'],
-      }),
-      'x-kubernetes-list-type': 'map',
-      'x-kubernetes-list-map-keys': ['type'],
-    },
+    conditions,
     stable: revision,
     canary: revision,
     step: object({ index: integer, of: integer, weight: integer, since: text }),
@@ -116,6 +119,54 @@ const rolloutStatus = (): SchemaNode =>
     history: list(object({ at: text, from: text, to: text, reason: text, message: text, by: text })),
     // What the controller needs to go on after a restart; its shape is the controller's own affair.
     machine: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+  });
+
+function trafficPolicySpec(): SchemaNode {
+  const spec = schemaOf(trafficPolicySpecSchema);
+  withRule(
+    spec,
+    '',
+    POLICY_SETTINGS.map((setting) => `has(self.${setting})`).join(' || '),
+    `give at least one of ${POLICY_SETTINGS.join(', ')}`,
+  );
+  withRule(
+    spec,
+    'targetRefs[]',
+    '!(has(self.sectionName) && has(self.port))',
+    'give sectionName or port, not both',
+  );
+  const section = (ref: string) =>
+    `(has(${ref}.sectionName) ? ${ref}.sectionName : has(${ref}.port) ? string(${ref}.port) : '')`;
+  withRule(
+    spec,
+    'targetRefs',
+    `self.all(a, self.exists_one(b, a.name == b.name && ${section('a')} == ${section('b')}))`,
+    'the same target is given twice',
+  );
+  withRule(
+    spec,
+    'breaker',
+    'self.consecutive > 0 || self.successRate > 0.0',
+    'give consecutive or successRate: with both 0 it never opens',
+  );
+  for (const path of ['timeouts.request', 'breaker.window', 'breaker.eject', 'fault.delay.for'])
+    withRule(spec, path, "duration(self) <= duration('1h')", 'must be at most 1h');
+  for (const path of ['breaker.window', 'breaker.eject', 'fault.delay.for'])
+    withRule(spec, path, "duration(self) > duration('0s')", 'must be more than 0');
+  return spec;
+}
+
+const trafficPolicyStatus = (): SchemaNode =>
+  object({
+    observedGeneration: { type: 'integer', format: 'int64' },
+    conditions,
+    ancestors: list(
+      object({
+        ancestorRef: object({ group: text, kind: text, name: text, sectionName: text, port: integer }),
+        controllerName: text,
+        conditions,
+      }),
+    ),
   });
 
 interface Version {
@@ -204,6 +255,38 @@ export function customResourceDefinitions(): KubeObject[] {
           storage: true,
           spec: schemaOf(metricTemplateSpecSchema),
           columns: [{ name: 'Unit', type: 'string', jsonPath: '.spec.unit' }, AGE],
+        },
+      ],
+    ),
+    definition(
+      kinds.TrafficPolicy,
+      ['tp'],
+      [
+        {
+          name: kinds.TrafficPolicy.version,
+          storage: true,
+          spec: trafficPolicySpec(),
+          status: trafficPolicyStatus(),
+          columns: [
+            { name: 'Target', type: 'string', jsonPath: '.spec.targetRefs[0].name' },
+            {
+              name: 'Accepted',
+              type: 'string',
+              jsonPath: '.status.conditions[?(@.type=="Accepted")].status',
+            },
+            { name: 'Reason', type: 'string', jsonPath: '.status.conditions[?(@.type=="Accepted")].reason' },
+            {
+              name: 'Conflicted',
+              type: 'string',
+              jsonPath: '.status.conditions[?(@.type=="Conflicted")].status',
+            },
+            AGE,
+            {
+              name: 'Message',
+              type: 'string',
+              jsonPath: '.status.conditions[?(@.type=="Accepted")].message',
+            },
+          ],
         },
       ],
     ),

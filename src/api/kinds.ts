@@ -19,6 +19,7 @@ const kind = (
 export const kinds = {
   Rollout: kind(GROUP, 'v1alpha1', 'Rollout', 'rollouts'),
   MetricTemplate: kind(GROUP, 'v1alpha1', 'MetricTemplate', 'metrictemplates'),
+  TrafficPolicy: kind(GROUP, 'v1alpha1', 'TrafficPolicy', 'trafficpolicies'),
   /** The version Weir writes; v1alpha2 is served too. */
   TrafficSplit: kind('split.smi-spec.io', 'v1alpha4', 'TrafficSplit', 'trafficsplits'),
   Namespace: kind('', 'v1', 'Namespace', 'namespaces', false),

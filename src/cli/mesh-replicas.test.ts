@@ -59,6 +59,7 @@ async function given() {
   const plane = await startControlPlane({
     client,
     namespace: 'weir',
+    replica: 'mesh',
     trustDomain: 'weir.local',
     listen: { host: '127.0.0.1', port: 0 },
     image: 'weir:1',

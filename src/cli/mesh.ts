@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { kinds } from '../api/kinds.ts';
 import {
@@ -106,6 +108,7 @@ async function run(flags: Flags, signal: AbortSignal, log: Logger): Promise<void
   plane = await startControlPlane({
     client,
     namespace,
+    replica: process.env.POD_NAME ?? `${hostname()}_${randomUUID()}`,
     trustDomain,
     listen: parseListen(flags.listen),
     image: flags.proxyImage ?? (await ownImage(client, namespace, log)),

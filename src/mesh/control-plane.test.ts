@@ -3,6 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { KubeObject } from '../api/meta.ts';
+import type { TrafficPolicy } from '../api/traffic-policy.ts';
 import { connect } from '../kube/index.ts';
 import { isCode } from '../lib/errors.ts';
 import { silentLogger } from '../lib/log.ts';
@@ -14,11 +16,14 @@ import { FakeApi } from './fake-api.ts';
 import { createRequest } from './identity/client/csr.ts';
 import { postJson } from './identity/client/request.ts';
 import { IdentityClient } from './identity/client.ts';
+import { trafficPolicy } from './policy/fixtures.ts';
 import { withCaBundle } from './webhook-bundles.ts';
 
 const CORE = '/api/v1';
 const SPLITS = '/apis/split.smi-spec.io/v1alpha4/trafficsplits';
 const SLICES = '/apis/discovery.k8s.io/v1/endpointslices';
+const POLICIES = '/apis/weir.dev/v1alpha1/trafficpolicies';
+const LEASES = '/apis/coordination.k8s.io/v1/leases';
 const WEBHOOKS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 
 let api: FakeApi;
@@ -35,13 +40,14 @@ afterEach(async () => {
   api.stop();
 });
 
-async function start(): Promise<ControlPlane> {
+async function start(replica = 'mesh-1'): Promise<ControlPlane> {
   const stop = new AbortController();
   const client = await connect({ kubeconfig: api.kubeconfig });
   stops.push(() => stop.abort());
   const plane = await startControlPlane({
     client,
     namespace: 'weir',
+    replica,
     trustDomain: 'weir.local',
     listen: { host: '127.0.0.1', port: 0 },
     image: 'weir:1',
@@ -168,6 +174,59 @@ describe('certificates', () => {
     expect(await code('api')).toBe('Unauthorized');
     expect(await code('human')).toBe('Forbidden');
     expect(plane.stats()).toMatchObject({ certificatesIssued: 1, certificatesRefused: 3 });
+  });
+});
+
+describe('the status of TrafficPolicies', () => {
+  const stored = (name: string) =>
+    api.get(POLICIES, `shop/${name}`) as
+      | (TrafficPolicy & { metadata: { resourceVersion: string } })
+      | undefined;
+  const condition = (name: string, type: string) =>
+    stored(name)?.status?.conditions.find((each) => each.type === type);
+  const set = (...args: Parameters<typeof trafficPolicy>) =>
+    api.set(POLICIES, trafficPolicy(...args) as KubeObject);
+  const leader = () =>
+    (api.get(LEASES, 'weir/weir-mesh-status')?.spec as { holderIdentity?: string } | undefined)
+      ?.holderIdentity;
+
+  test('is told when a policy, another one or the Service changes', async () => {
+    const plane = await start();
+    expect(leader()).toBeUndefined();
+    set('mine', { maxInFlight: 9 }, { created: '2026-02-01T00:00:00Z' });
+    expect((await until(() => condition('mine', 'Accepted'))).reason).toBe('TargetNotFound');
+    api.set(`${CORE}/services`, service('web'));
+    await until(() => condition('mine', 'Accepted')?.status === 'True');
+    set('base', { maxInFlight: 5 });
+    await until(() => condition('mine', 'Accepted')?.reason === 'Conflicted');
+    expect(condition('mine', 'Conflicted')!.message).toContain('maxInFlight (TrafficPolicy base)');
+    await until(() => condition('base', 'Accepted')?.status === 'True');
+    api.delete(POLICIES, 'shop/base');
+    await until(() => condition('mine', 'Accepted')?.status === 'True');
+    expect(condition('mine', 'Conflicted')).toBeUndefined();
+    set('mine', { breaker: { consecutive: 0 } });
+    await until(() => condition('mine', 'Accepted')?.reason === 'Invalid');
+    expect(leader()).toBe('mesh-1');
+    await plane.stop();
+    expect(leader()).toBe('');
+  });
+
+  test('is written by one replica, and not again when nothing has changed; another one goes on', async () => {
+    api.set(`${CORE}/services`, service('web'));
+    const planes = { 'mesh-1': await start('mesh-1'), 'mesh-2': await start('mesh-2') };
+    set('base', { maxInFlight: 5 });
+    await until(() => condition('base', 'Accepted'));
+    const { resourceVersion } = stored('base')!.metadata;
+    const first = leader() as 'mesh-1' | 'mesh-2';
+    // A change elsewhere goes the same way and is written after: had this one been written again, that had come before.
+    set('next', { retries: { max: 1 } });
+    await until(() => condition('next', 'Accepted'));
+    expect(stored('base')!.metadata.resourceVersion).toBe(resourceVersion);
+    await planes[first].stop();
+    set('last', { balancer: { zones: 'ignore' } });
+    await until(() => condition('last', 'Accepted'));
+    expect(leader()).toBe(first === 'mesh-1' ? 'mesh-2' : 'mesh-1');
+    expect(stored('base')!.metadata.resourceVersion).toBe(resourceVersion);
   });
 });
 

@@ -1,6 +1,7 @@
 import { kinds } from '../api/kinds.ts';
-import type { KubeObject, ResourceKind } from '../api/meta.ts';
+import { type KubeObject, keyOf, type ResourceKind } from '../api/meta.ts';
 import { annotations, labels, MESH_SERVICE, TRUST_CONFIG_MAP } from '../api/names.ts';
+import type { TrafficPolicy } from '../api/traffic-policy.ts';
 import type { TrafficSplit } from '../api/traffic-split.ts';
 import type { AdmissionHandler } from '../controller/admission.ts';
 import { EventRecorder, Informer, type KubeClient } from '../kube/index.ts';
@@ -18,12 +19,15 @@ import { ServerCertificate } from './identity/server-certificate.ts';
 import { tokenReviewer } from './identity/token.ts';
 import { type TrustConfigMap, TrustDistributor } from './identity/trust.ts';
 import { injectHandler } from './injector/webhook.ts';
+import { PolicyStatuses } from './policy-statuses.ts';
 import { WebhookBundles, type WebhookConfiguration } from './webhook-bundles.ts';
 
 export interface ControlPlaneOptions {
   client: KubeClient;
   /** Where Weir itself runs. */
   namespace: string;
+  /** Unique among the replicas that may run at once: the pod's name. */
+  replica: string;
   trustDomain: string;
   listen: { host: string; port: number };
   /** Image of injected proxies. */
@@ -109,9 +113,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     return informer;
   };
   let server: DiscoveryServer | undefined;
-  follow<Service>(kinds.Service, ({ type, object }) =>
-    catalog[type === 'deleted' ? 'remove' : 'set']({ kind: 'Service', object }),
-  );
+  const statuses = new PolicyStatuses({ client, index, namespace, replica: options.replica, log, clock });
+  follow<Service>(kinds.Service, ({ type, object }) => {
+    catalog[type === 'deleted' ? 'remove' : 'set']({ kind: 'Service', object });
+    statuses.serviceChanged(keyOf(object));
+  });
+  follow<TrafficPolicy>(kinds.TrafficPolicy, ({ type, object }) => {
+    const change = { kind: 'TrafficPolicy' as const, object };
+    statuses.policyChanged(keyOf(object), type === 'deleted' ? catalog.remove(change) : catalog.set(change));
+  });
   follow<EndpointSlice>(kinds.EndpointSlice, ({ type, object }) =>
     catalog[type === 'deleted' ? 'remove' : 'set']({ kind: 'EndpointSlice', object }),
   );
@@ -182,6 +192,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   // Before the caches are full, a Service that exists would look as if it did not.
   await Promise.race([Promise.all(informers.map(({ synced }) => synced)), aborted(signal)]);
   catalog.flush();
+  statuses.start();
   const verify = tokenReviewer(client);
   server = new DiscoveryServer({
     listen: options.listen,
@@ -244,6 +255,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       settled: started.acknowledgements.settled,
       trustNamespaces: trust.size,
     }),
-    stop: () => started.stop(),
+    stop: async () => {
+      await Promise.all([started.stop(), statuses.stop()]);
+    },
   };
 }

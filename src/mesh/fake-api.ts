@@ -90,11 +90,12 @@ export class FakeApi {
           : { authenticated: false, error: 'invalid bearer token' };
       return send(201, { ...body, status });
     }
-    const match = /^(\/api\/v1|\/apis\/[^/]+\/[^/]+)(?:\/namespaces\/([^/]+))?\/([^/]+)(?:\/([^/]+))?$/.exec(
-      url.pathname,
-    );
+    const match =
+      /^(\/api\/v1|\/apis\/[^/]+\/[^/]+)(?:\/namespaces\/([^/]+))?\/([^/]+)(?:\/([^/]+?)(\/status)?)?$/.exec(
+        url.pathname,
+      );
     if (!match) return fail(404, 'NotFound');
-    const [, base, namespace = '', plural, name] = match;
+    const [, base, namespace = '', plural, name, status] = match;
     const collection = `${base}/${plural}`;
     const only = /metadata\.name=(.+)/.exec(url.searchParams.get('fieldSelector') ?? '')?.[1];
     if (request.method === 'GET' && name) {
@@ -124,6 +125,10 @@ export class FakeApi {
     const precondition = body.metadata?.resourceVersion;
     if (current && precondition && precondition !== current.metadata.resourceVersion)
       return fail(409, 'Conflict');
+    if (status) {
+      if (!current) return fail(404, 'NotFound');
+      return send(200, this.set(collection, { ...current, status: body.status }));
+    }
     return send(
       200,
       this.set(collection, { ...current, ...body, metadata: { ...body.metadata, namespace } }),

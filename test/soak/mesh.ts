@@ -152,6 +152,7 @@ export class Mesh {
     this.#plane = await startControlPlane({
       client: await connect({ kubeconfig: api.kubeconfig }),
       namespace: 'weir',
+      replica: 'mesh',
       trustDomain: 'weir.local',
       listen: { host: '127.0.0.1', port: 0 },
       image: 'weir',

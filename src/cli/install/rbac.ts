@@ -62,6 +62,8 @@ const grants: Record<'controller' | 'mesh' | 'metrics', { cluster: Rule[]; own: 
       rule('', ['services', 'pods', 'namespaces'], READ),
       rule('discovery.k8s.io', ['endpointslices'], READ),
       rule('split.smi-spec.io', ['trafficsplits'], READ),
+      rule(GROUP, ['trafficpolicies'], READ),
+      rule(GROUP, ['trafficpolicies/status'], ['update']),
       // Reads the gate live, hands the trust bundle to every namespace.
       rule('', ['configmaps'], [...READ, 'create']),
       rule('', ['configmaps'], ['update', 'patch', 'delete'], [TRUST_CONFIG_MAP]),

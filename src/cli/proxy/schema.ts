@@ -1,5 +1,6 @@
 /** The file of `weir proxy --config`: its shape is part of the public interface (docs/proxy.md). */
 import { z } from 'zod';
+import { policySettings } from '../../api/traffic-policy.ts';
 import { DURATION_PATTERN, parseDuration } from '../../lib/duration.ts';
 
 const duration = z
@@ -11,8 +12,6 @@ const address = z
   .string()
   .regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s]*):\d{1,5}$/, 'write host:port, such as 127.0.0.1:8080')
   .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, 'a port is at most 65535');
-
-const percent = z.number().min(0, 'a percentage is 0 to 100').max(100, 'a percentage is 0 to 100');
 
 const endpoint = z.strictObject({
   address: address.refine(
@@ -37,40 +36,17 @@ const backend = z.strictObject({
   endpoints: z.array(endpoint).default([]),
 });
 
+const { retries, breaker, rateLimit, maxInFlight, fault, balancer } = policySettings(duration);
+
+/** The settings of a TrafficPolicy, told there. */
 const policy = z.strictObject({
   timeout: duration.optional(),
-  retries: z
-    .strictObject({
-      max: z.number().int().min(0).max(10),
-      on: z.array(z.enum(['connect', '5xx'])).default(['connect']),
-    })
-    .optional(),
-  breaker: z
-    .strictObject({
-      consecutive: z.number().int().min(0).default(5),
-      successRate: percent.default(0).transform((value) => value / 100),
-      minRequests: z.number().int().min(1).default(20),
-      window: duration.prefault('10s'),
-      eject: duration.prefault('10s'),
-    })
-    .refine(({ consecutive, successRate }) => consecutive > 0 || successRate > 0, {
-      message: 'give consecutive or successRate: with both 0 it never opens',
-    })
-    .optional(),
-  rateLimit: z
-    .strictObject({
-      perSecond: z.number().positive('requests a second are more than 0'),
-      burst: z.number().int().min(1).optional(),
-    })
-    .transform(({ perSecond, burst }) => ({ perSecond, burst: burst ?? Math.max(1, Math.ceil(perSecond)) }))
-    .optional(),
-  maxInFlight: z.number().int().min(1).optional(),
-  fault: z
-    .strictObject({
-      abort: z.strictObject({ percent, status: z.number().int().min(200).max(599).default(503) }).optional(),
-      delay: z.strictObject({ percent, for: duration }).optional(),
-    })
-    .optional(),
+  retries: retries.optional(),
+  breaker: breaker.optional(),
+  rateLimit: rateLimit.optional(),
+  maxInFlight: maxInFlight.optional(),
+  fault: fault.optional(),
+  balancer: balancer.optional(),
 });
 
 const destination = z.strictObject({

@@ -140,12 +140,13 @@ export class Catalog {
     this.#dropIfIdle(entry);
   }
 
-  set(change: ClusterObject): void {
-    this.#mark(this.#options.index.set(change));
+  /** What is affected, as the index has it. */
+  set(change: ClusterObject): Set<string> {
+    return this.#mark(this.#options.index.set(change));
   }
 
-  remove(change: ClusterObject): void {
-    this.#mark(this.#options.index.remove(change));
+  remove(change: ClusterObject): Set<string> {
+    return this.#mark(this.#options.index.remove(change));
   }
 
   /** Recomputes at once what is marked, instead of at the end of this turn. */
@@ -206,13 +207,14 @@ export class Catalog {
 
   readonly #nextVersion = (): number => ++this.#version;
 
-  #mark(services: Iterable<string>): void {
+  #mark(services: Set<string>): Set<string> {
     for (const service of services) this.#dirty.add(service);
-    if (this.#scheduled || this.#dirty.size === 0) return;
+    if (this.#scheduled || this.#dirty.size === 0) return services;
     this.#scheduled = true;
     setImmediate(() => {
       if (this.#scheduled) this.flush();
     });
+    return services;
   }
 
   #reportConflicts(service: string): void {

@@ -1,6 +1,9 @@
 import { keyOf } from '../../api/meta.ts';
+import type { TrafficPolicy } from '../../api/traffic-policy.ts';
 import type { TrafficSplit } from '../../api/traffic-split.ts';
 import { sameJson } from '../../lib/same-json.ts';
+import type { PolicySource } from '../policy/attach.ts';
+import { type ReadPolicy, readPolicy } from '../policy/read.ts';
 import { canonicalIp } from './destination-key.ts';
 import type { EndpointSlice, Pod, Service } from './objects.ts';
 import { type PodInfo, podInfo } from './pod-info.ts';
@@ -10,7 +13,8 @@ export type ClusterObject =
   | { kind: 'Service'; object: Service }
   | { kind: 'EndpointSlice'; object: EndpointSlice }
   | { kind: 'Pod'; object: Pod }
-  | { kind: 'TrafficSplit'; object: TrafficSplit };
+  | { kind: 'TrafficSplit'; object: TrafficSplit }
+  | { kind: 'TrafficPolicy'; object: TrafficPolicy };
 
 const SERVICE_NAME = 'kubernetes.io/service-name';
 
@@ -25,10 +29,12 @@ export class ClusterIndex {
   readonly #slices = new Map<string, EndpointSlice>();
   readonly #pods = new Map<string, PodInfo>();
   readonly #splits = new Map<string, TrafficSplit>();
+  readonly #policies = new Map<string, { object: TrafficPolicy; read: ReadPolicy }>();
   readonly #slicesByService = new MultiMap();
   readonly #servicesByPod = new MultiMap();
   readonly #splitsByRoot = new MultiMap();
   readonly #splitsByLeaf = new MultiMap();
+  readonly #policiesByService = new MultiMap();
   readonly #servicesByIp = new MultiMap();
   readonly #podsByIp = new MultiMap();
 
@@ -79,6 +85,22 @@ export class ClusterIndex {
       .sort((a, b) => ageOf(a).localeCompare(ageOf(b)) || keyOf(a).localeCompare(keyOf(b)));
   }
 
+  policy(key: string): { object: TrafficPolicy; read: ReadPolicy } | undefined {
+    return this.#policies.get(key);
+  }
+
+  policyKeys(): IterableIterator<string> {
+    return this.#policies.keys();
+  }
+
+  /** TrafficPolicies that target a Service, in no order. */
+  policiesOf(serviceKey: string): PolicySource[] {
+    return this.#policiesByService.get(serviceKey).flatMap((key) => {
+      const read = this.#policies.get(key)?.read;
+      return read && 'source' in read ? [read.source] : [];
+    });
+  }
+
   set(change: ClusterObject): Set<string> {
     const key = keyOf(change.object);
     switch (change.kind) {
@@ -114,6 +136,21 @@ export class ClusterIndex {
         this.#splitsByRoot.add(root, key);
         for (const leaf of leavesOf(change.object)) this.#splitsByLeaf.add(leaf, root, key);
         return before.add(root);
+      }
+      case 'TrafficPolicy': {
+        const { object } = change;
+        const known = this.#policies.get(key);
+        // Every change of its status comes by here.
+        if (known && sameForTargets(known.object, object)) {
+          this.#policies.set(key, { object, read: known.read });
+          return new Set();
+        }
+        const before = this.remove(change);
+        const read = readPolicy(object);
+        this.#policies.set(key, { object, read });
+        const targets = targetsOf(read);
+        for (const service of targets) this.#policiesByService.add(service, key);
+        return union(before, this.#affectedByPolicy(targets));
       }
     }
   }
@@ -152,7 +189,26 @@ export class ClusterIndex {
         for (const leaf of leavesOf(stored)) this.#splitsByLeaf.delete(leaf, root, key);
         return new Set([root]);
       }
+      case 'TrafficPolicy': {
+        const stored = this.#policies.get(key);
+        if (!stored) return new Set();
+        this.#policies.delete(key);
+        const targets = targetsOf(stored.read);
+        for (const service of targets) this.#policiesByService.delete(service, key);
+        return this.#affectedByPolicy(targets);
+      }
     }
+  }
+
+  /** A Service's own destinations, and its pods' where they are called in its name. */
+  #affectedByPolicy(services: Set<string>): Set<string> {
+    const affected = new Set<string>();
+    for (const key of services) {
+      affected.add(key);
+      const service = this.#services.get(key);
+      if (service && isHeadless(service)) union(affected, this.#affectedBy(key, service));
+    }
+    return affected;
   }
 
   /** A Service decides about its own addresses, and by its ports' protocols about those of its pods. */
@@ -186,6 +242,18 @@ function ipsOf({ spec }: Service): string[] {
   if (spec?.type === 'ExternalName') return [];
   return (spec?.clusterIPs ?? [spec?.clusterIP]).flatMap((ip) => (ip && canonicalIp(ip)) || []);
 }
+
+/** Its name means the addresses of its pods. */
+export const isHeadless = ({ spec }: Service): boolean => spec?.clusterIP === 'None';
+
+/** `namespace/name` of the Services that a policy targets. */
+const targetsOf = (read: ReadPolicy): Set<string> =>
+  new Set(
+    'source' in read ? read.source.spec.targetRefs.map(({ name }) => `${read.source.namespace}/${name}`) : [],
+  );
+
+const sameForTargets = (a: TrafficPolicy, b: TrafficPolicy): boolean =>
+  a.metadata.creationTimestamp === b.metadata.creationTimestamp && sameJson(a.spec, b.spec);
 
 /** `namespace/name` of the Service a TrafficSplit splits; SMI allows `name` and `name.namespace…`. */
 export function rootOf(split: TrafficSplit): string {

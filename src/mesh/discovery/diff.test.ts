@@ -38,13 +38,14 @@ const destination: fc.Arbitrary<Destination> = fc
   .record({
     backends: fc.uniqueArray(backend, { selector: ({ name }) => name, maxLength: 4 }),
     split: fc.option(fc.constantFrom('1', '2', '3'), { nil: undefined }),
+    policy: fc.constantFrom<Destination['policy']>({}, { timeout: 5 }, { maxInFlight: 1, timeout: 5 }),
   })
-  .map(({ backends, split }) => ({
+  .map(({ backends, split, policy }) => ({
     key: 'web.shop:80',
     namespace: 'shop',
     protocol: 'detect' as const,
     backends: sorted(backends, ({ name }) => name),
-    policy: {},
+    policy,
     ...(split
       ? { split: { name: 'shop/web', version: split, leaseSeconds: 15, fallback: 'web-stable' } }
       : {}),
@@ -89,7 +90,7 @@ test('a weight change says weights and split, not endpoints', () => {
   ]);
 });
 
-test('another protocol or policy, and no destination at all, need a snapshot', () => {
+test('another protocol, and no destination at all, need a snapshot', () => {
   const state: Destination = {
     key: 'a.b:1',
     namespace: 'b',
@@ -98,7 +99,17 @@ test('another protocol or policy, and no destination at all, need a snapshot', (
     policy: {},
   };
   expect(diffDestination(state, { ...state, protocol: 'tcp' })).toBeUndefined();
-  expect(diffDestination(state, { ...state, policy: { timeout: 5 } })).toBeUndefined();
   expect(diffDestination(null, state)).toBeUndefined();
   expect(diffDestination(state, null)).toBeUndefined();
+});
+
+test('a policy change says the policy and nothing else', () => {
+  const from: Destination = {
+    key: 'web.shop:80',
+    namespace: 'shop',
+    protocol: 'detect',
+    policy: { timeout: 5 },
+    backends: [{ name: 'web', weight: 1, endpoints: [{ address: '10.0.0.1:80' }] }],
+  };
+  expect(diffDestination(from, { ...from, policy: {} })).toEqual([{ set: 'policy', policy: {} }]);
 });

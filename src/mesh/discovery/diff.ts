@@ -4,15 +4,16 @@ import type { Backend, Destination, DestinationChange } from './model.ts';
 
 /**
  * What turns one state of a destination into the next; undefined when changes cannot say it (no destination on one
- * side, another protocol or policy) and a snapshot must.
+ * side, another protocol) and a snapshot must.
  */
 export function diffDestination(
   from: Destination | null,
   to: Destination | null,
 ): DestinationChange[] | undefined {
   if (!from || !to) return undefined;
-  if (from.protocol !== to.protocol || !sameJson(from.policy, to.policy)) return undefined;
+  if (from.protocol !== to.protocol) return undefined;
   const changes: DestinationChange[] = [];
+  if (!sameJson(from.policy, to.policy)) changes.push({ set: 'policy', policy: to.policy });
   const before = new Map(from.backends.map((backend) => [backend.name, backend]));
   const after = new Map(to.backends.map((backend) => [backend.name, backend]));
   const weights: Record<string, number> = {};

@@ -27,7 +27,12 @@ export interface Backend {
 export interface Policy {
   /** Milliseconds for the whole response head; 0 = none. */
   timeout?: number;
-  retries?: { max: number; on: ('connect' | '5xx')[] };
+  retries?: {
+    max: number;
+    on: ('connect' | '5xx')[];
+    /** Retries allowed for 100 requests, and those a second on top. */
+    budget?: { percent: number; minPerSecond: number };
+  };
   /** Endpoints that fail are left out for a while. */
   breaker?: {
     /** So many failures in a row open it; 0: none do. */
@@ -46,6 +51,8 @@ export interface Policy {
   /** Requests in flight that one proxy lets through. */
   maxInFlight?: number;
   fault?: { abort?: { percent: number; status: number }; delay?: { percent: number; for: number } };
+  /** Whether endpoints of the proxy's own zone are preferred; they are unless told otherwise. */
+  balancer?: { zones: 'prefer' | 'ignore' };
 }
 
 export interface Destination {
@@ -82,6 +89,7 @@ export type DownFrame =
 
 export type DestinationChange =
   | { set: 'split'; split: Destination['split']; weights: Record<string, number> }
+  | { set: 'policy'; policy: Policy }
   | { set: 'backend'; backend: Backend }
   | { remove: 'backend'; name: string }
   | { set: 'endpoint'; backend: string; endpoint: Backend['endpoints'][number] }

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { trafficPolicy } from '../policy/fixtures.ts';
 import { ClusterIndex } from './cluster-index.ts';
 import { parseAddressKey, parseDestinationKey } from './destination-key.ts';
 import { pod, service, slice, split } from './fixtures.ts';
@@ -295,6 +296,67 @@ describe('an address', () => {
       '10.0.0.1:65536',
     ])
       expect(parseAddressKey(text)).toBeUndefined();
+  });
+});
+
+describe('TrafficPolicies', () => {
+  const set = (...args: Parameters<typeof trafficPolicy>) =>
+    index.set({ kind: 'TrafficPolicy', object: trafficPolicy(...args) });
+
+  test('rule the destinations of their Service, split or not, and no other', () => {
+    shop();
+    expect(set('base', { timeouts: { request: '2s' } })).toEqual(new Set(['shop/web']));
+    expect(at('web.shop:80').destination!.policy).toEqual({ timeout: 2000 });
+    index.set({ kind: 'TrafficSplit', object: split('1', { 'web-stable': 1, 'web-canary': 0 }) });
+    expect(at('web.shop:80').destination!.policy).toEqual({ timeout: 2000 });
+    expect(at('web-stable.shop:80').destination!.policy).toEqual({});
+    expect(
+      index.remove({ kind: 'TrafficPolicy', object: trafficPolicy('base', { maxInFlight: 1 }) }),
+    ).toEqual(new Set(['shop/web']));
+    expect(at('web.shop:80').destination!.policy).toEqual({});
+  });
+
+  test('that change their targets affect those before and after; their status affects nothing', () => {
+    set('base', { maxInFlight: 1 });
+    expect(
+      set('base', { maxInFlight: 1 }, { targetRefs: [{ name: 'api' }, { name: 'web', port: 80 }] }),
+    ).toEqual(new Set(['shop/web', 'shop/api']));
+    expect(set('base', { maxInFlight: 1 }, { targetRefs: [{ name: 'api' }] })).toEqual(
+      new Set(['shop/web', 'shop/api']),
+    );
+    const same = trafficPolicy('base', { maxInFlight: 1 }, { targetRefs: [{ name: 'api' }] });
+    const told = { ...same, status: { conditions: [], ancestors: [] } };
+    expect(index.set({ kind: 'TrafficPolicy', object: told })).toEqual(new Set());
+    expect(index.policy('shop/base')!.object).toBe(told);
+  });
+
+  test('that cannot be understood rule nothing, until they can', () => {
+    shop();
+    expect(set('base', { breaker: { consecutive: 0 } })).toEqual(new Set());
+    expect(at('web.shop:80').destination!.policy).toEqual({});
+    set('base', { breaker: { consecutive: 1 } });
+    expect(at('web.shop:80').destination!.policy.breaker).toMatchObject({ consecutive: 1 });
+    expect(set('base', { breaker: { consecutive: 0 } })).toEqual(new Set(['shop/web']));
+    expect(at('web.shop:80').destination!.policy).toEqual({});
+  });
+
+  test('of a headless Service rule its pods’ addresses at its port, those of others do not', () => {
+    const address = (text: string) => resolveAddress(index, parseAddressKey(text)!).destination!.policy;
+    const running = pod('a', { meshed: false });
+    running.status = { ...running.status, phase: 'Running', podIPs: [{ ip: '10.0.0.1' }] };
+    index.set({ kind: 'Pod', object: running });
+    const named = (clusterIP: string) => {
+      const object = service('web', { clusterIP });
+      object.spec!.ports![0]!.name = '';
+      return object;
+    };
+    index.set({ kind: 'Service', object: named('None') });
+    index.set({ kind: 'EndpointSlice', object: slice('web', [{ ip: '10.0.0.1', pod: 'a' }]) });
+    expect(set('base', { maxInFlight: 3 })).toEqual(new Set(['shop/web', 'ip 10.0.0.1']));
+    expect(address('10.0.0.1:8080')).toEqual({ maxInFlight: 3 });
+    expect(address('10.0.0.1:9000')).toEqual({});
+    index.set({ kind: 'Service', object: named('10.96.0.9') });
+    expect(address('10.0.0.1:8080')).toEqual({});
   });
 });
 

@@ -2,9 +2,10 @@ import { keyOf } from '../../api/meta.ts';
 import { annotations, labels } from '../../api/names.ts';
 import type { TrafficSplit } from '../../api/traffic-split.ts';
 import { inPorts, readPorts } from '../interception/ports.ts';
-import { type ClusterIndex, rootOf } from './cluster-index.ts';
+import { effectivePolicy } from '../policy/attach.ts';
+import { type ClusterIndex, isHeadless, rootOf } from './cluster-index.ts';
 import type { AddressKey, DestinationKey } from './destination-key.ts';
-import type { Backend, Destination, Protocol } from './model.ts';
+import type { Backend, Destination, Policy, Protocol } from './model.ts';
 import type { EndpointSlice, Service, ServicePort, SliceEndpoint } from './objects.ts';
 import { meshPort, type PodInfo } from './pod-info.ts';
 
@@ -43,7 +44,7 @@ export function resolve(index: ClusterIndex, key: DestinationKey, leaseSeconds: 
     namespace: key.namespace,
     protocol: protocolOf(service, port),
     backends: [],
-    policy: {},
+    policy: effectivePolicy(index.policiesOf(rootKey), key.name, port),
   };
   if (!split) {
     destination.backends.push(backendOf(index, service, port, 1));
@@ -95,7 +96,7 @@ export function resolveAddress(index: ClusterIndex, { ip, port }: AddressKey): R
       namespace: pod.namespace,
       protocol: podProtocol(index, pod, port),
       backends: [{ name: pod.name, weight: 1, endpoints: [podEndpoint(pod, host, port)] }],
-      policy: {},
+      policy: podPolicy(index, pod, port),
     },
   };
 }
@@ -109,6 +110,19 @@ function podEndpoint(pod: PodInfo, host: string, port: number): BackendEndpoint 
     ...(pod.revision ? { revision: pod.revision } : {}),
     ...(pod.deployment ? { deployment: pod.deployment } : {}),
   };
+}
+
+/** Of a pod called by its own address: that of the headless Service whose name its clients looked up, first by name. */
+function podPolicy(index: ClusterIndex, pod: PodInfo, port: number): Policy {
+  const services = index.servicesOf(pod).filter(isHeadless);
+  for (const service of services.sort((a, b) => order(keyOf(a), keyOf(b)))) {
+    const policies = index.policiesOf(keyOf(service));
+    if (policies.length === 0) continue;
+    for (const each of service.spec?.ports ?? [])
+      if (index.slicesOf(keyOf(service)).some((slice) => slicePort(slice, each) === port))
+        return effectivePolicy(policies, service.metadata.name, each);
+  }
+  return {};
 }
 
 /** Of a pod called by its own address, as clients of headless Services do: what a Service of it says of that port. */

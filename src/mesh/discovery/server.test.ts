@@ -2,6 +2,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/
 import type { AcknowledgementFrame } from '../../api/acknowledgement.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { Authority, createRoot } from '../identity/authority.ts';
+import { trafficPolicy } from '../policy/fixtures.ts';
 import { Catalog } from './catalog.ts';
 import { ClusterIndex } from './cluster-index.ts';
 import { pod, service, slice, split } from './fixtures.ts';
@@ -162,6 +163,48 @@ describe('a stream', () => {
     expect(await proxy.until<Delta>((each) => each.type === 'delta')).toMatchObject({
       changes: [{ split: { version: '50' } }],
     });
+  });
+
+  test('a TrafficPolicy comes with the snapshot, its changes as deltas to those who follow, and nothing else comes', async () => {
+    await start();
+    const set = (...args: Parameters<typeof trafficPolicy>) => {
+      catalog.set({ kind: 'TrafficPolicy', object: trafficPolicy(...args) });
+      catalog.flush();
+    };
+    set('base', { timeouts: { request: '2s' } });
+    catalog.set({ kind: 'Service', object: service('orders') });
+    const [web, orders] = [await clientOf(), await clientOf('spiffe://weir.local/ns/shop/sa/orders')];
+    await web.discover('?pod=a');
+    await web.subscribe('web.shop:80');
+    await orders.discover('?pod=b');
+    await orders.subscribe('orders.shop:80');
+    const snapshot = await web.until<Snapshot>((each) => each.type === 'snapshot');
+    expect(snapshot.destination!.policy).toEqual({ timeout: 2000 });
+    await orders.until((each) => each.type === 'snapshot');
+
+    const fault = { abort: { percent: 100, status: 503 } };
+    set('chaos', { fault });
+    const first = await web.until<Delta>((each) => each.type === 'delta');
+    expect(first).toMatchObject({
+      base: snapshot.version,
+      changes: [{ set: 'policy', policy: { timeout: 2000, fault } }],
+    });
+    // The same again, one that loses, one of another Service that nobody follows: nothing to tell.
+    set('chaos', { fault });
+    set('late', { fault: { abort: { percent: 1 } } }, { created: '2026-02-01T00:00:00Z' });
+    set('other', { maxInFlight: 1 }, { targetRefs: [{ name: 'payments' }] });
+    catalog.remove({ kind: 'TrafficPolicy', object: trafficPolicy('late', {}) });
+    catalog.flush();
+    catalog.remove({ kind: 'TrafficPolicy', object: trafficPolicy('chaos', {}) });
+    catalog.flush();
+    const second = await web.until<Delta>((each) => each.type === 'delta' && each.version > first.version);
+    expect(second).toMatchObject({ base: first.version, changes: [{ policy: { timeout: 2000 } }] });
+    expect(web.frames.filter(({ type }) => type === 'delta')).toHaveLength(2);
+    // What comes to the other one now is the first since its snapshot.
+    set('orders', { maxInFlight: 7 }, { targetRefs: [{ name: 'orders', port: 80 }] });
+    const delta = await orders.until<Delta>((each) => each.type === 'delta');
+    expect(delta.changes).toEqual([{ set: 'policy', policy: { maxInFlight: 7 } }]);
+    expect(orders.frames.filter(({ type }) => type === 'delta')).toHaveLength(1);
   });
 
   test('a Service that does not exist yet is null with the reason, then a snapshot', async () => {

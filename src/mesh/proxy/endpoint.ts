@@ -1,3 +1,4 @@
+import { sameJson } from '../../lib/same-json.ts';
 import { Breaker, type BreakerPolicy } from './balance/breaker.ts';
 import { PeakEwma } from './balance/ewma.ts';
 import type { Upstream } from './http1/upstream.ts';
@@ -95,7 +96,7 @@ export class EndpointState {
 
   /** A policy begins to rule it, changes or ends. */
   rule(policy: BreakerPolicy | undefined, now: number): void {
-    if (JSON.stringify(policy) === JSON.stringify(this.breaker?.policy)) return;
+    if (sameJson(policy, this.breaker?.policy)) return;
     if (this.breaker?.open) this.evictedUntil = 0;
     this.breaker = policy && new Breaker(policy, now, this.#random);
   }

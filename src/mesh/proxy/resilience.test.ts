@@ -1,9 +1,21 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { silentLogger } from '../../lib/log.ts';
 import type { Policy } from '../discovery/model.ts';
-import { answer, Client, cleanUp, count, destination, GET, outbound, upstream } from './fixtures.ts';
-import type { DataPlane } from './proxy.ts';
+import {
+  answer,
+  Client,
+  cleanUp,
+  cleanups,
+  count,
+  destination,
+  GET,
+  outbound,
+  transport,
+  upstream,
+} from './fixtures.ts';
+import { DataPlane } from './proxy.ts';
 
 afterEach(cleanUp);
 
@@ -175,4 +187,94 @@ test('in flight: no more than so many at once to one destination, and room again
   while (held.length < 1) await new Promise((resolve) => setImmediate(resolve));
   held[0]!();
   await clients[0]!.until((text) => count(text, 'late') === 2);
+});
+
+describe('a policy that changes', () => {
+  test('rules the next request of a connection; the one under way ends as it began', async () => {
+    const held: (() => void)[] = [];
+    const address = await upstream((socket) => held.push(() => socket.write(answer('late'))));
+    const to = destination([address], { policy: { timeout: 30_000 } });
+    const plane = await outbound(to);
+    const client = new Client(plane);
+    client.socket.write(GET);
+    while (held.length < 1) await new Promise((resolve) => setImmediate(resolve));
+    plane.route(to.key, { ...to, policy: { timeout: 1, fault: { abort: { percent: 100, status: 418 } } } });
+    expect(await statuses(plane, 2)).toEqual(['418', '418']);
+    held[0]!();
+    await client.until((text) => text.endsWith('late'));
+    client.socket.write(GET);
+    await client.until((text) => text.includes('HTTP/1.1 418'));
+    plane.route(to.key, { ...to, policy: {} });
+    client.socket.write(GET);
+    while (held.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    held[1]!();
+    await client.until((text) => count(text, 'late') === 2);
+    expect(client.ended).toBe(false);
+    expect(plane.runtime.metrics.expose()).toMatch(/tcp_open_total\{[^}]*peer="dst"[^}]*\} 1\n/);
+  });
+
+  test('keeps what is known by the settings that it leaves alone', async () => {
+    const bad = await server(ERROR);
+    const policy: Policy = { breaker, rateLimit: { perSecond: 0.001, burst: 4 } };
+    const to = destination([bad.address], { policy });
+    const plane = await outbound(to);
+    expect(await statuses(plane, 2)).toEqual(['500', '500']);
+    // Other settings come and go, and the same ones come in another order.
+    plane.route(to.key, { ...to, policy: { ...policy, maxInFlight: 5 } });
+    const { consecutive, ...rest } = breaker;
+    plane.route(to.key, { ...to, policy: { ...policy, breaker: { ...rest, consecutive } } });
+    expect(await statuses(plane, 3)).toEqual(['503', '503', '429']);
+    expect(bad.asked).toBe(2);
+    plane.route(to.key, { ...to, policy: { breaker: { ...breaker, consecutive: 3 } } });
+    expect(await statuses(plane, 1)).toEqual(['500']);
+  });
+
+  test('retries hide a server that fails, as far as their budget goes', async () => {
+    const bad = await server(ERROR);
+    const good = await server(answer('ok'));
+    const to = destination([bad.address, good.address]);
+    const plane = await outbound(to);
+    let seen: string[] = [];
+    while (!seen.includes('500')) seen = await statuses(plane, 1);
+    plane.route(to.key, { ...to, policy: { retries: { max: 10, on: ['5xx'] } } });
+    expect(new Set(await statuses(plane, 20))).toEqual(new Set(['200']));
+    const none = { percent: 0, minPerSecond: 0 };
+    plane.route(to.key, { ...to, policy: { retries: { max: 10, on: ['5xx'], budget: none } } });
+    seen = [];
+    while (!seen.includes('500')) seen = await statuses(plane, 1);
+  });
+});
+
+test('zones are left out of account where a policy says so', async () => {
+  const near = await server(answer('ok'));
+  const far = await server(answer('ok'));
+  const to = destination([], {
+    backends: [
+      {
+        name: 'web',
+        weight: 1,
+        endpoints: [
+          { address: near.address, zone: 'here' },
+          { address: far.address, zone: 'there' },
+        ],
+      },
+    ],
+  });
+  const plane = new DataPlane({
+    transport: transport(),
+    log: silentLogger,
+    config: {
+      zone: 'here',
+      inbound: [],
+      outbound: [{ listen: '127.0.0.1:0', destination: to.key }],
+      destinations: { [to.key]: to },
+      limits: {},
+    },
+  });
+  await plane.start();
+  cleanups.push(() => plane.destroy());
+  await statuses(plane, 20);
+  expect(far.asked).toBe(0);
+  plane.route(to.key, { ...to, policy: { balancer: { zones: 'ignore' } } });
+  while (far.asked === 0) await statuses(plane, 10);
 });

@@ -58,6 +58,7 @@ export class RoutingTable {
     this.policy = destination.policy;
     const now = runtime.now();
     this.budget = previous?.budget ?? new RetryBudget(now);
+    this.budget.rule(destination.policy.retries?.budget, now);
     this.flight = previous?.flight ?? { count: 0 };
     this.rateLimit = limitOf(destination.policy, previous?.rateLimit, now);
     this.#learned = previous ? previous.#learned : { serverFirstUntil: Number.NEGATIVE_INFINITY, http: 0 };
@@ -77,6 +78,7 @@ export class RoutingTable {
             dst_namespace: destination.namespace,
             dst_service: service,
           };
+    const zone = destination.policy.balancer?.zones === 'ignore' ? undefined : runtime.zone;
     const named = (labels: Labels) => (direction === 'inbound' ? {} : labels);
     this.orphan = runtime.metrics.http({ ...base, tls: 'false' });
     this.backends = destination.backends.map((backend) => {
@@ -104,7 +106,7 @@ export class RoutingTable {
         state.zone = endpoint.zone;
         return state;
       });
-      return { name: backend.name, endpoints, locality: Locality.of(endpoints, runtime.zone) };
+      return { name: backend.name, endpoints, locality: Locality.of(endpoints, zone) };
     });
     // A backend with nobody behind it gives its share to the others; a weight of 0 stays 0.
     this.#cumulative = cumulate(

@@ -2,7 +2,7 @@
 import type { Backend, Destination, DestinationChange } from '../model.ts';
 
 export function applyChanges(destination: Destination, changes: readonly DestinationChange[]): Destination {
-  let { split } = destination;
+  let { split, policy } = destination;
   const backends = new Map(destination.backends.map((backend) => [backend.name, backend]));
   const edit = (name: string, change: (backend: Backend) => Backend) => {
     const backend = backends.get(name);
@@ -25,6 +25,9 @@ export function applyChanges(destination: Destination, changes: readonly Destina
         for (const [name, weight] of Object.entries(change.weights))
           edit(name, (backend) => ({ ...backend, weight }));
         break;
+      case 'policy':
+        policy = change.policy;
+        break;
       case 'backend':
         backends.set(change.backend.name, change.backend);
         break;
@@ -42,6 +45,7 @@ export function applyChanges(destination: Destination, changes: readonly Destina
   const { split: _before, ...rest } = destination;
   return {
     ...rest,
+    policy,
     backends: [...backends.values()].sort((a, b) => compare(a.name, b.name)),
     ...(split ? { split } : {}),
   };

@@ -100,3 +100,46 @@ test('retries stay within a fifth of the requests plus ten a second', () => {
   expect(allowed).toBeGreaterThan(150);
   expect(allowed).toBeLessThan(225);
 });
+
+describe('a retry budget of a policy', () => {
+  const spent = (budget: RetryBudget, now: number) => {
+    let allowed = 0;
+    while (allowed < 1_000 && budget.withdraw(now)) allowed += 1;
+    return allowed;
+  };
+
+  test('is a percentage of the requests and so many a second', () => {
+    const budget = new RetryBudget(0);
+    budget.rule({ percent: 50, minPerSecond: 0 }, 0);
+    spent(budget, 0);
+    for (let i = 0; i < 10; i += 1) budget.deposit();
+    expect(spent(budget, 60_000)).toBe(5);
+    budget.rule({ percent: 0, minPerSecond: 2 }, 60_000);
+    for (let i = 0; i < 100; i += 1) budget.deposit();
+    expect(spent(budget, 62_000)).toBe(4);
+    budget.rule({ percent: 0, minPerSecond: 0 }, 62_000);
+    expect(spent(budget, 100_000)).toBe(0);
+  });
+
+  test('that changes gives nothing back of what was spent before', () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.record({
+            percent: fc.integer({ min: 0, max: 100 }),
+            minPerSecond: fc.integer({ min: 0, max: 50 }),
+          }),
+          {
+            maxLength: 10,
+          },
+        ),
+        (policies) => {
+          const budget = new RetryBudget(0);
+          spent(budget, 0);
+          for (const policy of policies) budget.rule(policy, 0);
+          expect(budget.withdraw(0)).toBe(false);
+        },
+      ),
+    );
+  });
+});
