@@ -227,6 +227,28 @@ describe('storage', () => {
   });
 });
 
+test('apply takes away a field of a custom resource with the defaults that were filled in below it', async () => {
+  await harness.call('POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', widgetCrd);
+  const apply = (manager: string, spec: object) =>
+    harness.call(
+      'PATCH',
+      `/apis/example.com/v1/namespaces/default/widgets/applied?fieldManager=${manager}`,
+      { apiVersion: 'example.com/v1', kind: 'Widget', metadata: { name: 'applied' }, spec },
+      { type: 'application/apply-patch+yaml' },
+    );
+  expect((await apply('one', { size: 1, mode: { kind: 'a' } })).body.spec.mode).toEqual({
+    kind: 'a',
+    level: 3,
+  });
+  const gone = await apply('one', { size: 1 });
+  expect(gone).toMatchObject({ status: 200, body: { spec: { size: 1, replicas: 1 } } });
+  expect(gone.body.spec).not.toHaveProperty('mode');
+  // What somebody else owns of it stays.
+  await apply('one', { size: 1, mode: { kind: 'a' } });
+  await apply('two', { mode: { kind: 'a', level: 9 } });
+  expect((await apply('one', { size: 1 })).body.spec.mode).toEqual({ kind: 'a', level: 9 });
+});
+
 describe('admission', () => {
   test('mutating, denying, and failing webhooks behind a Service', async () => {
     const fixture = await startAdmissionFixture(harness);

@@ -122,7 +122,10 @@ function removeFields(value: Json, gone: FieldSet, schema: Schema | undefined, k
       const inner = result[name];
       if (!key.startsWith('f:') || inner === undefined) continue;
       const kept = keep.children.get(key);
-      const left = removeChild(inner, child, fieldSchema(schema, name), kept);
+      // A field that the schema names goes whole with what was applied of it, and defaults that nobody owns go along
+      // (structured-merge-diff, EnsureNamedFieldsAreMembers).
+      const named = schema?.properties?.[name] !== undefined;
+      const left = named && !kept ? undefined : removeChild(inner, child, fieldSchema(schema, name), kept);
       if (left === undefined) delete result[name];
       else result[name] = left;
     }
