@@ -3,7 +3,7 @@ import { SYSTEM_NAMESPACE } from '../api/names.ts';
 import { connect } from '../kube/index.ts';
 import { toAppError } from '../lib/errors.ts';
 import { clusterChecks, rightsChecks } from './check/cluster.ts';
-import { installationChecks, rolloutChecks } from './check/installation.ts';
+import { installationChecks, meshChecks, rolloutChecks } from './check/installation.ts';
 import { metricsChecks } from './check/metrics.ts';
 import { failed, type Result } from './check/model.ts';
 import { renderResults, runChecks, succeeded } from './check/run.ts';
@@ -42,7 +42,7 @@ export function command(): Command {
         const client = await connect(kubeconfig ? { kubeconfig } : {});
         const groups = pre
           ? [clusterChecks, rightsChecks]
-          : [clusterChecks, installationChecks, metricsChecks, rolloutChecks];
+          : [clusterChecks, installationChecks, metricsChecks, rolloutChecks, meshChecks];
         results = await runChecks(groups, { client, namespace, signal });
       } catch (thrown) {
         const hint = 'Name a cluster with --kubeconfig or $KUBECONFIG, or start one with `weir local up`.';

@@ -2,6 +2,7 @@ import { kinds } from '../../api/kinds.ts';
 import type { Condition, KubeObject } from '../../api/meta.ts';
 import { labels } from '../../api/names.ts';
 import type { Rollout } from '../../api/rollout.ts';
+import type { TrafficPolicy } from '../../api/traffic-policy.ts';
 import { available } from '../install/apply.ts';
 import { crdManifests } from '../install/manifests.ts';
 import { admission, gate } from './admission.ts';
@@ -78,7 +79,7 @@ const rollouts: Check = {
 };
 
 const namespaces: Check = {
-  name: 'mesh',
+  name: 'sidecars',
   hint: 'Label the namespaces of callers and called with weir.dev/inject=enabled.',
   async run({ client, signal }) {
     const { items } = await client.list<KubeObject>(
@@ -93,8 +94,33 @@ const namespaces: Check = {
   },
 };
 
+const policies: Check = {
+  name: 'TrafficPolicies',
+  hint: INSTALL,
+  async run({ client, signal }) {
+    const { items } = await client.list<TrafficPolicy & KubeObject>(
+      kinds.TrafficPolicy,
+      undefined,
+      {},
+      signal,
+    );
+    const lost = items.flatMap(({ metadata, status }): Answer[] => {
+      const { namespace, name } = metadata;
+      const hint = `\`kubectl -n ${namespace} describe trafficpolicy ${name}\` says what of it is in effect where.`;
+      const found = status?.conditions.find(
+        (each) =>
+          (each.type === 'Accepted' && each.status === 'False') ||
+          (each.type === 'Conflicted' && each.status === 'True'),
+      );
+      return found ? [warning(`${namespace}/${name}: ${found.message}`, hint)] : [];
+    });
+    return lost.length > 0 ? lost : ok(`${items.length} found, none is refused or in conflict`);
+  },
+};
+
 export const installationChecks: CheckGroup = {
   name: 'Installation',
   checks: [crds, deployments, admission],
 };
-export const rolloutChecks: CheckGroup = { name: 'Rollouts', checks: [gate, rollouts, namespaces] };
+export const rolloutChecks: CheckGroup = { name: 'Rollouts', checks: [gate, rollouts] };
+export const meshChecks: CheckGroup = { name: 'Mesh', checks: [namespaces, policies] };

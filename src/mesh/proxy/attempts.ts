@@ -17,7 +17,10 @@ export class Attempts {
   /** The last pick found only endpoints whose breaker is open. */
   broken = false;
   #connects = 0;
-  #tried: Set<EndpointState> | undefined;
+  /** Could not be connected to. */
+  #refused: Set<EndpointState> | undefined;
+  /** Have had the request and did not serve it. */
+  #failed: Set<EndpointState> | undefined;
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
@@ -29,7 +32,8 @@ export class Attempts {
     this.endpoint = undefined;
     this.retries = 0;
     this.#connects = 0;
-    this.#tried = undefined;
+    this.#refused = undefined;
+    this.#failed = undefined;
   }
 
   /** Nothing has failed yet. */
@@ -47,11 +51,23 @@ export class Attempts {
   pickEndpoint(): EndpointState | undefined {
     const { random } = this.#runtime;
     const now = this.#runtime.moment();
-    const endpoint = pickEndpoint(this.backend!, now, random, undefined, this.#tried);
+    const endpoint =
+      this.#elsewhere(now) ?? pickEndpoint(this.backend!, now, random, undefined, this.#refused);
     this.broken = endpoint?.admits(now) === false;
     if (!endpoint || this.broken) return undefined;
     this.endpoint = endpoint;
     return endpoint;
+  }
+
+  /**
+   * For a request that is sent again: one that is available and has not had it. One that fails at once is the cheapest to ask;
+   * but asking it again is better than nobody.
+   */
+  #elsewhere(now: number): EndpointState | undefined {
+    if (!this.#failed) return undefined;
+    const had = new Set([...this.#failed, ...(this.#refused ?? [])]);
+    const other = pickEndpoint(this.backend!, now, this.#runtime.random, undefined, had);
+    return other && other.evictedUntil <= now ? other : undefined;
   }
 
   get connectFailed(): boolean {
@@ -62,9 +78,15 @@ export class Attempts {
   evict(endpoint: EndpointState): boolean {
     endpoint.evict(this.#runtime.moment());
     this.#connects += 1;
-    this.#tried ??= new Set();
-    const tried = this.#tried.add(endpoint);
-    return this.#connects < MAX_CONNECTS && this.backend!.endpoints.some((other) => !tried.has(other));
+    this.#refused ??= new Set();
+    const refused = this.#refused.add(endpoint);
+    return this.#connects < MAX_CONNECTS && this.backend!.endpoints.some((other) => !refused.has(other));
+  }
+
+  /** The request is sent again. */
+  again(): void {
+    this.retries += 1;
+    if (this.endpoint) this.#failed = (this.#failed ?? new Set()).add(this.endpoint);
   }
 
   /** Whether policy and budget allow to send the request again; takes it from the budget. */

@@ -87,6 +87,8 @@ export class Exchange<C extends Carrier> {
   #series!: HttpSeries;
   #started = 0;
   #headed = 0;
+  /** Milliseconds that a fault held it back. */
+  #held = 0;
   #status = 0;
   #unprocessed = 0;
 
@@ -123,6 +125,7 @@ export class Exchange<C extends Carrier> {
     this.clientFull = false;
     this.#unprocessed = 0;
     this.#headed = 0;
+    this.#held = 0;
     const { table } = requester.stack;
     this.#attempts.begin(table);
     this.#series = requester.caller?.series ?? table.orphan;
@@ -184,8 +187,10 @@ export class Exchange<C extends Carrier> {
       if (abort && random() * 100 < abort.percent) this.fail('fault', 'injected by policy', abort.status);
       else this.#route();
     };
-    if (delay && random() * 100 < delay.percent) setTimeout(then, delay.for);
-    else then();
+    if (delay && random() * 100 < delay.percent) {
+      this.#held = delay.for;
+      setTimeout(then, delay.for);
+    } else then();
   }
 
   #route() {
@@ -256,7 +261,7 @@ export class Exchange<C extends Carrier> {
   }
 
   #retry() {
-    this.#attempts.retries += 1;
+    this.#attempts.again();
     this.#series.retries += 1;
     this.#discard();
     this.#dispatch(false);
@@ -301,7 +306,7 @@ export class Exchange<C extends Carrier> {
   /** The response is complete. The carrier is the caller's again. */
   finish(carrier: C, grpcStatus = -1) {
     // How long the body takes says little about the endpoint, and nothing where it is a stream of messages.
-    carrier.endpoint.latency.observe(this.#headed, this.#headed - this.#started);
+    carrier.endpoint.latency.observe(this.#headed, this.#headed - this.#started - this.#held);
     this.#judged(this.#status < 500 && !SERVER_FAULTS.has(grpcStatus));
     this.#series.response(this.#status, false, this.#runtime.now() - this.#started, grpcStatus);
     if (this.seen) this.#tell(this.#status, undefined, grpcStatus);

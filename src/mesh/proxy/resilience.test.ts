@@ -230,19 +230,45 @@ describe('a policy that changes', () => {
   });
 
   test('retries hide a server that fails, as far as their budget goes', async () => {
+    // It answers sooner than the others and so is the one that is preferred.
     const bad = await server(ERROR);
-    const good = await server(answer('ok'));
-    const to = destination([bad.address, good.address]);
+    const slow = () => upstream((socket) => void setTimeout(() => socket.write(answer('ok')), 5));
+    const to = destination([bad.address, await slow(), await slow()]);
     const plane = await outbound(to);
     let seen: string[] = [];
     while (!seen.includes('500')) seen = await statuses(plane, 1);
-    plane.route(to.key, { ...to, policy: { retries: { max: 10, on: ['5xx'] } } });
-    expect(new Set(await statuses(plane, 20))).toEqual(new Set(['200']));
+    const budget = { percent: 100, minPerSecond: 100 };
+    plane.route(to.key, { ...to, policy: { retries: { max: 1, on: ['5xx'], budget } } });
+    const asked = bad.asked;
+    expect(new Set(await statuses(plane, 30))).toEqual(new Set(['200']));
+    expect(bad.asked).toBeGreaterThan(asked);
     const none = { percent: 0, minPerSecond: 0 };
-    plane.route(to.key, { ...to, policy: { retries: { max: 10, on: ['5xx'], budget: none } } });
+    plane.route(to.key, { ...to, policy: { retries: { max: 1, on: ['5xx'], budget: none } } });
     seen = [];
     while (!seen.includes('500')) seen = await statuses(plane, 1);
   });
+
+  test('retries go to the same server again where no other one is available', async () => {
+    const state = { asked: 0 };
+    const address = await upstream((socket) => socket.write(++state.asked % 3 === 0 ? answer('ok') : ERROR));
+    const closed = '127.0.0.1:1';
+    for (const addresses of [[address], [address, closed]]) {
+      const plane = await outbound(destination(addresses, { policy: { retries: { max: 2, on: ['5xx'] } } }));
+      expect(await statuses(plane, 3)).toEqual(['200', '200', '200']);
+    }
+    expect(state.asked).toBe(18);
+  });
+});
+
+test('a delay of a policy’s making does not count against the endpoint that answered', async () => {
+  const good = await server(answer('ok'));
+  const fault = { delay: { percent: 100, for: 200 } };
+  const plane = await outbound(destination([good.address], { policy: { fault } }));
+  const begun = performance.now();
+  expect(await statuses(plane, 1)).toEqual(['200']);
+  expect(performance.now() - begun).toBeGreaterThanOrEqual(195);
+  const [endpoint] = plane.stacks[0]!.table.backends[0]!.endpoints;
+  expect(endpoint!.latency.at(plane.runtime.now())).toBeLessThan(150);
 });
 
 test('zones are left out of account where a policy says so', async () => {
