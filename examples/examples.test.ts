@@ -8,6 +8,7 @@ import { renderTemplate } from '../src/analysis/template.ts';
 import { customResourceDefinitions } from '../src/api/crd.ts';
 import { metricTemplateSpecSchema } from '../src/api/metric-template.ts';
 import { rolloutSpecSchema } from '../src/api/rollout.ts';
+import { trafficPolicySpecSchema } from '../src/api/traffic-policy.ts';
 import { scrapeConfiguration } from '../src/cli/install/workloads.ts';
 import { renderFiles } from '../src/gitops/render.ts';
 import { silentLogger } from '../src/lib/log.ts';
@@ -26,7 +27,7 @@ const issuesOf = (result: {
   error?: { issues: { path: PropertyKey[]; message: string }[] };
 }) => result.error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? [];
 
-describe.each(files('{shop,rollouts}/*.yaml'))('$path', (file) => {
+describe.each(files('{shop,rollouts,policies}/*.yaml'))('$path', (file) => {
   const { objects, problems } = renderFiles([file]);
 
   test('is read without a problem', () => {
@@ -34,11 +35,14 @@ describe.each(files('{shop,rollouts}/*.yaml'))('$path', (file) => {
     expect(objects.length).toBeGreaterThan(0);
   });
 
-  test('every Rollout and MetricTemplate satisfies its schema', () => {
+  test('every Rollout, MetricTemplate and TrafficPolicy satisfies its schema', () => {
     for (const { object } of objects) {
       if (object.kind === 'Rollout') expect(issuesOf(rolloutSpecSchema.safeParse(object.spec))).toEqual([]);
       if (object.kind === 'MetricTemplate') {
         expect(issuesOf(metricTemplateSpecSchema.safeParse(object.spec))).toEqual([]);
+      }
+      if (object.kind === 'TrafficPolicy') {
+        expect(issuesOf(trafficPolicySpecSchema.safeParse(object.spec))).toEqual([]);
       }
     }
   });
@@ -56,6 +60,17 @@ describe('the shop', () => {
       expect(find('Deployment', targetRef.name)).toBeDefined();
       const { ports } = find('Service', service.name)!.spec as { ports: { port: number }[] };
       expect(ports.map(({ port }) => port)).toContain(service.port);
+    }
+  });
+
+  test('every policy targets a Service and a port of it', () => {
+    const policies = renderFiles(files('policies/*.yaml')).objects.map(({ object }) => object);
+    expect(policies.length).toBeGreaterThan(2);
+    for (const policy of policies) {
+      for (const { name, sectionName } of trafficPolicySpecSchema.parse(policy.spec).targetRefs) {
+        const { ports } = find('Service', name)!.spec as { ports: { name?: string }[] };
+        if (sectionName) expect(ports.map((port) => port.name)).toContain(sectionName);
+      }
     }
   });
 
@@ -194,10 +209,23 @@ describe('against the schemas of the CRDs, as an API server with strict validati
     }),
   );
 
-  test.each(files('{shop,rollouts}/*.yaml'))('$path', (file) => {
+  test.each(files('{shop,rollouts,policies}/*.yaml'))('$path', (file) => {
     for (const { object } of renderFiles([file]).objects) {
       const schema = schemas.get(object.kind ?? '');
       if (schema) expect(mistakes(object.spec, schema, object.metadata.name)).toEqual([]);
+    }
+  });
+
+  test('the page about TrafficPolicies shows what the API server takes', () => {
+    const page = readFileSync(join(here, '../docs/traffic-policy.md'), 'utf8');
+    const shown = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => parse(text!));
+    const objects = shown.filter(({ kind }) => kind === 'TrafficPolicy');
+    expect(objects).toHaveLength(2);
+    const refs = shown.find(({ targetRefs }) => targetRefs);
+    objects.push({ metadata: { name: 'refs' }, spec: { ...refs, maxInFlight: 1 } });
+    for (const { metadata, spec } of objects) {
+      expect(mistakes(spec, schemas.get('TrafficPolicy')!, metadata.name)).toEqual([]);
+      expect(issuesOf(trafficPolicySpecSchema.safeParse(spec))).toEqual([]);
     }
   });
 

@@ -6,6 +6,7 @@ import type { TrafficPolicy } from '../../src/api/traffic-policy.ts';
 import { whyNoKubectl } from '../../src/local/apiserver/fixtures/harness.ts';
 import { App } from './support/app.ts';
 import { eventually, sharedCluster, type TestCluster } from './support/cluster.ts';
+import { onKubernetes } from './support/start.ts';
 
 let cluster: TestCluster;
 let app: App;
@@ -108,6 +109,30 @@ describe('a TrafficPolicy', () => {
       message: expect.stringContaining('maxInFlight (TrafficPolicy base)'),
     });
     expect(await told('late', 'Accepted', 'False')).toMatchObject({ reason: 'Conflicted' });
+  });
+
+  // Rules in CEL, which the local API server does not evaluate: there the status says it.
+  test.each([
+    [{}, /give at least one of timeouts, retries/],
+    [
+      { targetRefs: [{ name: 'web' }, { name: 'web' }], maxInFlight: 1 },
+      /targetRefs.*the same target is given twice/,
+    ],
+    [
+      { targetRefs: [{ name: 'web', port: 80, sectionName: 'http' }], maxInFlight: 1 },
+      /targetRefs\[0\].*not both/,
+    ],
+    [{ breaker: { consecutive: 0 } }, /breaker.*give consecutive or successRate/],
+    [{ breaker: { window: '0s' } }, /breaker\.window.*must be more than 0/],
+    [{ fault: { delay: { percent: 1, for: '61m' } } }, /fault\.delay\.for.*must be at most 1h/],
+  ])('that contradicts itself is told: %j', async (spec, problem) => {
+    if (onKubernetes) return expect(apply('wrong', spec)).rejects.toThrow(problem);
+    await apply('wrong', spec);
+    expect(await told('wrong', 'Accepted', 'False')).toMatchObject({
+      reason: 'Invalid',
+      message: expect.stringMatching(problem),
+    });
+    return remove('wrong');
   });
 
   const reason = whyNoKubectl();
