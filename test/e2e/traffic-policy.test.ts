@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { kinds } from '../../src/api/kinds.ts';
 import type { KubeObject } from '../../src/api/meta.ts';
 import type { TrafficPolicy } from '../../src/api/traffic-policy.ts';
+import { meshChecks } from '../../src/cli/check/installation.ts';
+import { runChecks } from '../../src/cli/check/run.ts';
 import { whyNoKubectl } from '../../src/local/apiserver/fixtures/harness.ts';
 import { App } from './support/app.ts';
 import { eventually, sharedCluster, type TestCluster } from './support/cluster.ts';
@@ -109,6 +111,15 @@ describe('a TrafficPolicy', () => {
       message: expect.stringContaining('maxInFlight (TrafficPolicy base)'),
     });
     expect(await told('late', 'Accepted', 'False')).toMatchObject({ reason: 'Conflicted' });
+    const signal = AbortSignal.timeout(10_000);
+    const checks = await runChecks([meshChecks], { client: cluster.client, namespace: 'weir', signal });
+    expect(checks).toContainEqual(
+      expect.objectContaining({
+        check: 'TrafficPolicies',
+        status: 'warning',
+        message: expect.stringMatching(/^policy\/late: older policies rule Service policy\/web: maxInFlight/),
+      }),
+    );
   });
 
   // Rules in CEL, which the local API server does not evaluate: there the status says it.

@@ -139,6 +139,20 @@ test('a controller of some namespaces may act there and nowhere else, and the ga
   }
 });
 
+test('of TrafficPolicies the mesh reads all and writes the status alone, nobody else does anything', () => {
+  const granted = generateManifests()
+    .filter(({ kind }) => /^(Cluster)?Role$/.test(kind ?? ''))
+    .flatMap(({ metadata, rules }) =>
+      (rules as { resources: string[]; verbs: string[] }[])
+        .filter(({ resources }) => JSON.stringify(resources).includes('trafficpolicies'))
+        .map(({ resources, verbs }) => [metadata.name, resources, verbs]),
+    );
+  expect(granted).toEqual([
+    ['weir-mesh', ['trafficpolicies'], ['get', 'list', 'watch']],
+    ['weir-mesh', ['trafficpolicies/status'], ['update']],
+  ]);
+});
+
 test('the gate trusts the controller of this installation, and no other', () => {
   const text = toYaml(generateManifests({ namespace: 'delivery', admission: 'policies' }));
   expect(text).toContain("'system:serviceaccount:delivery:weir-controller'");
