@@ -184,13 +184,12 @@ export class Exchange<C extends Carrier> {
     const begun = this.#started;
     const then = () => {
       if (this.#requester.gone || !this.busy || this.#started !== begun) return;
+      this.#held = this.#runtime.now() - begun;
       if (abort && random() * 100 < abort.percent) this.fail('fault', 'injected by policy', abort.status);
       else this.#route();
     };
-    if (delay && random() * 100 < delay.percent) {
-      this.#held = delay.for;
-      setTimeout(then, delay.for);
-    } else then();
+    if (delay && random() * 100 < delay.percent) setTimeout(then, delay.for);
+    else then();
   }
 
   #route() {

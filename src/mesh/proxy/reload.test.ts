@@ -65,7 +65,7 @@ describe('backends without endpoints', () => {
   });
 });
 
-test('requests stay in the own zone while somebody accepts there, and go elsewhere when not', async () => {
+test('requests stay in the own zone while somebody accepts there, and go elsewhere when not, or when zones shall not count', async () => {
   const [a, b] = (await servers('ab')) as [string, string];
   const zoned = (here: string): Destination => ({
     ...destination([]),
@@ -94,6 +94,10 @@ test('requests stay in the own zone while somebody accepts there, and go elsewhe
   });
   await plane.start();
   cleanups.push(() => plane.destroy());
+  expect(await answers(plane, 40)).toBe('a'.repeat(40));
+  plane.route(near.key, { ...near, policy: { balancer: { zones: 'ignore' } } });
+  while (!(await answers(plane, 10)).includes('b'));
+  plane.route(near.key, near);
   expect(await answers(plane, 40)).toBe('a'.repeat(40));
   plane.route(near.key, zoned('127.0.0.1:1'));
   expect(await answers(plane, 20)).toBe('b'.repeat(20));

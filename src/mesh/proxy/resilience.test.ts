@@ -1,21 +1,9 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { silentLogger } from '../../lib/log.ts';
 import type { Policy } from '../discovery/model.ts';
-import {
-  answer,
-  Client,
-  cleanUp,
-  cleanups,
-  count,
-  destination,
-  GET,
-  outbound,
-  transport,
-  upstream,
-} from './fixtures.ts';
-import { DataPlane } from './proxy.ts';
+import { answer, Client, cleanUp, count, destination, GET, outbound, upstream } from './fixtures.ts';
+import type { DataPlane } from './proxy.ts';
 
 afterEach(cleanUp);
 
@@ -269,38 +257,4 @@ test('a delay of a policy’s making does not count against the endpoint that an
   expect(performance.now() - begun).toBeGreaterThanOrEqual(195);
   const [endpoint] = plane.stacks[0]!.table.backends[0]!.endpoints;
   expect(endpoint!.latency.at(plane.runtime.now())).toBeLessThan(150);
-});
-
-test('zones are left out of account where a policy says so', async () => {
-  const near = await server(answer('ok'));
-  const far = await server(answer('ok'));
-  const to = destination([], {
-    backends: [
-      {
-        name: 'web',
-        weight: 1,
-        endpoints: [
-          { address: near.address, zone: 'here' },
-          { address: far.address, zone: 'there' },
-        ],
-      },
-    ],
-  });
-  const plane = new DataPlane({
-    transport: transport(),
-    log: silentLogger,
-    config: {
-      zone: 'here',
-      inbound: [],
-      outbound: [{ listen: '127.0.0.1:0', destination: to.key }],
-      destinations: { [to.key]: to },
-      limits: {},
-    },
-  });
-  await plane.start();
-  cleanups.push(() => plane.destroy());
-  await statuses(plane, 20);
-  expect(far.asked).toBe(0);
-  plane.route(to.key, { ...to, policy: { balancer: { zones: 'ignore' } } });
-  while (far.asked === 0) await statuses(plane, 10);
 });
