@@ -25,7 +25,7 @@ export function policySettings(duration: z.ZodType<number, string>) {
           .max(2)
           .default(['connect'])
           .describe(
-            'connect: no connection, or it ended before an answer; 5xx: also such an answer to a request that may be repeated, and gRPC UNAVAILABLE.',
+            'connect: no connection, or it ended before an answer; 5xx: such an answer, or gRPC UNAVAILABLE. Of requests that may be repeated.',
           ),
         budget: z
           .strictObject({
