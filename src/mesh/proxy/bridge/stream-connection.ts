@@ -6,8 +6,6 @@ import type { Runtime } from '../runtime.ts';
 import type { Connection, ConnectionHandler } from '../transport/types.ts';
 
 const NOTHING = Buffer.alloc(0);
-/** Whose turn has not come. */
-export const NOBODY: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 /** How long a peer may take to end its half of a stream that is over for us. */
 const LINGER = 5_000;
 

@@ -1,10 +1,11 @@
 import { CAUSES, type Cause } from '../answers.ts';
 import type { EndpointState } from '../endpoint.ts';
-import { Exchange, type Requester } from '../exchange.ts';
+import { Exchange } from '../exchange.ts';
 import { traceLines } from '../observers.ts';
 import type { Head } from '../protocol/http1/head.ts';
 import { startResponseBody } from '../protocol/http1/response.ts';
 import { forwardHead } from '../protocol/http1/rewrite.ts';
+import type { Requester } from '../requester.ts';
 import type { Caller, Stack } from '../stack.ts';
 import { Tunnel } from '../tunnel.ts';
 import { LONG, OutgoingRequest } from './outgoing.ts';

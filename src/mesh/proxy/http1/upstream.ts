@@ -1,10 +1,10 @@
 import { Lane } from '../bridge/lane.ts';
 import { UpstreamLine } from '../bridge/upstream-line.ts';
 import type { EndpointState } from '../endpoint.ts';
-import type { Carrier } from '../exchange.ts';
 import type { Http2Upstream } from '../http2/upstream.ts';
 import { BodyReader } from '../protocol/http1/body.ts';
 import { parseResponseHead } from '../protocol/http1/parse.ts';
+import type { Carrier } from '../requester.ts';
 import type { Runtime } from '../runtime.ts';
 
 import type { Deadline } from '../timers.ts';

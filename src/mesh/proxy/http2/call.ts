@@ -1,10 +1,11 @@
-import { NOBODY, StreamConnection } from '../bridge/stream-connection.ts';
+import { StreamConnection } from '../bridge/stream-connection.ts';
 import type { EndpointState } from '../endpoint.ts';
-import type { Carrier } from '../exchange.ts';
 import type { Field } from '../protocol/http2/field.ts';
 import { ERROR, errorName } from '../protocol/http2/frames.ts';
 import type { FieldList } from '../protocol/http2/list.ts';
 import type { Http2Stream, ResetBy, StreamHandler } from '../protocol/http2/stream.ts';
+import type { Carrier } from '../requester.ts';
+import { NOBODY } from '../transport/nobody.ts';
 import type { Http2Upstream, Waiter } from './upstream.ts';
 
 /** Who has a request carried: told of what comes back. */

@@ -1,14 +1,16 @@
 import { CAUSES, type Cause } from '../answers.ts';
-import { NOBODY, StreamConnection } from '../bridge/stream-connection.ts';
+import { StreamConnection } from '../bridge/stream-connection.ts';
 import type { EndpointState } from '../endpoint.ts';
-import { Exchange, type Requester } from '../exchange.ts';
+import { Exchange } from '../exchange.ts';
 import { UNCOUNTED } from '../http1/upstream.ts';
 import { append } from '../protocol/http2/chunks.ts';
 import type { Field } from '../protocol/http2/field.ts';
 import { ERROR } from '../protocol/http2/frames.ts';
 import type { FieldList } from '../protocol/http2/list.ts';
 import type { Http2Stream, StreamHandler } from '../protocol/http2/stream.ts';
+import type { Requester } from '../requester.ts';
 import type { Caller, Stack } from '../stack.ts';
+import { NOBODY } from '../transport/nobody.ts';
 import { Tunnel } from '../tunnel.ts';
 import { answerFields, grpcAnswerFields, grpcStatus, sizeOf } from './answers.ts';
 import { type CallOwner, Http2Call } from './call.ts';

@@ -1,7 +1,7 @@
 import type { Answer } from '../answers.ts';
 import { ClientLine } from '../bridge/client-line.ts';
 import { LANE } from '../bridge/lane.ts';
-import { NOBODY, StreamConnection } from '../bridge/stream-connection.ts';
+import { StreamConnection } from '../bridge/stream-connection.ts';
 import { HttpSession } from '../http1/session.ts';
 import { Http2Connection } from '../protocol/http2/connection.ts';
 import { ERROR } from '../protocol/http2/frames.ts';
@@ -10,6 +10,7 @@ import type { Http2Stream } from '../protocol/http2/stream.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Caller, ClientSession, Stack } from '../stack.ts';
 import type { Deadline } from '../timers.ts';
+import { NOBODY } from '../transport/nobody.ts';
 import type { Connection, ConnectionHandler } from '../transport/types.ts';
 import { answerFields, sizeOf, statusField } from './answers.ts';
 import { Http2Exchange } from './exchange.ts';

@@ -3,6 +3,7 @@ import { constants } from 'node:crypto';
 import net from 'node:net';
 import tls from 'node:tls';
 import { GUESTS } from './guests.ts';
+import { NOBODY } from './nobody.ts';
 import { originalDestination } from './original-destination.ts';
 import { serverName, spiffeIds } from './spiffe.ts';
 import type {
@@ -18,8 +19,6 @@ import type {
 
 /** Hands the socket over to a TLS server; calls back once, without a socket when the handshake failed. */
 type Terminate = (socket: net.Socket, done: (inside: tls.TLSSocket | undefined) => void) => void;
-
-const nothing: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 
 class PortableConnection implements Connection {
   handler: ConnectionHandler;
@@ -50,7 +49,7 @@ class PortableConnection implements Connection {
     });
     socket.on('close', () => {
       const last = this.handler;
-      this.handler = nothing;
+      this.handler = NOBODY;
       last.close(this.#error);
     });
   }
@@ -117,7 +116,7 @@ class PortableConnection implements Connection {
     const socket = this.#socket;
     const terminate = this.#terminate;
     if (!terminate) throw new Error('this listener offers no TLS');
-    this.handler = nothing;
+    this.handler = NOBODY;
     socket.pause();
     for (const event of ['data', 'drain', 'end']) socket.removeAllListeners(event);
     socket.unshift(first);
@@ -133,7 +132,7 @@ function acceptSecure(
   socket: tls.TLSSocket,
   accept: (connection: Connection) => ConnectionHandler | undefined,
 ): void {
-  const connection = new PortableConnection(socket, nothing, true);
+  const connection = new PortableConnection(socket, NOBODY, true);
   connection.peerIdentity = spiffeIds(socket.getPeerCertificate())[0];
   connection.alpn = socket.alpnProtocol || undefined;
   // Signed by the right authority but nobody of the mesh: not a peer.
@@ -159,7 +158,7 @@ export class PortableTransport implements Transport {
     accept: (connection: Connection) => ConnectionHandler | undefined,
   ): Promise<Listener> {
     const open = (socket: net.Socket, terminate?: Terminate) => {
-      const connection = new PortableConnection(socket, nothing, false, terminate);
+      const connection = new PortableConnection(socket, NOBODY, false, terminate);
       const handler = accept(connection);
       if (handler) connection.handler = handler;
       else socket.destroy();

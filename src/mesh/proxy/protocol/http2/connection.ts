@@ -2,8 +2,8 @@
  * One HTTP/2 connection (RFC 9113) as a state machine: bytes in, events out; actions in, bytes out. It knows no socket
  * and no clock: whoever owns it passes the time in and takes `sender.output` away.
  */
-import { Budget } from './budget.ts';
 import { CLOSED_BY } from './closed.ts';
+import { ControlFrames } from './control.ts';
 import { DEFAULT_WINDOW, ERROR, FLAG, FRAME, MAX_WINDOW, PREFACE, SETTING } from './frames.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import type { Http2Limits } from './limits.ts';
@@ -47,8 +47,7 @@ export class Http2Connection implements FrameEvents {
   readonly #streams: Streams;
   readonly #windows: ReceiveWindows;
   readonly #peer = new PeerSettings();
-  readonly #control: Budget;
-  #now = 0;
+  readonly #control: ControlFrames;
   /** Nothing is read any more. */
   dead = false;
   /** The peer has said GOAWAY. */
@@ -62,7 +61,6 @@ export class Http2Connection implements FrameEvents {
     this.#limits = limits;
     this.#strip = strip;
     this.list = new FieldList(limits);
-    this.#control = new Budget(...limits.control);
     this.#reader = new FrameReader(this, limits, this.#server);
     this.sender = new Sender(limits.backlog, {
       written: () => events.written(),
@@ -74,6 +72,17 @@ export class Http2Connection implements FrameEvents {
     const { output } = sender;
     this.#windows = new ReceiveWindows(this.#server, limits, output, () => events.written());
     this.#streams = new Streams(this.#server, limits, { sender, windows: this.#windows, events });
+    this.#control = new ControlFrames(this.#server, limits, {
+      sender,
+      streams: this.#streams,
+      peer: this.#peer,
+      events,
+      broken: (code, reason) => this.broken(code, reason),
+      streamError: (id, code) => this.#streamError(id, code),
+      leaving: () => {
+        this.leaving = true;
+      },
+    });
     if (!this.#server) {
       output.reserve(PREFACE.length);
       output.raw(PREFACE, 0, PREFACE.length);
@@ -127,7 +136,7 @@ export class Http2Connection implements FrameEvents {
 
   /** Client role: ends a stream whose answer nobody wants, as soon as there is room for another reset. */
   cancel(stream: Http2Stream) {
-    this.#streams.cancel(stream, this.#now);
+    this.#streams.cancel(stream, this.#control.now);
   }
 
   cancelMore(now: number) {
@@ -185,7 +194,7 @@ export class Http2Connection implements FrameEvents {
 
   /** Bytes as they come, in whatever pieces. `now` in milliseconds. */
   receive(chunk: Buffer, now: number) {
-    this.#now = now;
+    this.#control.now = now;
     this.#reader.read(chunk);
     this.#streams.cancelMore(now);
   }
@@ -194,23 +203,11 @@ export class Http2Connection implements FrameEvents {
     switch (type) {
       case FRAME.data:
         return this.#onData(bytes, from, to, flags, id);
-      case FRAME.windowUpdate:
-        return this.#onWindowUpdate(bytes, from, to - from, id);
-      case FRAME.rstStream:
-        return this.#onReset(bytes, from, to - from, id);
-      case FRAME.settings:
-        return this.#onSettings(bytes, from, to, flags, id);
-      case FRAME.ping:
-        return this.#onPing(bytes, from, to - from, flags, id);
-      case FRAME.goaway:
-        return this.#onGoaway(bytes, from, to - from, id);
-      case FRAME.priority:
-        return this.#onPriority(bytes, from, to - from, id);
       case FRAME.pushPromise:
         // A client must not push, and we have told servers not to.
         return this.broken(ERROR.protocol, 'PUSH_PROMISE');
       default:
-        this.#spend();
+        this.#control.frame(type, flags, id, bytes, from, to);
     }
   }
 
@@ -225,17 +222,11 @@ export class Http2Connection implements FrameEvents {
     this.#events.failed(code, reason);
   }
 
-  /** A frame that carries nothing was sent; false when there were too many. */
-  #spend(): boolean {
-    if (this.#control.spend(this.#now)) return true;
-    this.broken(ERROR.enhanceYourCalm, 'too many control frames');
-    return false;
-  }
-
   /** The peer's doing breaks one stream (RFC 9113 5.4.2). Doing that all the time breaks the connection. */
   #streamError(id: number, code: number) {
     this.#streams.refuse(id, code);
-    if (!this.#streams.spendReset(this.#now)) this.broken(ERROR.enhanceYourCalm, 'too many streams broken');
+    if (!this.#streams.spendReset(this.#control.now))
+      this.broken(ERROR.enhanceYourCalm, 'too many streams broken');
   }
 
   // --- frames ---
@@ -253,7 +244,7 @@ export class Http2Connection implements FrameEvents {
     const size = end - start;
     if (!this.#windows.take(size)) return this.broken(ERROR.flowControl, 'connection window exceeded');
     const ends = (flags & FLAG.endStream) !== 0;
-    if (from === to && !ends && !this.#spend()) return;
+    if (from === to && !ends && !this.#control.spend()) return;
     const stream = this.#streams.get(id);
     this.#windows.book(stream, size, to - from);
     if (!stream) {
@@ -340,7 +331,7 @@ export class Http2Connection implements FrameEvents {
     if (list.status < 200) {
       if (ends) return this.#streamError(id, ERROR.protocol);
       // Each costs what a frame without content costs, or a server could send them for ever.
-      if (this.#spend()) handler?.headers(list, false);
+      if (this.#control.spend()) handler?.headers(list, false);
       return;
     }
     stream.headed = true;
@@ -348,84 +339,5 @@ export class Http2Connection implements FrameEvents {
     if (ends && stream.expected > 0) return this.#streamError(id, ERROR.protocol);
     if (ends) this.#streams.remoteEnd(stream);
     handler?.headers(list, ends);
-  }
-
-  #onWindowUpdate(bytes: Buffer, from: number, length: number, id: number) {
-    if (length !== 4) return this.broken(ERROR.frameSize, 'WINDOW_UPDATE of a wrong length');
-    // What it has received entitles the peer to say so.
-    this.#control.earn(2 * this.sender.takeDataFrames());
-    if (!this.#spend()) return;
-    const increment = bytes.readUInt32BE(from) & MAX_WINDOW;
-    if (id === 0) {
-      if (increment === 0) return this.broken(ERROR.protocol, 'window increment of 0');
-      if (!this.sender.grow(increment)) return this.broken(ERROR.flowControl, 'connection window too large');
-    } else {
-      const stream = this.#streams.get(id);
-      if (!stream) {
-        if (this.#streams.isIdle(id)) this.broken(ERROR.protocol, 'WINDOW_UPDATE on an idle stream');
-        return;
-      }
-      if (increment === 0) return this.#streamError(id, ERROR.protocol);
-      stream.sendWindow += increment;
-      if (stream.sendWindow > MAX_WINDOW) return this.#streamError(id, ERROR.flowControl);
-    }
-    this.sender.pump(this.#now);
-  }
-
-  #onReset(bytes: Buffer, from: number, length: number, id: number) {
-    if (length !== 4) return this.broken(ERROR.frameSize, 'RST_STREAM of a wrong length');
-    if (id === 0 || this.#streams.isIdle(id))
-      return this.broken(ERROR.protocol, 'RST_STREAM on an idle stream');
-    const code = bytes.readUInt32BE(from);
-    const stream = this.#streams.get(id);
-    // CVE-2023-44487: opening and resetting costs the peer nothing and us a request.
-    if (this.#server ? !this.#streams.spendReset(this.#now) : !stream && !this.#control.spend(this.#now))
-      return this.broken(ERROR.enhanceYourCalm, 'too many streams reset');
-    if (stream) this.#streams.break(stream, code, 'peer', code === ERROR.refusedStream);
-  }
-
-  #onPriority(bytes: Buffer, from: number, length: number, id: number) {
-    if (id === 0) return this.broken(ERROR.protocol, 'PRIORITY on stream 0');
-    if (!this.#spend()) return;
-    if (length !== 5) return this.#streamError(id, ERROR.frameSize);
-    if ((bytes.readUInt32BE(from) & MAX_WINDOW) === id) this.#streamError(id, ERROR.protocol);
-  }
-
-  #onSettings(bytes: Buffer, from: number, to: number, flags: number, id: number) {
-    if (id !== 0) return this.broken(ERROR.protocol, 'SETTINGS on a stream');
-    const acknowledges = (flags & FLAG.ack) !== 0;
-    if ((acknowledges && to > from) || (to - from) % 6 !== 0)
-      return this.broken(ERROR.frameSize, 'SETTINGS of a wrong length');
-    if (!this.#spend() || acknowledges) return;
-    const problem = this.#peer.read(bytes, from, to, {
-      server: this.#server,
-      encoder: this.sender.encoder,
-      open: this.#streams.all(),
-    });
-    if (problem) return this.broken(problem.code, problem.reason);
-    this.sender.output.settingsAck();
-    this.#events.written();
-    this.#events.settings?.();
-    this.sender.pump(this.#now);
-  }
-
-  #onPing(bytes: Buffer, from: number, length: number, flags: number, id: number) {
-    if (id !== 0) return this.broken(ERROR.protocol, 'PING on a stream');
-    if (length !== 8) return this.broken(ERROR.frameSize, 'PING of a wrong length');
-    this.#control.earn(2 * this.sender.takeDataFrames());
-    if (!this.#spend()) return;
-    if ((flags & FLAG.ack) !== 0) return this.#events.pong?.();
-    this.sender.output.ping(FLAG.ack, bytes, from);
-    this.#events.written();
-  }
-
-  #onGoaway(bytes: Buffer, from: number, length: number, id: number) {
-    if (id !== 0) return this.broken(ERROR.protocol, 'GOAWAY on a stream');
-    if (length < 8) return this.broken(ERROR.frameSize, 'GOAWAY of a wrong length');
-    if (!this.#spend()) return;
-    this.leaving = true;
-    const last = bytes.readUInt32BE(from) & MAX_WINDOW;
-    this.#events.goaway?.(bytes.readUInt32BE(from + 4));
-    if (!this.#server) this.#streams.unprocessed(last);
   }
 }

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { NOBODY } from '../nobody.ts';
 import type { Address, Connection, ConnectionHandler } from '../types.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLNONE, EPOLLOUT } from './libc.ts';
 import type { Loop, Watch } from './loop.ts';
@@ -11,8 +12,6 @@ import { WriteQueue } from './write-queue.ts';
 const HIGH_WATER = 65_536;
 /** Reads of one connection in a turn, so that others have theirs. */
 const READS = 4;
-
-const nothing: ConnectionHandler = { data() {}, drain() {}, end() {}, close() {} };
 
 /** What goes on before there is an open socket. */
 export interface Establishing {
@@ -53,7 +52,7 @@ export class ReactorConnection implements Connection, Watch {
   #dead = false;
   #error: Error | undefined;
 
-  constructor(loop: Loop, handler: ConnectionHandler = nothing, secure = false) {
+  constructor(loop: Loop, handler: ConnectionHandler = NOBODY, secure = false) {
     this.#loop = loop;
     this.handler = handler;
     this.secure = secure;
@@ -334,7 +333,7 @@ export class ReactorConnection implements Connection, Watch {
     this.#establishing?.cancel();
     const gone = () => {
       const last = this.handler;
-      this.handler = nothing;
+      this.handler = NOBODY;
       last.close(this.#error);
     };
     if (this.#socket) this.#socket.close(gone);
@@ -356,7 +355,7 @@ export class ReactorConnection implements Connection, Watch {
     if (!this.terminate || this.#dead) throw new Error('this listener offers no TLS');
     // The socket is another's from now on.
     this.#dead = true;
-    this.handler = nothing;
+    this.handler = NOBODY;
     this.#inside = this.terminate(first, done);
   }
 
