@@ -138,7 +138,7 @@ export function detectProtocol(stack: Stack, connection: Connection): Connection
   };
   // A connection that may yet turn out to be a peer's is not worth one to the application at once.
   if (stack.table.serverFirst(began) && ownName === undefined)
-    queueMicrotask(() => {
+    runtime.transport.afterTurn(() => {
       if (!decided) dial();
     });
   else wheel.arm(deadline, DIAL_AFTER);

@@ -195,7 +195,7 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
     const stream = this.#stream;
     this.#session.answer(stream, { status: 502, cause: 'bad-response', detail });
     stream.handler = undefined;
-    queueMicrotask(() => this.#close(new Error(detail)));
+    this.#session.runtime.transport.afterTurn(() => this.#close(new Error(detail)));
     return true;
   }
 
@@ -253,7 +253,7 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
     if (!whole) this.#session.http2.reset(stream, ERROR.none);
     stream.handler = undefined;
     if (whole && !this.#closed) this.#session.shelve(this);
-    else queueMicrotask(() => this.#close());
+    else this.#session.runtime.transport.afterTurn(() => this.#close());
   }
 
   end() {
@@ -269,7 +269,7 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
       if (this.#body.kind === 'eof' && this.#body.finish()) this.#send(true);
     } else if (!stream.localDone && this.#headed && this.#body.kind === 'eof') stream.endQueued = true;
     this.#session.unshelve(this);
-    queueMicrotask(() => this.#close());
+    this.#session.runtime.transport.afterTurn(() => this.#close());
   }
 
   destroy() {
@@ -278,7 +278,7 @@ export class ClientLine implements Connection, StreamHandler, BodySink {
     stream.handler = undefined;
     if (!stream.closed) this.#session.http2.reset(stream, ERROR.internal);
     this.#session.unshelve(this);
-    queueMicrotask(() => this.#close());
+    this.#session.runtime.transport.afterTurn(() => this.#close());
   }
 
   breakOff() {

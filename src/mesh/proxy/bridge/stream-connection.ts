@@ -13,7 +13,7 @@ const LINGER = 5_000;
 export interface Beneath {
   readonly connection: Connection;
   readonly http2: Http2Connection;
-  readonly runtime: Pick<Runtime, 'moment' | 'wheel'>;
+  readonly runtime: Pick<Runtime, 'moment' | 'transport' | 'wheel'>;
 }
 
 /** The DATA of one HTTP/2 stream as a connection: bytes both ways as they are, half-close, back-pressure by its window. */
@@ -154,7 +154,7 @@ export class StreamConnection implements Connection, StreamHandler {
     this.#ending = how;
     if (stream !== undefined && first && !stream.closed) this.#sendEnd(stream);
     if (stream !== undefined && how === 'close' && !stream.closed) this.#linger(stream);
-    queueMicrotask(() => this.#settle());
+    this.#beneath.runtime.transport.afterTurn(() => this.#settle());
   }
 
   /** A stream whose other half never ends would be one less for ever. At once it would cut off what is on its way. */
@@ -195,7 +195,7 @@ export class StreamConnection implements Connection, StreamHandler {
       else http2.reset(stream, stream.localDone ? ERROR.none : ERROR.cancel);
     }
     this.#ending = 'close';
-    queueMicrotask(() => this.close());
+    this.#beneath.runtime.transport.afterTurn(() => this.close());
   }
 
   // --- reading ---

@@ -240,7 +240,7 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
     call?.part();
     call?.discard();
     this.#http2.forget(this);
-    queueMicrotask(() => this.#close());
+    this.#runtime.transport.afterTurn(() => this.#close());
   }
 
   pause() {

@@ -44,6 +44,7 @@ export class Http1Exchange implements Requester<Upstream> {
     this.#request.begin(head, input, bodyEnd, traceLines(seen?.span));
     this.core.seen = seen;
     this.core.begin();
+    this.#request.keep();
   }
 
   /** More of the request's body. */

@@ -29,9 +29,12 @@ export class OutgoingRequest {
     this.#session = session;
   }
 
-  /** A head in `input`, and of its body the part up to `bodyEnd`. `more`: header lines to add. */
+  /**
+   * A head in `input`, and of its body the part up to `bodyEnd`. `more`: header lines to add. The bytes are those of
+   * `input` until `keep` is called.
+   */
   begin(head: Head, input: Buffer, bodyEnd: number, more?: Buffer) {
-    const { connection, requestBody, runtime } = this.#session;
+    const { requestBody, runtime } = this.#session;
     this.#sent = false;
     this.full = false;
     this.upgrade = head.upgrade;
@@ -39,9 +42,14 @@ export class OutgoingRequest {
     const method = head.method(input);
     this.method = method;
     const [message, rest] = forwardHead(head, input, bodyEnd, this.#insert(head.authority(input), more));
-    this.#message = connection.keep(rest ? Buffer.concat([message, rest]) : message);
+    this.#message = rest ? Buffer.concat([message, rest]) : message;
     this.#replayable =
       requestBody.done && IDEMPOTENT.has(method) && message.length <= runtime.limits.replay && !this.upgrade;
+  }
+
+  /** What has not left, or may be sent again, has to outlive the call that it came in; a copy of all else would be in vain. */
+  keep() {
+    if (this.#message) this.#message = this.#session.connection.keep(this.#message);
   }
 
   /** Header lines to add; `host` in the place of one that was left out. */
@@ -79,7 +87,8 @@ export class OutgoingRequest {
     if (!this.#replayable) this.#message = undefined;
     upstream.tcp.written += message.length;
     let more = upstream.connection.write(message);
-    for (const chunk of this.#queued.splice(0)) more = upstream.connection.write(chunk);
+    if (this.#queued.length > 0)
+      for (const chunk of this.#queued.splice(0)) more = upstream.connection.write(chunk);
     const { requestBody, connection } = this.#session;
     this.full = !more;
     if (!more && !requestBody.done) connection.pause();

@@ -121,6 +121,22 @@ onBoth((make) => {
     else expect(front.moves + back.moves).toBe(0);
   });
 
+  test('a few bytes at a time, asked and answered, go on one by one', async () => {
+    const transport = make();
+    const { client, front, back } = await relay(transport, (socket) => void socket.pipe(socket));
+    for (let n = 0; n < 50; n += 1) {
+      const asked = bytes(1_000 + n).subarray(n);
+      let got = Buffer.alloc(0);
+      client.write(asked);
+      while (got.length < asked.length) got = Buffer.concat([got, (await once(client, 'data'))[0]]);
+      expect(got.equals(asked)).toBe(true);
+    }
+    client.end();
+    await until(() => front.closed && back.closed);
+    expect([front.size, back.size]).toEqual([50_000, 50_000]);
+    if (moves(transport)) expect([front.unseen, back.unseen]).toEqual([50_000, 50_000]);
+  });
+
   test('what is beyond the bytes that may go unseen is shown', async () => {
     const transport = make();
     const shown: Buffer[] = [];

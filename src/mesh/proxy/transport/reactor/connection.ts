@@ -13,11 +13,6 @@ const HIGH_WATER = 65_536;
 /** Reads of one connection in a turn, so that others have theirs. */
 const READS = 4;
 
-/** What goes on before there is an open socket. */
-export interface Establishing {
-  cancel(): void;
-}
-
 /** One connection of the reactor: bytes both ways, half-close, back-pressure. Events never come from inside a call. */
 export class ReactorConnection implements Connection, Watch {
   handler: ConnectionHandler;
@@ -34,7 +29,8 @@ export class ReactorConnection implements Connection, Watch {
   #inside: { destroy(): void } | undefined;
   readonly #loop: Loop;
   readonly #queue = new WriteQueue();
-  #establishing: Establishing | undefined;
+  /** What goes on before there is an open socket. */
+  #establishing: { cancel(): void } | undefined;
   /** There once it may be read and written. */
   #socket: Socket | undefined;
   #paused = false;
@@ -64,7 +60,7 @@ export class ReactorConnection implements Connection, Watch {
   }
 
   /** `establishing` is called off if the connection goes before `open`. */
-  begin(establishing: Establishing): void {
+  begin(establishing: { cancel(): void }): void {
     if (this.#dead) establishing.cancel();
     else this.#establishing = establishing;
   }
@@ -112,8 +108,11 @@ export class ReactorConnection implements Connection, Watch {
       if (count === AGAIN) return this.#want();
       if (count === FAILED) return this.destroy(socket.error);
       if (count === 0) return this.#readEnd();
-      if (this.#passing && !this.#passing.passed(count)) this.#passing = undefined;
-      this.#give(bytes.subarray(0, count));
+      const passage = this.#passing;
+      const unseen = passage?.holds(count) === true && passage.to.#ready;
+      if (passage?.passed(count) === false) this.#passing = undefined;
+      if (unseen) this.#pass(passage.to, count);
+      else this.#give(bytes.subarray(0, count));
       if (this.#dead || this.#paused) return;
       if (count < size && !socket.pending) break;
     }
@@ -130,10 +129,31 @@ export class ReactorConnection implements Connection, Watch {
     }
   }
 
+  /** Writes what was read on to where it may go. */
+  #pass(to: ReactorConnection, count: number): void {
+    const { input } = this.#loop;
+    const sent = to.#socket!.write(input.address, count);
+    let more = true;
+    if (sent === FAILED) to.destroy(to.#socket!.error);
+    else if (sent < count) {
+      to.#queue.push(Buffer.from(input.bytes.subarray(sent, count)));
+      more = to.#queued();
+    }
+    this.#tell(count, more);
+  }
+
+  #tell(count: number, more: boolean): void {
+    try {
+      this.handler.moved?.(count, more);
+    } catch (thrown) {
+      this.destroy(thrown as Error);
+    }
+  }
+
   /** Moves what has come to where it may go: on with the next, over for this time, or it has to be read. */
   #move(socket: Socket, passage: Passage<ReactorConnection>): 'on' | 'over' | 'read' {
     const { to } = passage;
-    const pipe = to.#takesPipe ? this.#loop.pipes.borrow() : undefined;
+    const pipe = to.#ready && !to.#socket!.tls ? this.#loop.pipes.borrow() : undefined;
     if (!pipe) return 'read';
     const count = passage.fill(pipe, socket);
     if (count <= 0) {
@@ -149,12 +169,8 @@ export class ReactorConnection implements Connection, Watch {
     }
     if (!passage.passed(count)) this.#passing = undefined;
     const more = to.#writePipe(pipe);
-    try {
-      this.handler.moved?.(count, more);
-    } catch (thrown) {
-      this.destroy(thrown as Error);
-    }
-    return this.#dead || this.#paused || !passage.bulk ? 'over' : 'on';
+    this.#tell(count, more);
+    return this.#dead || this.#paused || this.#passing !== passage || !passage.bulk ? 'over' : 'on';
   }
 
   #readEnd() {
@@ -181,10 +197,9 @@ export class ReactorConnection implements Connection, Watch {
     return this.#queue.size + this.#outlet.held;
   }
 
-  /** A pipe may be written here: nothing is before it. */
-  get #takesPipe(): boolean {
-    const socket = this.#socket;
-    return !this.#dead && this.#ending === 'no' && socket !== undefined && !socket.tls && this.#waiting === 0;
+  /** What is written here goes straight to the socket: nothing is before it. */
+  get #ready(): boolean {
+    return !this.#dead && this.#ending === 'no' && this.#socket !== undefined && this.#waiting === 0;
   }
 
   /** Sends what is in a pipe, which is this connection's from now on. */
@@ -234,8 +249,8 @@ export class ReactorConnection implements Connection, Watch {
       return this.write(second);
     }
     if (this.#dead || this.#ending !== 'no') return true;
-    first.copy(output.bytes, 0);
-    second.copy(output.bytes, first.length);
+    output.bytes.set(first, 0);
+    output.bytes.set(second, first.length);
     const sent = this.#socket.write(output.address, length);
     if (sent === FAILED) this.destroy(this.#socket.error);
     if (sent === length || this.#dead) return true;

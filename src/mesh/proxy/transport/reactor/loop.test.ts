@@ -1,4 +1,4 @@
-/** The reactor sleeps when there is nothing to do, whatever state its connections are in. */
+/** The reactor sleeps when there is nothing to do, whatever state its connections are in, and leaves Node its time when there is. */
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
 import { cleanups, connecting, listening, rawClient, rawServer, until } from '../contract-fixtures.ts';
 import { ReactorTransport, reactorMachine } from './reactor.ts';
@@ -6,7 +6,7 @@ import { ReactorTransport, reactorMachine } from './reactor.ts';
 const machine = reactorMachine();
 const here = 'reason' in machine ? describe.skip : describe;
 
-here('an idle reactor', () => {
+here('a reactor', () => {
   if ('reason' in machine) return;
   const { loop } = machine;
   const transport = new ReactorTransport(machine);
@@ -86,5 +86,33 @@ here('an idle reactor', () => {
     const piece = Buffer.alloc(65_536);
     while (client.connection.write(piece));
     expect(await turnsInFiftyTicks()).toBeLessThan(ASLEEP);
+  });
+
+  test('that is busy takes its events many to a turn, and Node has its own all the same', async () => {
+    const { next, port } = await listening(transport);
+    const client = connecting(transport, port);
+    const server = await next();
+    const piece = Buffer.from('ball');
+    let passes = 0;
+    const back = (connection: { write(chunk: Buffer): boolean }) => () => {
+      passes += 1;
+      connection.write(piece);
+    };
+    server.data = back(server.connection);
+    client.data = back(client.connection);
+    const before = loop.turns;
+    client.connection.write(piece);
+    let [ticks, settled] = [0, 0];
+    const timer = setInterval(() => {
+      ticks += 1;
+      void Promise.resolve().then(() => {
+        settled += 1;
+      });
+    }, 5);
+    await until(() => ticks >= 20 && settled >= 20);
+    clearInterval(timer);
+    expect(passes).toBeGreaterThan(2 * (loop.turns - before));
+    client.connection.destroy();
+    server.connection.destroy();
   });
 });

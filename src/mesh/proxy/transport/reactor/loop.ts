@@ -25,8 +25,10 @@ const EPOLL_CLOEXEC = 0o2000000;
 const BATCH = 64;
 /** Bytes of one read, and of one write. */
 const CHUNK = 65_536;
-/** Milliseconds that a turn may keep Node's own loop waiting while events follow each other more closely than that. */
-const LINGER = 1;
+/** Under load events follow each other within so many milliseconds. */
+const CLOSE = 1;
+/** Milliseconds that a turn may keep Node's own loop waiting while they do: half of what deadlines are exact to. */
+const LINGER = 10;
 /** struct epoll_event in words of four bytes: packed on x86-64, aligned elsewhere. */
 const [STRIDE, DATA] = process.arch === 'x64' ? [3, 1] : [4, 2];
 
@@ -182,8 +184,8 @@ export class Loop {
     this.#immediate = undefined;
     const began = performance.now();
     // Under load the next event is near, and a round through Node's loop would cost more than to wait for it here.
-    if (this.#round(0) && began - this.#rested < LINGER)
-      while (this.#sources > 0 && performance.now() - began < LINGER && this.#round(1));
+    if (this.#round(0) && began - this.#rested < CLOSE)
+      while (this.#sources > 0 && performance.now() - began < LINGER && this.#round(CLOSE));
     this.#rested = performance.now();
     this.turning = false;
     this.#poll.set(this.#sources > 0);

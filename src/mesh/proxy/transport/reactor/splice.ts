@@ -24,6 +24,11 @@ export class Passage<To> {
     return socket.readInto(pipe, Math.min(this.#left, PIPE_SIZE));
   }
 
+  /** So many bytes may all go unseen. */
+  holds(count: number): boolean {
+    return count <= this.#left;
+  }
+
   /** So many of the bytes that may go unseen have come; false: those were the last. */
   passed(count: number): boolean {
     this.#left -= count;
