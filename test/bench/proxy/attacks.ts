@@ -3,8 +3,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { ATTACKS } from '../../conformance/support/http1-attacks.ts';
+import { freePort } from '../../support/ports.ts';
 import { median, type Row } from '../row.ts';
-import { origin, plainPaths, type Tools } from './http1.ts';
+import { plainPaths, type Tools } from './http1.ts';
 import { type Path, ROUNDS, round, tool } from './measure.ts';
 import type { Setup } from './setup.ts';
 
@@ -25,7 +26,10 @@ async function besiege(name: string, port: number): Promise<ChildProcess> {
  * proxy's own; what the peers make of the same attack is beside it.
  */
 export async function attackRows(setup: Setup, tools: Tools, log: (line: string) => void): Promise<Row[]> {
-  const paths = await plainPaths(setup, tools, await origin(setup, tools.nginx), 20_000);
+  // It waits for the whole of a request: one that answers at once would send who stands still away, and back, without end.
+  const upstream = await freePort();
+  await setup.server('sink', upstream);
+  const paths = await plainPaths(setup, tools, upstream, 20_000);
   const ask = async ({ port }: Path) => (await tool<{ p99: number }>('open-loop', port, RATE, SECONDS)).p99;
   for (const path of paths) await ask(path);
   // This origin has small answers only.
