@@ -111,6 +111,13 @@ export class HttpSession implements ConnectionHandler {
     }
   }
 
+  /** Reads again unless enough has come ahead: with each answer some more would be let in, without end. */
+  #readOn() {
+    this.#pausedAhead = this.#input !== undefined && this.#input.length > READ_AHEAD;
+    if (this.#pausedAhead) this.connection.pause();
+    else this.connection.resume();
+  }
+
   /** Starts requests from `input` until one has to wait for its answer or the bytes run out. */
   #process(bytes: Buffer) {
     let input: Buffer | undefined = bytes;
@@ -122,6 +129,10 @@ export class HttpSession implements ConnectionHandler {
         if (input.length > 0) this.#awaitHead();
         this.#input = this.connection.keep(input);
         this.#processing = false;
+        if (this.#pausedAhead) {
+          this.#pausedAhead = false;
+          this.connection.resume();
+        }
         return;
       }
       if (after < 0) {
@@ -154,6 +165,7 @@ export class HttpSession implements ConnectionHandler {
     if (bodyEnd < 0)
       return this.reject({ status: 400, cause: 'bad-request', detail: 'malformed chunked body' });
     this.#input = bodyEnd < input.length ? this.connection.keep(input.subarray(bodyEnd)) : undefined;
+    if (this.#pausedAhead) this.#readOn();
     this.#exchange.begin(head, input, bodyEnd);
   }
 
@@ -257,8 +269,7 @@ export class HttpSession implements ConnectionHandler {
       return this.runtime.wheel.arm(this.#deadline, bodyIdle || keepAliveIdle);
     }
     // Whatever the exchange has held it for is over. A lane brings what was on its way while it is held, and counts it.
-    this.#pausedAhead = false;
-    this.connection.resume();
+    this.#readOn();
     this.runtime.wheel.arm(this.#deadline, keepAliveIdle);
     if (this.#processing || this.#input === undefined) return;
     const input = this.#input;
