@@ -107,9 +107,13 @@ class Readout extends Metric {
   }
 }
 
+/** One family in the text format, from series as they are where they are kept. */
+export const gaugeText = (name: string, help: string, read: Reading): string =>
+  new Readout('gauge', name, help, read).text();
+
 /** A process's own metrics in the Prometheus text format (0.0.4). */
 export class MetricsRegistry {
-  readonly #metrics: Metric[] = [];
+  readonly #metrics: { text(): string }[] = [];
 
   counter(name: string, help: string): Counter {
     return this.#add(new Counter(name, help));
@@ -127,6 +131,11 @@ export class MetricsRegistry {
 
   readout(type: 'counter' | 'gauge', name: string, help: string, read: Reading): void {
     this.#add(new Readout(type, name, help, read));
+  }
+
+  /** Families that somebody else renders, and may keep rendered (`gaugeText`): a scrape of thousands of series that did not change. */
+  rendered(text: () => string): void {
+    this.#metrics.push({ text });
   }
 
   histogram(name: string, help: string, bounds: number[]): Histogram {

@@ -56,15 +56,40 @@ describe('event recorder', () => {
     expect(requests[1]!.body).toMatchObject({ count: 2 });
   });
 
+  test('what waits for its turn goes out with what came after it, in order', async () => {
+    const events = new EventRecorder({ client, component: 'test', clock: new FakeClock() });
+    const other = { ...object, metadata: { ...object.metadata, name: 'b', uid: 'u2' } };
+    events.event(other, 'Normal', 'First', 'is being written');
+    await Promise.resolve();
+    events.event(object, 'Normal', 'Prepared', 'one');
+    events.event(other, 'Normal', 'Second', 'of another');
+    events.event(object, 'Normal', 'Stepped', 'two');
+    events.event(object, 'Warning', 'Failed', 'three');
+    events.event(object, 'Normal', 'Ended', 'four');
+    events.event(object, 'Normal', 'Long', 'x'.repeat(1020));
+    await events.drained();
+    expect(requests.map(({ body }) => [body.reason, String(body.message).slice(0, 16)])).toEqual([
+      ['First', 'is being written'],
+      ['Stepped', 'one; two'],
+      ['Second', 'of another'],
+      ['Failed', 'three'],
+      ['Ended', 'four'],
+      ['Long', 'x'.repeat(16)],
+    ]);
+    events.event(object, 'Normal', 'Prepared', 'again');
+    await events.drained();
+    expect(requests.at(-1)!.body).toMatchObject({ reason: 'Prepared', message: 'again', count: 1 });
+  });
+
   test('one object cannot flood the server; others are not held up, and time gives room again', async () => {
     const clock = new FakeClock();
     const events = new EventRecorder({ client, component: 'test', clock });
-    for (let index = 0; index < 100; index += 1) events.event(object, 'Normal', 'Busy', `message ${index}`);
+    for (let index = 0; index < 100; index += 1) events.event(object, 'Warning', 'Busy', `message ${index}`);
     events.event({ ...object, metadata: { ...object.metadata, uid: 'u2' } }, 'Normal', 'Quiet', 'one');
     await events.drained();
     expect(requests.length).toBe(26);
     await clock.advance(60_000);
-    events.event(object, 'Normal', 'Busy', 'later');
+    events.event(object, 'Warning', 'Busy', 'later');
     await events.drained();
     expect(requests.length).toBe(27);
   });

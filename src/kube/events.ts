@@ -18,15 +18,32 @@ const BURST = 25;
 const REFILL_MS = 300_000 / 25;
 /** Remembered events, oldest forgotten first. */
 const MEMORY = 4096;
+/** Characters of a message that an API server takes. */
+const LONGEST = 1024;
 
-/** Writes core/v1 Events; the same one again only raises its count. Never throws: an Event is a courtesy. */
+interface Recorded {
+  object: KubeObject;
+  uid: string;
+  type: 'Normal' | 'Warning';
+  reason: string;
+  message: string;
+  signal: AbortSignal;
+}
+
+/**
+ * Writes core/v1 Events; the same one again only raises its count. What is normal and comes while an Event of that object still waits
+ * for its turn goes out with it: each costs a request, and a person reads them together. Never throws: an Event is a courtesy.
+ */
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #clock: Clock;
   readonly #known = new Map<string, { name: string; count: number; first: string }>();
   readonly #budget = new Map<string, { tokens: number; at: number }>();
   /** One write at a time, so that counts rise in order. */
-  #tail: Promise<void> = Promise.resolve();
+  readonly #waiting: Recorded[] = [];
+  /** Those of them that more may be told with, by uid. */
+  readonly #open = new Map<string, Recorded>();
+  #writing: Promise<void> | undefined;
   /** Ends the writes that nobody waits for any more. */
   #current = new AbortController();
 
@@ -39,18 +56,39 @@ export class EventRecorder {
     const uid = object.metadata.uid ?? `${object.kind}/${object.metadata.namespace}/${object.metadata.name}`;
     if (!this.#allow(uid)) return;
     const { signal } = this.#current;
-    this.#tail = this.#tail.then(async () => {
-      if (signal.aborted) return;
-      await this.#write(object, uid, type, reason, message, signal).catch((error: unknown) => {
+    const open = this.#open.get(uid);
+    if (open && type === 'Normal' && message !== open.message) {
+      const both = `${open.message}; ${message}`;
+      if (open.signal === signal && both.length <= LONGEST) {
+        Object.assign(open, { reason, message: both });
+        return;
+      }
+    }
+    const recorded = { object, uid, type, reason, message, signal };
+    this.#waiting.push(recorded);
+    // Not with what came before a warning: they are read in order.
+    if (type === 'Normal') this.#open.set(uid, recorded);
+    else this.#open.delete(uid);
+    this.#writing ??= this.#run();
+  }
+
+  async #run(): Promise<void> {
+    await undefined;
+    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
+      const { uid, reason, signal } = next;
+      if (this.#open.get(uid) === next) this.#open.delete(uid);
+      if (signal.aborted) continue;
+      await this.#write(next).catch((error: unknown) => {
         if (signal.aborted) return;
         this.#options.log?.warn({ reason, cause: toAppError(error).message }, 'event not written');
       });
-    });
+    }
+    this.#writing = undefined;
   }
 
   /** Resolves when everything recorded so far was written or given up: what is left after `limitMs` is. */
   async drained(limitMs?: number): Promise<void> {
-    const drained = this.#tail;
+    const drained = this.#writing;
     if (limitMs === undefined) return drained;
     const done = new AbortController();
     const late = this.#clock.sleep(limitMs, done.signal).then(
@@ -75,14 +113,7 @@ export class EventRecorder {
     return tokens >= 1;
   }
 
-  async #write(
-    object: KubeObject,
-    uid: string,
-    type: string,
-    reason: string,
-    message: string,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #write({ object, uid, type, reason, message, signal }: Recorded): Promise<void> {
     const { client, component } = this.#options;
     const namespace = object.metadata.namespace ?? 'default';
     const key = createHash('sha1').update([uid, type, reason, message].join('\0')).digest('hex');
@@ -113,7 +144,7 @@ export class EventRecorder {
       },
       type,
       reason,
-      message: message.slice(0, 1024),
+      message: message.slice(0, LONGEST),
       source: { component },
       reportingComponent: component,
       reportingInstance: '',

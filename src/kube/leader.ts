@@ -17,6 +17,8 @@ export interface LeaderElectionOptions {
   leaseDuration?: number;
   renewDeadline?: number;
   retryPeriod?: number;
+  /** How long a lease that was just renewed is left alone; default: so long that two more tries fit before the deadline. */
+  renewPeriod?: number;
 }
 
 interface LeaseSpec {
@@ -44,11 +46,13 @@ export class LeaderElection {
   #leading = false;
 
   constructor(options: LeaderElectionOptions) {
+    const { renewDeadline = 10_000 } = options;
     this.#options = {
       clock: systemClock,
       leaseDuration: 15_000,
-      renewDeadline: 10_000,
+      renewDeadline,
       retryPeriod: 2000,
+      renewPeriod: renewDeadline * 0.4,
       ...options,
     };
   }
@@ -88,10 +92,11 @@ export class LeaderElection {
   }
 
   async #renew(signal: AbortSignal): Promise<void> {
-    const { clock, renewDeadline, retryPeriod, log } = this.#options;
+    const { clock, renewDeadline, retryPeriod, renewPeriod, log } = this.#options;
     let renewed = this.#elapsed();
+    let wait = renewPeriod;
     while (!signal.aborted) {
-      await clock.sleep(retryPeriod, signal).catch(() => {});
+      await clock.sleep(wait, signal).catch(() => {});
       if (signal.aborted) return;
       // A server that neither answers nor refuses must not keep us past the deadline.
       const bounded = AbortSignal.any([
@@ -100,7 +105,9 @@ export class LeaderElection {
       ]);
       // Counted from before the write: others may count from the moment the server has it.
       const asked = this.#elapsed();
-      if (await this.#try(bounded)) renewed = asked;
+      const done = await this.#try(bounded);
+      wait = done ? renewPeriod : retryPeriod;
+      if (done) renewed = asked;
       else if (this.#elapsed() - renewed >= renewDeadline) {
         log.error('lost the lease');
         return;

@@ -25,6 +25,13 @@ export interface CachedDeployment extends KubeObject {
   view: Omit<DeploymentView, 'selectsEverything'>;
   selector: LabelSelector;
   templateLabels: Record<string, string>;
+  /** Of those that are paused, which are few. */
+  held?: HeldDeployment;
+}
+
+/** What becomes a canary, raw as it came. */
+export interface HeldDeployment extends KubeObject {
+  spec: Pick<Deployment['spec'], 'selector' | 'template'> & { minReadySeconds?: unknown };
 }
 
 export interface CachedReplicaSet extends KubeObject {
@@ -66,10 +73,13 @@ const identityOf = ({ metadata }: KubeObject): ObjectMeta => ({
 export function cachedDeployment(object: KubeObject): CachedDeployment {
   const { metadata, spec, status = {} } = object as Deployment;
   const replicas = spec.replicas ?? 1;
+  const { selector, template, minReadySeconds } = spec;
+  const identity = identityOf(object);
   return {
-    metadata: identityOf(object),
-    selector: spec.selector,
-    templateLabels: spec.template.metadata?.labels ?? {},
+    metadata: identity,
+    selector,
+    templateLabels: template.metadata?.labels ?? {},
+    ...(spec.paused ? { held: { metadata: identity, spec: { selector, template, minReadySeconds } } } : {}),
     view: {
       name: metadata.name,
       uid: metadata.uid!,
@@ -80,8 +90,8 @@ export function cachedDeployment(object: KubeObject): CachedDeployment {
       pausedBy: pauser(metadata),
       replicas,
       surge: surgeOf(spec.strategy?.rollingUpdate?.maxSurge ?? '25%', replicas),
-      digest: templateDigest(spec.template),
-      images: imagesOf(spec.template),
+      digest: templateDigest(template),
+      images: imagesOf(template),
       strategy: spec.strategy?.type === 'Recreate' ? 'Recreate' : 'RollingUpdate',
       revisionHistoryLimit: spec.revisionHistoryLimit ?? 10,
       status: {

@@ -11,7 +11,7 @@ import type { Logger } from '../lib/log.ts';
 import { Caches } from './caches.ts';
 import { Drafts, pressing } from './drafts.ts';
 import { GateWriter } from './effects/gate-data.ts';
-import { carryOutAll, type EffectContext } from './effects/index.ts';
+import { ahead, carryOutAll, type EffectContext } from './effects/index.ts';
 import { finalize, withoutFinalizer } from './finalize.ts';
 import { probeGate } from './gate/probe.ts';
 import { GateProbes } from './gate/probes.ts';
@@ -21,7 +21,6 @@ import { acts } from './machine/context.ts';
 import type { Observation } from './machine/types.ts';
 import { initialState, machine, type State } from './machine.ts';
 import { RolloutMetrics } from './metrics.ts';
-import type { Deployment } from './objects.ts';
 import { observe } from './observe.ts';
 import {
   type ParsedSpec,
@@ -82,7 +81,7 @@ export class RolloutController {
     this.#gateWriter = new GateWriter(this.#client);
     this.#events = new EventRecorder({ client, component: FIELD_MANAGER, log, clock });
     const enqueue = (key: string) => this.#controller.enqueue(key);
-    this.#metrics = options.metrics && new RolloutMetrics(options.metrics, this.caches.rollouts.store, clock);
+    this.#metrics = options.metrics && new RolloutMetrics(options.metrics, this.caches.rollouts.store);
     this.#probes = new GateProbes({
       probe: ({ namespace, deployment }, tries, stop) =>
         probeGate(client, namespace, deployment, tries, () => clock.now(), stop),
@@ -207,13 +206,19 @@ export class RolloutController {
     if (before !== name) {
       context.log.info({ from: before, to: name, reason: result.message }, 'phase changed');
     }
-    if (result.effects.some(({ kind }) => kind === 'create-canary')) {
-      // Read while the state is being written; whoever needs it is told of an error.
-      context.deployment(signal).catch(() => {});
-    }
-    const flush = await this.#persist(key, rollout, status, result.state, error !== undefined, signal);
+    const { first, rest } = ahead(result.effects);
+    const begun = carryOutAll(first, context, signal);
+    // Whatever becomes of the state, nothing of this turn goes on when the next one begins.
+    const ended = begun.catch(() => {});
+    let flush: number | undefined;
     try {
-      await carryOutAll(result.effects, context, signal);
+      flush = await this.#persist(key, rollout, status, result.state, error !== undefined, signal);
+    } finally {
+      await ended;
+    }
+    try {
+      await begun;
+      await carryOutAll(rest, context, signal);
       this.#errors.delete(key);
     } catch (thrown) {
       const cause = toAppError(thrown);
@@ -280,7 +285,6 @@ export class RolloutController {
       canaryService: `${spec.service.name}-canary`,
     };
     const { log, routers } = this.#options;
-    let deployment: Promise<Deployment> | undefined;
     return {
       client: this.#client,
       rollout,
@@ -289,10 +293,7 @@ export class RolloutController {
       router: routers[spec.traffic.router],
       route,
       gate: this.#gateWriter,
-      deployment: (signal) => {
-        deployment ??= this.#client.get(kinds.Deployment, namespace, spec.targetRef.name, signal);
-        return deployment;
-      },
+      deployment: () => this.caches.sources(rollout).deployment(spec.targetRef.name),
       service: async (name) => this.caches.sources(rollout).service(name),
       event: (object, type, reason, message) => this.#events.event(object, type, reason, message),
       look: (effect) => {

@@ -1,8 +1,13 @@
 import type { Rollout } from '../api/rollout.ts';
-import { type Counter, type Histogram, labelText, type MetricsRegistry } from '../controller/index.ts';
-import type { Clock } from '../lib/clock.ts';
+import {
+  type Counter,
+  gaugeText,
+  type Histogram,
+  labelText,
+  type MetricsRegistry,
+} from '../controller/index.ts';
 
-/** What the series of a Rollout say, rendered once for each version of it. */
+/** What the series of a Rollout say. */
 interface Series {
   labels: string;
   phase: string | undefined;
@@ -10,19 +15,60 @@ interface Series {
   gated: number;
   unmeshed: number;
   weight: number;
-  /** Milliseconds since 1970 when it entered its phase. */
+  /** Seconds since 1970 when it entered its phase. */
   since: number | undefined;
 }
+
+const family =
+  (
+    name: string,
+    help: string,
+    value: (series: Series) => number | undefined,
+    labels: (series: Series) => string | undefined = (series) => series.labels,
+  ) =>
+  (all: readonly Series[]): string =>
+    gaugeText(name, help, function* () {
+      for (const series of all) {
+        const [text, number] = [labels(series), value(series)];
+        if (text !== undefined && number !== undefined) yield [text, number];
+      }
+    });
+
+const FAMILIES = [
+  family(
+    'weir_rollout_phase',
+    'One for the phase a Rollout is in.',
+    () => 1,
+    ({ phase }) => phase,
+  ),
+  family('weir_rollout_stuck', 'One while a Rollout is Stalled: it needs a person.', ({ stuck }) => stuck),
+  family(
+    'weir_rollout_phase_start_time_seconds',
+    'When the Rollout entered its phase, in seconds since 1970.',
+    ({ since }) => since,
+  ),
+  family(
+    'weir_rollout_canary_weight',
+    'Percentage of requests that go to the canary.',
+    ({ weight }) => weight,
+  ),
+  family('weir_rollout_gated', 'One while the gate was seen to hold.', ({ gated }) => gated),
+  family(
+    'weir_rollout_no_meshed_caller',
+    'One while a canary gets no requests because no caller is in the mesh.',
+    ({ unmeshed }) => unmeshed,
+  ),
+];
 
 /** What alert rules need: which phase, stuck or not, how long, and how the controller itself is doing. */
 export class RolloutMetrics {
   readonly #rollouts: { list(): Rollout[] };
-  readonly #series = new WeakMap<Rollout, Series>();
+  #rendered: { of: Rollout[]; text: string } = { of: [], text: '' };
   readonly #duration: Histogram;
   readonly #errors: Counter;
   readonly #lateness: Histogram;
 
-  constructor(registry: MetricsRegistry, rollouts: { list(): Rollout[] }, clock: Clock) {
+  constructor(registry: MetricsRegistry, rollouts: { list(): Rollout[] }) {
     this.#rollouts = rollouts;
     this.#duration = registry.histogram(
       'weir_reconcile_duration_seconds',
@@ -36,44 +82,19 @@ export class RolloutMetrics {
     );
     this.#errors = registry.counter('weir_reconcile_errors_total', 'Reconciles that failed and come again.');
     this.#errors.add(0);
-    const gauge = (name: string, help: string, value: (series: Series) => number | undefined) =>
-      registry.readout('gauge', name, help, () => this.#read(value));
-    registry.readout('gauge', 'weir_rollout_phase', 'One for the phase a Rollout is in.', () =>
-      this.#read(
-        () => 1,
-        ({ phase }) => phase,
-      ),
-    );
-    gauge('weir_rollout_stuck', 'One while a Rollout is Stalled: it needs a person.', ({ stuck }) => stuck);
-    gauge('weir_rollout_phase_seconds', 'Time since the Rollout entered its phase.', ({ since }) =>
-      since === undefined ? undefined : Math.max(0, (clock.now() - since) / 1000),
-    );
-    gauge(
-      'weir_rollout_canary_weight',
-      'Percentage of requests that go to the canary.',
-      ({ weight }) => weight,
-    );
-    gauge('weir_rollout_gated', 'One while the gate was seen to hold.', ({ gated }) => gated);
-    gauge(
-      'weir_rollout_no_meshed_caller',
-      'One while a canary gets no requests because no caller is in the mesh.',
-      ({ unmeshed }) => unmeshed,
-    );
+    registry.rendered(() => this.#text());
   }
 
-  *#read(
-    value: (series: Series) => number | undefined,
-    labels: (series: Series) => string | undefined = (series) => series.labels,
-  ): Generator<readonly [string, number]> {
-    for (const rollout of this.#rollouts.list()) {
-      let series = this.#series.get(rollout);
-      if (!series) {
-        series = seriesOf(rollout);
-        this.#series.set(rollout, series);
-      }
-      const [text, number] = [labels(series), value(series)];
-      if (text !== undefined && number !== undefined) yield [text, number];
+  /** Most scrapes find every Rollout as the one before did. */
+  #text(): string {
+    const rollouts = this.#rollouts.list();
+    const { of } = this.#rendered;
+    const same = rollouts.length === of.length && rollouts.every((rollout, index) => rollout === of[index]);
+    if (!same) {
+      const series = rollouts.map(seriesOf);
+      this.#rendered = { of: rollouts, text: FAMILIES.map((family) => family(series)).join('') };
     }
+    return this.#rendered.text;
   }
 
   looked(lateMs: number): void {
@@ -98,6 +119,6 @@ function seriesOf({ metadata, status }: Rollout): Series {
     gated: is('Gated'),
     unmeshed: is('NoMeshedCaller'),
     weight: status?.traffic?.canary ?? 0,
-    since: last ? Date.parse(last) : undefined,
+    since: last ? Date.parse(last) / 1000 : undefined,
   };
 }

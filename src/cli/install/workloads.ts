@@ -30,9 +30,9 @@ function deployment(options: InstallOptions, component: Component): KubeObject {
   const local = options.profile === 'local';
   const name = `weir-${component.name}`;
   const own = componentLabels(component.name);
-  const probe = (path: string, failureThreshold: number) => ({
+  const probe = (path: string, periodSeconds: number, failureThreshold: number) => ({
     httpGet: { path, port: ports.health },
-    periodSeconds: local ? 1 : 5,
+    periodSeconds: local ? 1 : periodSeconds,
     timeoutSeconds: local ? 2 : 3,
     failureThreshold,
   });
@@ -87,8 +87,8 @@ function deployment(options: InstallOptions, component: Component): KubeObject {
                 fromField('POD_NAMESPACE', 'metadata.namespace'),
                 ...(component.env ?? []),
               ],
-              livenessProbe: { ...probe('/live', 6), initialDelaySeconds: local ? 10 : 15 },
-              readinessProbe: probe('/ready', 2),
+              livenessProbe: { ...probe('/live', 10, local ? 6 : 3), initialDelaySeconds: local ? 10 : 15 },
+              readinessProbe: probe('/ready', 5, 2),
               ...(local
                 ? {}
                 : {

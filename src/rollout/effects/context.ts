@@ -2,9 +2,8 @@ import type { KubeObject } from '../../api/meta.ts';
 import type { Rollout, RolloutSpec } from '../../api/rollout.ts';
 import type { KubeClient } from '../../kube/types.ts';
 import type { Logger } from '../../lib/log.ts';
-import type { CachedService } from '../cached.ts';
+import type { CachedDeployment, CachedService } from '../cached.ts';
 import type { Effect } from '../machine/types.ts';
-import type { Deployment } from '../objects.ts';
 import type { RouteRef, TrafficRouter } from '../ports.ts';
 import type { GateWriter } from './gate-data.ts';
 
@@ -17,8 +16,8 @@ export interface EffectContext {
   router: TrafficRouter;
   route: RouteRef;
   gate: GateWriter;
-  /** The Deployment read live, once in a turn: the template that becomes a canary. */
-  deployment(signal: AbortSignal): Promise<Deployment>;
+  /** The Deployment as the watch last brought it: while it is held, the template that becomes a canary. */
+  deployment(): CachedDeployment | undefined;
   /**
    * A Service as the observation saw it. Writes carry its resourceVersion, so one that has changed since is a Conflict
    * and is observed again.

@@ -1,25 +1,25 @@
 import { kinds } from '../../api/kinds.ts';
 import { annotations, FIELD_MANAGER, labels } from '../../api/names.ts';
 import { AppError, isCode } from '../../lib/errors.ts';
-import { templateDigest } from '../digest.ts';
-import { DESIRED, type Deployment, MAX, type ReplicaSet } from '../objects.ts';
+import type { HeldDeployment } from '../cached.ts';
+import { DESIRED, MAX, type ReplicaSet } from '../objects.ts';
 import { canaryLabels } from '../observe.ts';
 import type { EffectContext, EffectOf } from './context.ts';
 
 /** The ReplicaSet that runs what the gate holds: raw copy of the template, invisible to the Deployment, no pods yet. */
 export function canaryReplicaSet(
-  deployment: Deployment,
+  { metadata, spec }: HeldDeployment,
   rollout: string,
   { run, replicas, surge }: EffectOf<'create-canary'>,
 ): ReplicaSet {
-  const { template, selector, minReadySeconds } = deployment.spec;
+  const { template, selector, minReadySeconds } = spec;
   const hash = { [labels.podTemplateHash]: run.hash };
   return {
     apiVersion: 'apps/v1',
     kind: 'ReplicaSet',
     metadata: {
       name: run.replicaSet,
-      namespace: deployment.metadata.namespace!,
+      namespace: metadata.namespace!,
       labels: canaryLabels(rollout),
       annotations: {
         [annotations.digest]: run.digest,
@@ -31,8 +31,8 @@ export function canaryReplicaSet(
         {
           apiVersion: 'apps/v1',
           kind: 'Deployment',
-          name: deployment.metadata.name,
-          uid: deployment.metadata.uid!,
+          name: metadata.name,
+          uid: metadata.uid!,
         },
       ],
     },
@@ -49,19 +49,17 @@ export function canaryReplicaSet(
 }
 
 export async function createCanary(
-  { client, rollout, deployment: live }: EffectContext,
+  { client, rollout, deployment }: EffectContext,
   effect: EffectOf<'create-canary'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const deployment = await live(signal);
-  if (templateDigest(deployment.spec.template) !== effect.run.digest) {
+  const seen = deployment();
+  if (!seen?.held || seen.view.digest !== effect.run.digest) {
     throw new AppError('Conflict', 'the Deployment has another template by now: it is looked at again');
   }
+  const canary = canaryReplicaSet(seen.held, rollout.metadata.name, effect);
   try {
-    await client.create(kinds.ReplicaSet, canaryReplicaSet(deployment, rollout.metadata.name, effect), {
-      fieldManager: FIELD_MANAGER,
-      signal,
-    });
+    await client.create(kinds.ReplicaSet, canary, { fieldManager: FIELD_MANAGER, signal });
   } catch (error) {
     // The name is the run's own: it was created before a crash.
     if (!isCode(error, 'AlreadyExists')) throw error;

@@ -12,6 +12,15 @@ const FENCE: ReadonlySet<EffectKind> = new Set<EffectKind>([
   'ensure-route',
 ]);
 
+/**
+ * What need not wait until the state is written: the canary's ReplicaSet, which has no pods. The run's name follows from the state
+ * before it, so whoever comes to the same decision after a crash finds it, and whoever decides otherwise removes a stray. Pure.
+ */
+export function ahead(effects: readonly Effect[]): { first: Effect[]; rest: Effect[] } {
+  const first = effects.filter(({ kind }) => kind === 'create-canary');
+  return { first, rest: effects.filter((effect) => !first.includes(effect)) };
+}
+
 /** Effects in their order; those of one group may be carried out at the same time, and all end before the next begins. Pure. */
 export function groups(effects: readonly Effect[]): Effect[][] {
   const result: Effect[][] = [];

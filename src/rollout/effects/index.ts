@@ -13,6 +13,7 @@ import { raiseScale, scaleReplicaSet } from './scale.ts';
 import { setPaused } from './set-paused.ts';
 
 export type { EffectContext } from './context.ts';
+export { ahead } from './groups.ts';
 
 /**
  * Carries out the effects of a turn, as much as possible at the same time. Throws AppError, the first, after all of its group

@@ -26,7 +26,7 @@ describe('13: killed between any two effects', () => {
     const expected = crash(verdict, []).outcome();
     fc.assert(
       fc.property(
-        fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 60 }),
+        fc.array(fc.integer({ min: -1, max: 6 }), { maxLength: 60 }),
         fc.boolean(),
         (crashes, backwards) => {
           const result = crash(verdict, crashes, backwards);

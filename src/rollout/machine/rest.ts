@@ -2,7 +2,7 @@ import type { RevisionStatus } from '../../api/rollout.ts';
 import { refuseOthers, take } from './commands.ts';
 import type { Turn } from './context.ts';
 import { atRest, drainLeftovers, gateEntry, removeStrays } from './goals.ts';
-import { heldBy, refusal, shortImages, startRun, unpause } from './runs.ts';
+import { heldBy, newRun, refusal, shortImages, startRun, unpause } from './runs.ts';
 import type { DeploymentView, ReplicaSetView, Run } from './types.ts';
 
 /** How often the gate is tried where its objects cannot be watched. */
@@ -74,9 +74,11 @@ export function healthy(turn: Turn) {
     if (atRest(turn) && removeStrays(turn, undefined)) watchGate(turn);
     return;
   }
-  if (!atRest(turn) || !removeStrays(turn, undefined)) return;
+  const settled = deployment.digest === stable.digest;
+  // What the run that begins here has left behind already, in a turn that came to nothing, is taken up.
+  if (!atRest(turn) || !removeStrays(turn, settled ? undefined : newRun(turn, deployment).replicaSet)) return;
   watchGate(turn);
-  if (deployment.digest === stable.digest) {
+  if (settled) {
     unpause(turn, deployment);
     return;
   }

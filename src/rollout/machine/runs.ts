@@ -34,10 +34,14 @@ export function refusal(
   return undefined;
 }
 
-/** A fresh run of what the gate holds. The hash begins with a vowel, which no native pod-template-hash contains. */
+/**
+ * A fresh run of what the gate holds. Its name follows from what has been written: a process that dies before this decision was,
+ * comes to the same one, and no two runs begin after the same history. The hash begins with a vowel, which no native
+ * pod-template-hash contains.
+ */
 export function newRun(turn: Turn, deployment: DeploymentView): Run {
   const id = createHash('sha256')
-    .update(`${deployment.uid} ${deployment.digest} ${turn.now}`)
+    .update(`${deployment.uid} ${deployment.digest} ${JSON.stringify(turn.state.history.at(-1))}`)
     .digest('hex')
     .slice(0, 9);
   const hash = `e${id}`;

@@ -1,6 +1,6 @@
 import type { Verdict } from '../../analysis/ports.ts';
 import type { RolloutSpec } from '../../api/rollout.ts';
-import { groups } from '../effects/groups.ts';
+import { ahead, groups } from '../effects/groups.ts';
 import { type Effect, initialState, machine, type Result, type State } from '../machine.ts';
 import type { DeploymentView, Look, Observation, ReplicaSetView, ServiceView } from './types.ts';
 import { deploymentView, digest, parse, replicaSetView, service } from './views.fixture.ts';
@@ -203,15 +203,26 @@ export class World {
     });
   }
 
-  /** One reconcile; after `crashAfter` effects the process dies: the state is saved, the rest never happens. */
+  /**
+   * One reconcile; after `crashAfter` effects the process dies: the state is saved, the rest never happens. After -1 the state is not
+   * saved either, and what need not wait for it is done.
+   */
   turn(crashAfter = Number.POSITIVE_INFINITY): Result {
     const result = machine(this.state, this.observe(), this.now);
-    this.state = JSON.parse(JSON.stringify(result.state)) as State;
+    const { first, rest } = ahead(result.effects);
     this.last = result;
+    if (crashAfter < 0) {
+      for (const effect of first) this.#carryOut(effect);
+      this.settle();
+      return result;
+    }
+    this.state = JSON.parse(JSON.stringify(result.state)) as State;
     let count = 0;
     const order = this.backwards
-      ? groups(result.effects).flatMap((group) => group.toReversed())
-      : result.effects;
+      ? groups(rest)
+          .flatMap((group) => group.toReversed())
+          .concat(first)
+      : [...first, ...rest];
     for (const effect of order) {
       if (count >= crashAfter) break;
       count += 1;
