@@ -135,20 +135,23 @@ describe('connections', () => {
     expect(await Promise.all([before, after])).toEqual(['done', 'done']);
   });
 
+  /** Calls at a time as long as nothing is known of the server. */
+  const FIRST = 16;
+
   test('so many calls at a time; watches do not count, and whoever gives up waiting is gone', async () => {
     const { open, call, watch } = await answering();
     const abort = new AbortController();
-    const calls = Array.from({ length: 64 }, (_, each) => call(`/${each}`));
-    await eventually(() => open.length === 64);
+    const calls = Array.from({ length: FIRST }, (_, each) => call(`/${each}`));
+    await eventually(() => open.length === FIRST);
     const givenUp = call('/given-up', abort.signal).catch((error: unknown) => error);
     const last = call('/last');
     const watching = watch('/watch');
-    await eventually(() => open.length === 65);
+    await eventually(() => open.length === FIRST + 1);
     abort.abort();
     expect(await givenUp).toMatchObject({ code: 'Aborted' });
     open[0]!.answer();
-    await eventually(() => open.length === 66);
-    expect(open.slice(64).map(({ url }) => url)).toEqual(['/watch', '/last']);
+    await eventually(() => open.length === FIRST + 2);
+    expect(open.slice(FIRST).map(({ url }) => url)).toEqual(['/watch', '/last']);
     for (const { answer } of open) answer();
     await Promise.all([...calls, last, watching.then(readBody)]);
   });

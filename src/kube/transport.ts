@@ -10,6 +10,7 @@ import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import { AppError, toAppError } from '../lib/errors.ts';
+import { Turns } from './turns.ts';
 
 /** TLS and authentication of one request; asked for anew each time, because tokens rotate. */
 export interface Credentials {
@@ -64,52 +65,13 @@ function retire(agent: HttpAgent): void {
     for (const socket of sockets ?? []) socket.destroy();
 }
 
-/** Calls at the same time; the others wait their turn. */
-const CALLS = 64;
-
-/** Lets so many in at a time, in the order in which they came. */
-class Turns {
-  readonly #waiting: (() => void)[] = [];
-  #free: number;
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async take(signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
-    if (this.#free > 0) {
-      this.#free -= 1;
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
-      const turn = () => {
-        signal?.removeEventListener('abort', aborted);
-        resolve();
-      };
-      const aborted = () => {
-        this.#waiting.splice(this.#waiting.indexOf(turn), 1);
-        reject(toAppError(signal!.reason, 'Aborted'));
-      };
-      this.#waiting.push(turn);
-      signal?.addEventListener('abort', aborted, { once: true });
-    });
-  }
-
-  give(): void {
-    const next = this.#waiting.shift();
-    if (next) next();
-    else this.#free += 1;
-  }
-}
-
 /** HTTP/1.1 to one server over keep-alive connections. Resolves with the response's head; the caller reads the body. */
 export class Transport {
   readonly #server: URL;
   readonly #credentials: () => Promise<Credentials>;
   // Watches hold a connection each and must never starve the calls: it is the calls that are counted. Both take from the
   // same connections, so that a watch goes on where its list was read.
-  readonly #turns = new Turns(CALLS);
+  readonly #turns = new Turns({ first: 16, least: 8, most: 64 });
   #connections: { tls: Credentials['tls']; agent: HttpAgent } | undefined;
 
   constructor(server: string, credentials: () => Promise<Credentials>) {
@@ -140,8 +102,8 @@ export class Transport {
   }
 
   async open(call: HttpCall, stream = false): Promise<IncomingMessage> {
-    if (!stream) await this.#turns.take(call.signal);
-    let closed = stream ? () => {} : () => this.#turns.give();
+    const turn = stream ? undefined : await this.#turns.take(call.signal);
+    let closed = () => turn?.end();
     try {
       const { headers, tls } = await this.#credentials();
       call.signal?.throwIfAborted();
@@ -149,7 +111,9 @@ export class Transport {
       request.once('close', closed);
       // From here on it closes, whatever becomes of it.
       closed = () => {};
-      return await this.#answer(call, request);
+      const response = await this.#answer(call, request);
+      turn?.answered();
+      return response;
     } catch (thrown) {
       closed();
       throw thrown;

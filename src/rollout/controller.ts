@@ -32,7 +32,7 @@ import {
   underWay,
 } from './parse.ts';
 import type { RouteRef, TrafficRouter } from './ports.ts';
-import { brokenStatus, renderStatus, sameStatus } from './status.ts';
+import { brokenStatus, renderStatus, sameStatus, stateOf } from './status.ts';
 
 export interface RolloutControllerOptions {
   client: KubeClient;
@@ -161,8 +161,7 @@ export class RolloutController {
     const context = this.#context(key, rollout, spec);
     const observation = this.#observe(key, rollout, spec, context);
     const { uid = '' } = rollout.metadata;
-    const state =
-      this.#drafts.state(key, uid, rollout.status) ?? (rollout.status?.machine as State | undefined);
+    const state = this.#drafts.state(key, uid, rollout.status) ?? stateOf(rollout.status);
     if (going) {
       if (!rollout.metadata.finalizers?.includes(FINALIZER)) return undefined;
       const done = await finalize(context, state, observation, this.#clock.now(), signal);

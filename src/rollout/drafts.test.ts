@@ -25,7 +25,7 @@ const status = (machine: State, more: Partial<RolloutStatus> = {}): RolloutStatu
   machine,
   ...more,
 });
-const condition = (value: 'True' | 'False') => ({
+const condition = (value: 'True' | 'False' | 'Unknown') => ({
   type: 'Gated',
   status: value,
   reason: '',
@@ -45,6 +45,22 @@ describe('what is written at once', () => {
     expect(pressing(before, next(progressing({ undecided: true })))).toBe(true);
     expect(pressing(before, next({ ...progressing(), consumed: { approve: 'x' } }))).toBe(true);
     expect(pressing(before, next(progressing(), { conditions: [condition('False')] }))).toBe(true);
+  });
+
+  test('a Rollout that was just taken over, once its gate was tried or something is wrong', () => {
+    const healthy = { ...initialState(), phase: { name: 'Healthy' } } as State;
+    const taken = (gated: 'True' | 'False' | 'Unknown', ready: 'True' | 'False' = 'True') =>
+      status(healthy, { conditions: [condition(gated), { ...condition(ready), type: 'Ready' }] });
+    expect(pressing(undefined, taken('Unknown'))).toBe(false);
+    expect(pressing(undefined, taken('True'))).toBe(true);
+    expect(pressing(undefined, taken('False'))).toBe(true);
+    expect(pressing(undefined, taken('Unknown', 'False'))).toBe(true);
+    expect(pressing(taken('Unknown'), taken('True'))).toBe(true);
+  });
+
+  test('every line of history', () => {
+    const line = { at: '', from: 'Progressing', to: 'Progressing', reason: 'Paused', message: '' } as const;
+    expect(pressing(before, next(progressing(), { history: [line] }))).toBe(true);
   });
 
   test('not what is observed again: acknowledgements, looks, waits, words', () => {

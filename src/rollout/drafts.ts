@@ -54,7 +54,9 @@ export class Drafts {
  * wait for, and on the way back every word.
  */
 export function pressing(before: RolloutStatus | undefined, after: RolloutStatus): boolean {
-  if (!before?.machine || before.observedGeneration !== after.observedGeneration) return true;
+  if (!before?.machine) return !adopted(after);
+  if (before.observedGeneration !== after.observedGeneration) return true;
+  if (!sameJson(before.history, after.history)) return true;
   if (!sameJson(essence(before.machine as State), essence(after.machine as State))) return true;
   const backwards = after.phase === 'RollingBack' || after.phase === 'Failed';
   if (backwards && !sameJson(before.traffic, after.traffic)) return true;
@@ -62,6 +64,12 @@ export function pressing(before: RolloutStatus | undefined, after: RolloutStatus
     ({ type, status }) => before.conditions.find((condition) => condition.type === type)?.status !== status,
   );
 }
+
+/** Taken over as it runs, and its gate is being tried: seen again after a restart, and written with what comes of the try. */
+const adopted = ({ phase, conditions }: RolloutStatus): boolean =>
+  phase === 'Healthy' &&
+  conditions.some(({ type, status }) => type === 'Ready' && status === 'True') &&
+  conditions.some(({ type, status }) => type === 'Gated' && status === 'Unknown');
 
 /** What a restart cannot see in the world again. */
 function essence({ analysis: _looks, phase, ...state }: State): object {

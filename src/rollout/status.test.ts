@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import type { RolloutStatus } from '../api/rollout.ts';
 import { World } from './machine/world.fixture.ts';
 import { machine, type Observation } from './machine.ts';
-import { brokenStatus, renderStatus, sameStatus } from './status.ts';
+import { brokenStatus, renderStatus, sameStatus, stateOf } from './status.ts';
 
 const render = (world: World, change: Partial<Observation> = {}, previous?: RolloutStatus) => {
   const observation = { ...world.observe(), ...change };
@@ -23,6 +23,19 @@ test('at rest: Ready, and nothing is going on', () => {
   });
   expect(status).not.toHaveProperty('canary');
   expect(status).not.toHaveProperty('step');
+});
+
+test('the state reads back as it was written, with one history; so does what an earlier Weir wrote', () => {
+  const world = new World({}).rest();
+  world.apply('v2');
+  world.until(({ weights }) => weights?.canary === 10);
+  const status = render(world);
+  expect(status.machine).not.toHaveProperty('history');
+  const { state } = machine(world.state, world.observe(), world.now);
+  const read = stateOf(JSON.parse(JSON.stringify(status)));
+  expect(read).toEqual(JSON.parse(JSON.stringify(state)));
+  expect(stateOf({ ...status, history: [], machine: state })).toEqual(state);
+  expect(stateOf(undefined)).toBeUndefined();
 });
 
 test('progressing: step, traffic, revisions; the time of a condition is that of its change', () => {

@@ -16,6 +16,14 @@ const runOf = (phase: PhaseState): Run | undefined => ('run' in phase ? phase.ru
 
 type Draft = Omit<Condition, 'lastTransitionTime' | 'observedGeneration'>;
 
+/** The state as `renderStatus` wrote it: its history is the one that people read, once. */
+export function stateOf(status: RolloutStatus | undefined): State | undefined {
+  if (!status?.machine) return undefined;
+  // An earlier Weir has written it twice.
+  const written = status.machine as Omit<State, 'history'> & Partial<State>;
+  return { ...written, history: written.history ?? status.history };
+}
+
 /** Everything a person needs to understand the decision, and `machine` for the controller after a restart. */
 export function renderStatus(
   result: Result,
@@ -25,6 +33,7 @@ export function renderStatus(
 ): RolloutStatus {
   const { state, message } = result;
   const { phase, analysis } = state;
+  const { history, ...remembered } = state;
   const run = runOf(phase);
   const at = new Date(now).toISOString();
   const { route } = observation;
@@ -58,8 +67,8 @@ export function renderStatus(
           },
         }
       : {}),
-    history: state.history,
-    machine: state,
+    history,
+    machine: remembered,
   };
 }
 
