@@ -207,17 +207,18 @@ export class RolloutController {
     }
     const { first, rest } = ahead(result.effects);
     const begun = carryOutAll(first, context, signal);
-    // Whatever becomes of the state, nothing of this turn goes on when the next one begins.
+    // Whatever becomes of the rest, nothing of this turn goes on when the next one begins.
     const ended = begun.catch(() => {});
     let flush: number | undefined;
     try {
       flush = await this.#persist(key, rollout, status, result.state, error !== undefined, signal);
-    } finally {
+    } catch (thrown) {
       await ended;
+      throw thrown;
     }
     try {
+      await carryOutAll(rest, context, signal).finally(() => ended);
       await begun;
-      await carryOutAll(rest, context, signal);
       this.#errors.delete(key);
     } catch (thrown) {
       const cause = toAppError(thrown);
