@@ -1,4 +1,5 @@
 import type { Phase } from '../../api/rollout.ts';
+import { clone } from '../../lib/clone.ts';
 import { formatDuration, parseDuration } from '../../lib/duration.ts';
 import type { Effect, Observation, PhaseState, State, Wait } from './types.ts';
 
@@ -15,7 +16,7 @@ export class Turn {
   stalled: { reason: string; message: string } | undefined;
 
   constructor(state: State, observation: Observation, now: number) {
-    this.state = structuredClone(state);
+    this.state = clone(state);
     this.observation = observation;
     this.now = now;
   }

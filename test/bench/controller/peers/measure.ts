@@ -119,8 +119,8 @@ async function measure(
         everyMs: 5,
       });
       singles.push(since.begun.get(each.name)! - applied);
+      await eventually('all are at rest again', async () => progress.resting() === SIZE, PATIENCE);
     }
-    await eventually('all are at rest again', async () => progress.resting() === SIZE, PATIENCE);
     row('template applied -> taken up, p50', round(median(singles)), 'ms');
     row(`the same, max of ${singles.length}`, round(Math.max(...singles)), 'ms');
 
