@@ -56,22 +56,28 @@ describe('event recorder', () => {
     expect(requests[1]!.body).toMatchObject({ count: 2 });
   });
 
-  test('what waits for its turn goes out with what came after it, in order', async () => {
-    const events = new EventRecorder({ client, component: 'test', clock: new FakeClock() });
+  test('what is normal waits for more, in order; a warning does not', async () => {
+    const clock = new FakeClock();
+    const events = new EventRecorder({ client, component: 'test', clock });
     const other = { ...object, metadata: { ...object.metadata, name: 'b', uid: 'u2' } };
-    events.event(other, 'Normal', 'First', 'is being written');
-    await Promise.resolve();
+    events.event(other, 'Normal', 'First', 'nothing');
+    await clock.advance(1000);
     events.event(object, 'Normal', 'Prepared', 'one');
-    events.event(other, 'Normal', 'Second', 'of another');
+    events.event(other, 'Normal', 'Second', 'two');
+    await clock.advance(999);
+    expect(requests).toEqual([]);
+    await clock.advance(1);
+    while (requests.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+    events.event(other, 'Normal', 'Third', 'three');
     events.event(object, 'Normal', 'Stepped', 'two');
     events.event(object, 'Warning', 'Failed', 'three');
     events.event(object, 'Normal', 'Ended', 'four');
     events.event(object, 'Normal', 'Long', 'x'.repeat(1020));
     await events.drained();
     expect(requests.map(({ body }) => [body.reason, String(body.message).slice(0, 16)])).toEqual([
-      ['First', 'is being written'],
+      ['Second', 'nothing; two'],
       ['Stepped', 'one; two'],
-      ['Second', 'of another'],
+      ['Third', 'three'],
       ['Failed', 'three'],
       ['Ended', 'four'],
       ['Long', 'x'.repeat(16)],

@@ -18,6 +18,8 @@ const BURST = 25;
 const REFILL_MS = 300_000 / 25;
 /** Remembered events, oldest forgotten first. */
 const MEMORY = 4096;
+/** How long what is normal waits for more to be told with it. */
+const HOLD_MS = 2000;
 /** Characters of a message that an API server takes. */
 const LONGEST = 1024;
 
@@ -28,11 +30,13 @@ interface Recorded {
   reason: string;
   message: string;
   signal: AbortSignal;
+  /** Milliseconds since 1970 when it happened. */
+  happened: number;
 }
 
 /**
- * Writes core/v1 Events; the same one again only raises its count. What is normal and comes while an Event of that object still waits
- * for its turn goes out with it: each costs a request, and a person reads them together. Never throws: an Event is a courtesy.
+ * Writes core/v1 Events; the same one again only raises its count. What is normal waits a moment, and
+ * goes out with what comes meanwhile about that object: each costs a request, and a person reads them together. Never throws: an Event is a courtesy.
  */
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
@@ -44,6 +48,8 @@ export class EventRecorder {
   /** Those of them that more may be told with, by uid. */
   readonly #open = new Map<string, Recorded>();
   #writing: Promise<void> | undefined;
+  /** Aborted: nothing waits for company any more. */
+  #hold = new AbortController();
   /** Ends the writes that nobody waits for any more. */
   #current = new AbortController();
 
@@ -64,18 +70,24 @@ export class EventRecorder {
         return;
       }
     }
-    const recorded = { object, uid, type, reason, message, signal };
+    const recorded = { object, uid, type, reason, message, signal, happened: this.#clock.now() };
     this.#waiting.push(recorded);
-    // Not with what came before a warning: they are read in order.
     if (type === 'Normal') this.#open.set(uid, recorded);
-    else this.#open.delete(uid);
+    else {
+      // Not with what came before the warning: they are read in order, and a warning does not wait.
+      this.#open.delete(uid);
+      this.#hold.abort();
+    }
     this.#writing ??= this.#run();
   }
 
   async #run(): Promise<void> {
     await undefined;
-    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
-      const { uid, reason, signal } = next;
+    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
+      const { uid, type, reason, signal, happened } = next;
+      const wait = happened + HOLD_MS - this.#clock.now();
+      if (type === 'Normal' && wait > 0) await this.#clock.sleep(wait, this.#hold.signal).catch(() => {});
+      this.#waiting.shift();
       if (this.#open.get(uid) === next) this.#open.delete(uid);
       if (signal.aborted) continue;
       await this.#write(next).catch((error: unknown) => {
@@ -84,10 +96,12 @@ export class EventRecorder {
       });
     }
     this.#writing = undefined;
+    this.#hold = new AbortController();
   }
 
   /** Resolves when everything recorded so far was written or given up: what is left after `limitMs` is. */
   async drained(limitMs?: number): Promise<void> {
+    this.#hold.abort();
     const drained = this.#writing;
     if (limitMs === undefined) return drained;
     const done = new AbortController();
@@ -113,11 +127,11 @@ export class EventRecorder {
     return tokens >= 1;
   }
 
-  async #write({ object, uid, type, reason, message, signal }: Recorded): Promise<void> {
+  async #write({ object, uid, type, reason, message, signal, happened }: Recorded): Promise<void> {
     const { client, component } = this.#options;
     const namespace = object.metadata.namespace ?? 'default';
     const key = createHash('sha1').update([uid, type, reason, message].join('\0')).digest('hex');
-    const at = new Date(this.#clock.now()).toISOString().replace(/\.\d+Z/, 'Z');
+    const at = new Date(happened).toISOString().replace(/\.\d+Z/, 'Z');
     const known = this.#known.get(key);
     if (known) {
       known.count += 1;
