@@ -59,6 +59,7 @@ export function command(): Command {
           },
           signal,
         );
+        await events.drained(1000);
       });
     });
 }
