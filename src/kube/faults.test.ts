@@ -260,7 +260,9 @@ describe('leader election', () => {
       expect((await writes(4)).join(' ')).toContain('GET POST');
       const { metadata, spec } = state.object as unknown as KubeObject;
       const version = String(++state.version);
-      const other = { ...(spec as object), holderIdentity: 'b', renewTime: 'now' };
+      // Held for longer than this process may stand still on a busy machine.
+      const held = { holderIdentity: 'b', renewTime: 'now', leaseDurationSeconds: 120 };
+      const other = { ...(spec as object), ...held };
       state.object = { metadata: { ...metadata, resourceVersion: version }, spec: other };
       await aborted(signal);
     });
