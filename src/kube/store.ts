@@ -30,8 +30,10 @@ export class Store<T extends KubeObject> {
   }
 
   byIndex(index: string, value: string): T[] {
-    const keys = this.#indexes.get(index)?.get(value);
-    return keys ? Array.from(keys, (key) => this.#objects.get(key)!) : [];
+    const found: T[] = [];
+    // A look asks dozens of times, and Array.from takes several times as long.
+    for (const key of this.#indexes.get(index)?.get(value) ?? []) found.push(this.#objects.get(key)!);
+    return found;
   }
 
   set(object: T): T | undefined {

@@ -7,6 +7,9 @@ export interface WorkQueueOptions {
   maxDelay?: number;
 }
 
+/** Otherwise each abort makes an error, with its stack, for nobody. */
+const SUPERSEDED = 'an earlier wake-up is set';
+
 /**
  * Keys to be worked on, as client-go's queue: a key waits at most once; a key that is added while it is worked on is handed
  * out again when that work is done, never to two workers at once; failures come back with growing delays.
@@ -50,7 +53,7 @@ export class WorkQueue {
     const due = this.#clock.now() + milliseconds;
     const set = this.#waiting.get(key);
     if (set && set.due <= due) return;
-    set?.cancel.abort();
+    set?.cancel.abort(SUPERSEDED);
     const cancel = new AbortController();
     this.#waiting.set(key, { due, cancel });
     this.#clock.sleep(milliseconds, cancel.signal).then(
