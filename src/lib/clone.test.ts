@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { clone } from './json.ts';
+import { clone } from './clone.ts';
 
 test('a copy is equal and shares nothing that can change, whatever the keys are', () => {
   fc.assert(
