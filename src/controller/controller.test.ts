@@ -7,13 +7,17 @@ import { Controller, type ControllerOptions } from './controller.ts';
 let stop = new AbortController();
 afterEach(() => stop.abort());
 
-function start(reconcile: ControllerOptions['reconcile'], workers = 2) {
+function start(
+  reconcile: ControllerOptions['reconcile'],
+  options: Pick<ControllerOptions, 'workers' | 'urgent'> = {},
+) {
   stop = new AbortController();
   const clock = new FakeClock();
   const outcomes: boolean[] = [];
   const controller = new Controller({
     name: 'test',
-    workers,
+    workers: 2,
+    ...options,
     reconcile,
     log: silentLogger,
     clock,
@@ -85,6 +89,21 @@ describe('the reconcile loop', () => {
     gates.shift()!();
     await clock.advance(0);
     expect([looks, busy]).toEqual([2, 0]);
+  });
+
+  test('what is urgent waits for no worker that is busy with something else', async () => {
+    const begun: string[] = [];
+    const { clock, controller } = start(
+      (key) => {
+        begun.push(key);
+        return key.startsWith('slow') ? new Promise<void>(() => {}) : Promise.resolve();
+      },
+      { urgent: (key) => key === 'bad' },
+    );
+    for (const key of ['slow1', 'slow2', 'slow3', 'bad']) controller.enqueue(key);
+    await clock.advance(0);
+    expect(begun).toEqual(['slow1', 'slow2', 'bad']);
+    expect(controller.queued).toBe(1);
   });
 
   test('run resolves when the reconcile in progress has ended', async () => {

@@ -11,6 +11,8 @@ export interface ReconcileResult {
 export interface ControllerOptions {
   name: string;
   workers?: number;
+  /** Keys that wait behind none that are not urgent, neither in the queue nor for a worker. */
+  urgent?: (key: string) => boolean;
   /** Brings the world one step closer for one key. Throws AppError; retryable errors come back with growing delays. */
   reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | undefined> | Promise<void>;
   log: Logger;
@@ -18,6 +20,9 @@ export interface ControllerOptions {
   /** Told of every reconcile, for metrics. */
   onReconciled?: (outcome: { seconds: number; error: boolean }) => void;
 }
+
+/** Workers that take what is urgent only, beside those that take everything. */
+const RESERVED = 4;
 
 /** The generic loop: a deduplicating queue and workers. One key is never reconciled by two workers at once. */
 export class Controller {
@@ -28,7 +33,8 @@ export class Controller {
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#queue = new WorkQueue({ clock: this.#clock });
+    const { urgent } = options;
+    this.#queue = new WorkQueue({ clock: this.#clock, ...(urgent ? { urgent } : {}) });
   }
 
   get queued(): number {
@@ -45,14 +51,18 @@ export class Controller {
 
   /** Works until aborted; resolves when the reconciles in progress have ended. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all(Array.from({ length: this.#options.workers ?? 4 }, () => this.#work(signal)));
+    const { workers = 4, urgent } = this.#options;
+    await Promise.all([
+      ...Array.from({ length: workers }, () => this.#work(signal)),
+      ...Array.from({ length: urgent ? RESERVED : 0 }, () => this.#work(signal, 'urgent')),
+    ]);
     this.#queue.close();
   }
 
-  async #work(signal: AbortSignal): Promise<void> {
+  async #work(signal: AbortSignal, only?: 'urgent'): Promise<void> {
     const { name, log, reconcile, onReconciled } = this.#options;
     for (;;) {
-      const key = await this.#queue.get(signal);
+      const key = await this.#queue.get(signal, only);
       if (key === undefined) return;
       const started = this.#clock.now();
       let failed = false;

@@ -11,6 +11,7 @@ import type {
   KubeList,
   ListOptions,
   Patch,
+  RequestOptions,
   WatchEvent,
   WriteOptions,
 } from './types.ts';
@@ -70,6 +71,11 @@ function queryOf(values: Record<string, string | number | boolean | undefined>):
 const writeQuery = ({ fieldManager, dryRun, force }: WriteOptions) =>
   queryOf({ fieldManager, force, dryRun: dryRun ? 'All' : undefined });
 
+const asked = ({ signal, urgent }: WriteOptions) => ({
+  ...(signal ? { signal } : {}),
+  ...(urgent ? { urgent } : {}),
+});
+
 export class Client implements KubeClient {
   readonly server: string;
   readonly #access: ClusterAccess;
@@ -87,15 +93,11 @@ export class Client implements KubeClient {
     this.#onRequest = options.onRequest ?? (() => {});
   }
 
-  async request(
-    method: string,
-    path: string,
-    options: { body?: unknown; contentType?: string; signal?: AbortSignal } = {},
-  ): Promise<unknown> {
+  async request(method: string, path: string, options: RequestOptions = {}): Promise<unknown> {
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#once(method, path, body, options.contentType, options.signal);
+        return await this.#once(method, path, body, options);
       } catch (thrown) {
         const error = toAppError(thrown);
         if (error.code === 'Unauthorized') this.#access.forget();
@@ -115,9 +117,8 @@ export class Client implements KubeClient {
   async #once(
     method: string,
     path: string,
-    body?: string,
-    contentType?: string,
-    signal?: AbortSignal,
+    body: string | undefined,
+    { contentType, signal, urgent }: RequestOptions,
   ): Promise<unknown> {
     this.#onRequest(method, resourceOf(path));
     const response = await this.#transport.open({
@@ -127,6 +128,7 @@ export class Client implements KubeClient {
       ...(body === undefined ? {} : { body }),
       ...(contentType ? { contentType } : {}),
       ...(signal ? { signal } : {}),
+      ...(urgent ? { urgent } : {}),
     });
     const text = await readBody(response);
     const code = response.statusCode ?? 0;
@@ -197,7 +199,7 @@ export class Client implements KubeClient {
     const body = { apiVersion: apiVersionOf(kind), kind: kind.kind, ...object };
     return this.request(method, path + writeQuery(options), {
       body,
-      ...(options.signal ? { signal: options.signal } : {}),
+      ...asked(options),
     }) as Promise<T>;
   }
 
@@ -211,7 +213,7 @@ export class Client implements KubeClient {
     return this.request('PATCH', pathOf(kind, namespace, name, options.subresource) + writeQuery(options), {
       body: patch.body,
       contentType: CONTENT_TYPE[patch.type],
-      ...(options.signal ? { signal: options.signal } : {}),
+      ...asked(options),
     }) as Promise<T>;
   }
 
@@ -226,7 +228,7 @@ export class Client implements KubeClient {
       // JSON is YAML; the content type is what asks for server-side apply.
       body: { ...object, apiVersion: apiVersionOf(kind), kind: kind.kind, metadata },
       contentType: 'application/apply-patch+yaml',
-      ...(options.signal ? { signal: options.signal } : {}),
+      ...asked(options),
     }) as Promise<T>;
   }
 

@@ -31,6 +31,8 @@ export interface HttpCall {
   contentType?: string;
   accept?: string;
   signal?: AbortSignal;
+  /** Goes before the calls that wait for their turn. */
+  urgent?: boolean;
   /** Milliseconds without a byte after which the peer counts as dead. */
   idleMs: number;
 }
@@ -102,7 +104,7 @@ export class Transport {
   }
 
   async open(call: HttpCall, stream = false): Promise<IncomingMessage> {
-    const turn = stream ? undefined : await this.#turns.take(call.signal);
+    const turn = stream ? undefined : await this.#turns.take(call.signal, call.urgent);
     let closed = () => turn?.end();
     try {
       const { headers, tls } = await this.#credentials();

@@ -73,6 +73,29 @@ describe('how many calls at the same time', () => {
     expect(turns.limit).toBe(16);
   });
 
+  test('what is urgent comes before all that wait, and may be given up like them', async () => {
+    const turns = new Turns({ first: 1, least: 1, most: 1 });
+    const first = await turns.take();
+    const order: string[] = [];
+    const ask = async (name: string, urgent: boolean, signal?: AbortSignal) => {
+      const turn = await turns.take(signal, urgent);
+      order.push(name);
+      turn.end();
+    };
+    const given = new AbortController();
+    const others = [
+      ask('a', false),
+      ask('b', false),
+      ask('c', true),
+      ask('given up', true, given.signal).catch(() => {}),
+      ask('d', true),
+    ];
+    given.abort();
+    first.end();
+    await Promise.all(others);
+    expect(order).toEqual(['c', 'd', 'a', 'b']);
+  });
+
   test('never more than the limit, never outside of its bounds, in order, and nobody is forgotten', async () => {
     await fc.assert(
       fc.asyncProperty(

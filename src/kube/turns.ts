@@ -19,7 +19,7 @@ const FORGET = 5000;
 const DRIFT = 1.5;
 
 /**
- * How many calls a server is asked at the same time; the others wait here, in the order in which they came. TCP Vegas's rule: with
+ * How many calls a server is asked at the same time; the others wait here, in the order in which they came, urgent ones first. TCP Vegas's rule: with
  * `limit` calls under way that take `took`, where a lone one takes `base`, limit * (1 - base / took) of them wait inside the server.
  * More at once than it can work on make every answer late, also those that somebody else waits for, and none of them earlier. A
  * server that is far away takes long for a lone call too, and is asked as much as `most`.
@@ -27,6 +27,8 @@ const DRIFT = 1.5;
 export class Turns {
   readonly #options: Required<TurnsOptions>;
   readonly #waiting: (() => void)[] = [];
+  /** Before all of `#waiting`. */
+  readonly #first: (() => void)[] = [];
   #limit: number;
   #busy = 0;
   /** The quickest answer lately, and how many there were since that was begun anew. */
@@ -43,11 +45,11 @@ export class Turns {
     return Math.floor(this.#limit);
   }
 
-  /** Waits for a turn; what it resolves with gives it back. */
-  async take(signal?: AbortSignal): Promise<Turn> {
+  /** Waits for a turn, which what is urgent gets before all others; what it resolves with gives it back. */
+  async take(signal?: AbortSignal, urgent = false): Promise<Turn> {
     signal?.throwIfAborted();
     if (this.#busy < this.limit) this.#busy += 1;
-    else await this.#wait(signal);
+    else await this.#wait(urgent ? this.#first : this.#waiting, signal);
     const began = this.#options.now();
     return {
       answered: () => this.#learn(this.#options.now() - began),
@@ -55,17 +57,17 @@ export class Turns {
     };
   }
 
-  #wait(signal?: AbortSignal): Promise<void> {
+  #wait(waiting: (() => void)[], signal?: AbortSignal): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       const turn = () => {
         signal?.removeEventListener('abort', aborted);
         resolve();
       };
       const aborted = () => {
-        this.#waiting.splice(this.#waiting.indexOf(turn), 1);
+        waiting.splice(waiting.indexOf(turn), 1);
         reject(toAppError(signal!.reason, 'Aborted'));
       };
-      this.#waiting.push(turn);
+      waiting.push(turn);
       signal?.addEventListener('abort', aborted, { once: true });
     });
   }
@@ -73,7 +75,7 @@ export class Turns {
   #end(): void {
     this.#busy -= 1;
     while (this.#busy < this.limit) {
-      const next = this.#waiting.shift();
+      const next = this.#first.shift() ?? this.#waiting.shift();
       if (!next) return;
       this.#busy += 1;
       next();

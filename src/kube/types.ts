@@ -15,6 +15,8 @@ export interface WriteOptions {
   /** Server-side apply only. */
   force?: boolean;
   signal?: AbortSignal;
+  /** Goes before this client's other calls. */
+  urgent?: boolean;
 }
 
 export interface DeleteOptions {
@@ -40,6 +42,11 @@ export type WatchEvent<T> =
 export interface Patch {
   type: 'json' | 'merge' | 'strategic';
   body: unknown;
+}
+
+export interface RequestOptions extends Pick<WriteOptions, 'signal' | 'urgent'> {
+  body?: unknown;
+  contentType?: string;
 }
 
 /**
@@ -97,9 +104,5 @@ export interface KubeClient {
     signal: AbortSignal,
   ): AsyncIterable<WatchEvent<T>>;
   /** Anything else (`/version`, tokenreviews, pods/log): parsed JSON, or text when it is not JSON. */
-  request(
-    method: string,
-    path: string,
-    options?: { body?: unknown; contentType?: string; signal?: AbortSignal },
-  ): Promise<unknown>;
+  request(method: string, path: string, options?: RequestOptions): Promise<unknown>;
 }

@@ -56,6 +56,52 @@ describe('workqueue', () => {
     expect(queue.length).toBe(0);
   });
 
+  describe('what is urgent', () => {
+    const urgent = new Set<string>();
+    const queueOf = (...keys: string[]) => {
+      urgent.clear();
+      const queue = new WorkQueue({ urgent: (key) => urgent.has(key) });
+      for (const key of keys) queue.add(key);
+      return queue;
+    };
+
+    test('goes before what waits already', async () => {
+      const queue = queueOf('a', 'b');
+      urgent.add('c');
+      queue.add('c');
+      expect(queue.length).toBe(3);
+      expect([await queue.get(signal), await queue.get(signal)]).toEqual(['c', 'a']);
+    });
+
+    test('and so does what has become urgent while it waited, once', async () => {
+      const queue = queueOf('a', 'b');
+      urgent.add('b');
+      queue.add('b');
+      queue.add('b');
+      expect(queue.length).toBe(2);
+      expect([await queue.get(signal), await queue.get(signal)]).toEqual(['b', 'a']);
+    });
+
+    test('has workers of its own, who take nothing else', async () => {
+      const queue = queueOf('a');
+      const taken: (string | undefined)[] = [];
+      const leave = new AbortController();
+      void queue.get(leave.signal, 'urgent').then((key) => taken.push(key));
+      await new Promise(setImmediate);
+      expect(taken).toEqual([]);
+      urgent.add('a');
+      queue.add('a');
+      await new Promise(setImmediate);
+      expect([taken, queue.length]).toEqual([['a'], 0]);
+      const waits = queue.get(leave.signal, 'urgent');
+      leave.abort();
+      expect(await waits).toBeUndefined();
+      queue.done('a');
+      queue.add('a');
+      expect(queue.length).toBe(1);
+    });
+  });
+
   test('an aborted wait takes no key', async () => {
     const queue = new WorkQueue();
     const stop = new AbortController();

@@ -5,40 +5,54 @@ export interface WorkQueueOptions {
   /** Milliseconds of the first retry and of the longest; doubles between. */
   initialDelay?: number;
   maxDelay?: number;
+  /** Whether a key goes before those that are not urgent; asked whenever it is added. */
+  urgent?: (key: string) => boolean;
 }
+
+type Taker = (key: string) => void;
 
 /** Otherwise each abort makes an error, with its stack, for nobody. */
 const SUPERSEDED = 'an earlier wake-up is set';
 
 /**
  * Keys to be worked on, as client-go's queue: a key waits at most once; a key that is added while it is worked on is handed
- * out again when that work is done, never to two workers at once; failures come back with growing delays.
+ * out again when that work is done, never to two workers at once; failures come back with growing delays. Urgent keys go
+ * first, and workers may wait for those alone.
  */
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #initialDelay: number;
   readonly #maxDelay: number;
+  readonly #urgent: (key: string) => boolean;
   readonly #ready: string[] = [];
+  /** Before all of `#ready`. */
+  readonly #first: string[] = [];
   readonly #dirty = new Set<string>();
   readonly #processing = new Set<string>();
   readonly #failures = new Map<string, number>();
   /** Earliest wake-up of each key that waits for its time. */
   readonly #waiting = new Map<string, { due: number; cancel: AbortController }>();
-  readonly #takers: ((key: string) => void)[] = [];
+  readonly #takers: Taker[] = [];
+  /** Those that take what is urgent, and nothing else. */
+  readonly #reserved: Taker[] = [];
 
   constructor(options: WorkQueueOptions = {}) {
     this.#clock = options.clock ?? systemClock;
     this.#initialDelay = options.initialDelay ?? 20;
     this.#maxDelay = options.maxDelay ?? 60_000;
+    this.#urgent = options.urgent ?? (() => false);
   }
 
   /** Keys ready to be taken. */
   get length(): number {
-    return this.#ready.length;
+    return this.#first.length + this.#ready.length;
   }
 
   add(key: string): void {
-    if (this.#dirty.has(key)) return;
+    if (this.#dirty.has(key)) {
+      this.#promote(key);
+      return;
+    }
     this.#dirty.add(key);
     if (this.#processing.has(key)) return;
     this.#hand(key);
@@ -77,22 +91,25 @@ export class WorkQueue {
     this.#failures.delete(key);
   }
 
-  /** Waits for a key. Every key that was taken must be given back with `done`. Undefined when aborted. */
-  get(signal: AbortSignal): Promise<string | undefined> {
+  /**
+   * Waits for a key; `only`: an urgent one. Every key that was taken must be given back with `done`. Undefined when aborted.
+   */
+  get(signal: AbortSignal, only?: 'urgent'): Promise<string | undefined> {
     return new Promise((resolve) => {
       if (signal.aborted) return resolve(undefined);
-      const ready = this.#ready.shift();
+      const ready = this.#first.shift() ?? (only ? undefined : this.#ready.shift());
       if (ready !== undefined) return resolve(this.#take(ready));
+      const takers = only ? this.#reserved : this.#takers;
       const taker = (key: string) => {
         signal.removeEventListener('abort', onAbort);
         resolve(this.#take(key));
       };
       const onAbort = () => {
-        this.#takers.splice(this.#takers.indexOf(taker), 1);
+        takers.splice(takers.indexOf(taker), 1);
         resolve(undefined);
       };
       signal.addEventListener('abort', onAbort, { once: true });
-      this.#takers.push(taker);
+      takers.push(taker);
     });
   }
 
@@ -114,8 +131,18 @@ export class WorkQueue {
   }
 
   #hand(key: string): void {
-    const taker = this.#takers.shift();
+    const urgent = this.#urgent(key);
+    const taker = this.#takers.shift() ?? (urgent ? this.#reserved.shift() : undefined);
     if (taker) taker(key);
-    else this.#ready.push(key);
+    else (urgent ? this.#first : this.#ready).push(key);
+  }
+
+  /** What waits already may have become urgent. */
+  #promote(key: string): void {
+    if (this.#processing.has(key) || !this.#urgent(key)) return;
+    const at = this.#ready.indexOf(key);
+    if (at < 0) return;
+    this.#ready.splice(at, 1);
+    this.#hand(key);
   }
 }

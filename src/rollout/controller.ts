@@ -1,7 +1,7 @@
 import type { Judge, RevisionRef } from '../analysis/ports.ts';
 import { kinds } from '../api/kinds.ts';
 import { type KubeObject, keyOf } from '../api/meta.ts';
-import { FIELD_MANAGER, FINALIZER } from '../api/names.ts';
+import { annotations, FIELD_MANAGER, FINALIZER } from '../api/names.ts';
 import type { Rollout, RolloutSpec, RolloutStatus } from '../api/rollout.ts';
 import { Controller, type MetricsRegistry, type ReconcileResult } from '../controller/index.ts';
 import { EventRecorder, type KubeClient, writeThrough } from '../kube/index.ts';
@@ -92,6 +92,7 @@ export class RolloutController {
     this.#controller = new Controller({
       name: 'rollout',
       workers: options.concurrency ?? 32,
+      urgent: (key) => this.#urgent(key),
       reconcile: (key, signal) => this.#reconcile(key, signal),
       log,
       clock,
@@ -123,6 +124,16 @@ export class RolloutController {
 
   #everyone(): void {
     for (const rollout of this.caches.rollouts.store.list()) this.#controller.enqueue(keyOf(rollout));
+  }
+
+  /** On its way back, just found bad, or to be aborted: its users wait for it. */
+  #urgent(key: string): boolean {
+    if (this.#looks.last(key)?.verdict.decision === 'fail') return true;
+    const rollout = this.caches.rollouts.store.get(key);
+    return (
+      rollout?.status?.phase === 'RollingBack' ||
+      rollout?.metadata.annotations?.[annotations.abort] !== undefined
+    );
   }
 
   /** Once per generation. */
@@ -333,7 +344,12 @@ export class RolloutController {
       this.#client.replace<Stored>(
         kinds.Rollout,
         { ...rollout, status },
-        { subresource: 'status', fieldManager: FIELD_MANAGER, signal },
+        {
+          subresource: 'status',
+          fieldManager: FIELD_MANAGER,
+          signal,
+          urgent: status.phase === 'RollingBack',
+        },
       ),
     );
     return true;

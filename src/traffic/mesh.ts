@@ -25,7 +25,12 @@ const keyOfRoute = ({ namespace, rollout }: RouteRef): string => `${namespace}/$
 
 /** Weir's own mesh: an SMI TrafficSplit named after the Rollout, weights in percent. */
 export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptions): TrafficRouter {
-  const write = async (route: RouteRef, weights: Weights, signal: AbortSignal): Promise<TrafficSplit> => {
+  const write = async (
+    route: RouteRef,
+    weights: Weights,
+    signal: AbortSignal,
+    urgent = false,
+  ): Promise<TrafficSplit> => {
     const seen = splits.get(keyOfRoute(route))?.metadata.resourceVersion;
     const split: TrafficSplit = {
       apiVersion: 'split.smi-spec.io/v1alpha4',
@@ -60,6 +65,7 @@ export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptio
       fieldManager: FIELD_MANAGER,
       force: true,
       signal,
+      urgent,
     });
   };
 
@@ -69,7 +75,8 @@ export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptio
       await write(route, { stable: 100, canary: 0 }, signal);
     },
     async setWeights(route, weights, signal) {
-      return (await write(route, weights, signal)).metadata.resourceVersion!;
+      // Everything else can wait when traffic is taken away from a canary.
+      return (await write(route, weights, signal, weights.canary === 0)).metadata.resourceVersion!;
     },
     observe(route): RouteObservation {
       const key = keyOfRoute(route);

@@ -16,6 +16,7 @@ import { buildTools, whyNot } from '../kubernetes/support/tools.ts';
 import { loadRow } from './cluster.ts';
 import { active } from './controller/active.ts';
 import { Fleet } from './controller/fleet.ts';
+import { Held } from './controller/held.ts';
 import { Kubelet } from './controller/kubelet.ts';
 import {
   bar,
@@ -312,6 +313,8 @@ async function wave(
       }
     }
   })();
+  const held = await Held.create(client, ANALYSIS);
+  await settle();
   const before = await requestsOf(metrics);
   const cpu = cpuSeconds(pid);
   const from = SIZE - WAVE;
@@ -327,6 +330,7 @@ async function wave(
     },
     WAVE,
   );
+  const aborted = await held.abort();
   await promoted(fleet, from, SIZE, 'v3');
   const took = (performance.now() - began) / 1000;
   const spent = cpuSeconds(pid) - cpu;
@@ -349,6 +353,7 @@ async function wave(
     ),
     bar('the same, p99', round(percentile(beyond, 0.99) / 1000, 2), 's', 5),
     { name: 'the same, all promoted after', value: round(took, 1), unit: 's' },
+    { name: 'another one aborted amid them -> weight 0', value: round(aborted), unit: 'ms' },
     bar('the same, API requests a rollout', round(total(requests) / WAVE, 1), 'requests', 30),
     bar('the same, CPU seconds a rollout', round(spent / WAVE, 3), 's', 0.1),
   ];
