@@ -35,18 +35,18 @@ interface Recorded {
 }
 
 /**
- * Writes core/v1 Events; the same one again only raises its count. What is normal waits a moment, and
- * goes out with what comes meanwhile about that object: each costs a request, and a person reads them together. Never throws: an Event is a courtesy.
+ * Writes core/v1 Events; the same one again only raises its count. What is normal waits a moment, and goes out with what comes
+ * meanwhile about that object: each costs a request, and a person reads them together. Never throws: an Event is a courtesy.
  */
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #clock: Clock;
   readonly #known = new Map<string, { name: string; count: number; first: string }>();
   readonly #budget = new Map<string, { tokens: number; at: number }>();
-  /** One write at a time, so that counts rise in order. */
   readonly #waiting: Recorded[] = [];
   /** Those of them that more may be told with, by uid. */
   readonly #open = new Map<string, Recorded>();
+  /** One write at a time, so that counts rise in order. */
   #writing: Promise<void> | undefined;
   /** Aborted: nothing waits for company any more. */
   #hold = new AbortController();
