@@ -79,9 +79,14 @@ export function startApp({ env, host, port }: SampleOptions): Promise<Running> {
       request.on('error', (error) => resolve({ name, url, status: 0, error: error.message }));
     });
 
+  // Evenly, from a random start: with dice, one of a thousand bad versions shows no error until it has all traffic.
+  let due = Math.random();
+
   const serve = async (response: http.ServerResponse): Promise<void> => {
     if (fault.latency > 0) await new Promise((resolve) => setTimeout(resolve, fault.latency));
-    if (fault.errors > 0 && Math.random() < fault.errors) {
+    due += fault.errors;
+    if (due >= 1) {
+      due -= 1;
       return answer(response, 500, { ...identity, error: 'injected fault' });
     }
     const upstream = await Promise.all(upstreams.map(call));

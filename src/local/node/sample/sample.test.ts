@@ -35,6 +35,14 @@ describe('the sample application', () => {
     await expect(fetch(`http://${host}:${web.port}`)).rejects.toThrow();
   });
 
+  test('fails as often as it is told to, and evenly', async () => {
+    const app = await startApp({ env: { ERROR_RATE: '0.25', DRAIN_MS: '0' }, host, port: 0 });
+    const statuses: number[] = [];
+    for (let n = 0; n < 40; n += 1) statuses.push((await getJson(app.port)).status);
+    for (let n = 0; n < 40; n += 4) expect(statuses.slice(n, n + 4).sort()).toEqual([200, 200, 200, 500]);
+    await app.stop();
+  });
+
   test('finishes what it has accepted when stopped', async () => {
     const app = await startApp({ env: { LATENCY_MS: '100', DRAIN_MS: '20' }, host, port: 0 });
     const slow = getJson(app.port);
