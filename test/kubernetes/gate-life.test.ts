@@ -39,6 +39,17 @@ const scaleWeir = async (replicas: number) => {
   });
 };
 
+/** An API server reads new policies once a second: until then its own count of what they were asked does not rise. */
+const enforced = (namespace: string) =>
+  eventually('the API server enforces the policies', async () => {
+    const open = { type: 'merge' as const, body: { spec: { paused: false } } };
+    await cluster.client.patch(kinds.Deployment, namespace, 'web', open, { dryRun: true });
+    const counts = String(await cluster.client.request('GET', '/metrics'));
+    return /^apiserver_mutating_admission_policy_check_total\{.*policy="gate\.weir\.dev".*\} [1-9]/m.test(
+      counts,
+    );
+  });
+
 /** From the webhooks to the policies, as `weir install | kubectl apply` and docs/install.md say; again changes nothing. */
 const toPolicies = async () => {
   await installWeir(cluster.client, { profile: 'local', admission: 'policies' });
@@ -56,6 +67,7 @@ describe('the gate over its life', () => {
     const run = (await app.rollout()).status?.canary;
     const pods = (await app.pods()).map(({ metadata }) => metadata.uid).sort();
     await installWeir(cluster.client, { profile: 'local', admission: 'policies' });
+    await enforced('upgrade');
     await kubectl(['rollout', 'resume', 'deployment/web']);
     expect((await app.deployment()).spec.paused).toBe(true);
     await toPolicies();

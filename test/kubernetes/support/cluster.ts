@@ -75,8 +75,8 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
       const { profile = 'local', namespaces = [] } = options;
       for (const name of namespaces) await client.create(kinds.Namespace, { metadata: { name } });
       const interception = 'explicit';
-      // Two clusters start beside each other on two cores.
-      const timeoutMs = 180_000;
+      // Two clusters start beside each other on two cores; and what is missing is told before a hook's own time is over.
+      const timeoutMs = 120_000;
       await installWeir(client, {
         profile,
         image: 'weir',
