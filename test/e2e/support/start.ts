@@ -18,9 +18,9 @@ export const onKubernetes = process.env.WEIR_E2E_CLUSTER === 'kubernetes';
 export async function startWithWeir(dir: string): Promise<RunningCluster> {
   if (!onKubernetes) return startLocal(dir);
   const { startKubernetes } = await import('../../kubernetes/support/cluster.ts');
-  // Beside the shared cluster, each test file that has one of its own; RFC 6598 addresses, in a namespace of their own.
-  const worker = process.env.JEST_WORKER_ID;
-  return startKubernetes({ dir, ...(worker ? { prefix: `100.${64 + Number(worker)}` } : {}) });
+  const { freeNetwork } = await import('../../kubernetes/support/own.ts');
+  // Beside the shared cluster, each test file that has one of its own.
+  return startKubernetes({ dir, ...(process.env.JEST_WORKER_ID ? { prefix: freeNetwork() } : {}) });
 }
 
 /** A local cluster in `dir` with Weir installed, by the same code as `weir local up`. */
