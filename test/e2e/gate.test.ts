@@ -141,10 +141,9 @@ describe('gate scenarios: one version after the other', () => {
 });
 
 describe('gate scenarios', () => {
-  afterEach(() => app?.remove());
-
-  test('14: Deployment deleted and re-created mid-rollout: no stuck finalizer, no orphan', async () => {
-    await create('s14', ONE);
+  /** A run at 10 % whose Deployment has been deleted. */
+  const withoutItsDeployment = async (namespace: string) => {
+    await create(namespace, ONE);
     await app.deploy('v2');
     await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
     await cluster.client.delete(kinds.Deployment, app.namespace, 'web', { propagationPolicy: 'Background' });
@@ -152,6 +151,11 @@ describe('gate scenarios', () => {
       'the old one is gone',
       async () => !(await cluster.client.find(kinds.Deployment, app.namespace, 'web')),
     );
+  };
+  afterEach(() => app?.remove());
+
+  test('14: Deployment deleted and re-created mid-rollout: no stuck finalizer, no orphan', async () => {
+    await withoutItsDeployment('s14');
     await app.deploy('v3');
     await app.promoted('v3');
     await eventually('one ReplicaSet is left', async () => (await app.replicaSets()).length === 1, {
@@ -165,14 +169,7 @@ describe('gate scenarios', () => {
   });
 
   test('20: Deployment re-created with another selector: no Service without endpoints, run ended', async () => {
-    await create('s20', ONE);
-    await app.deploy('v2');
-    await app.until('10 %', ({ status }) => status?.traffic?.canary === 10);
-    await cluster.client.delete(kinds.Deployment, app.namespace, 'web', { propagationPolicy: 'Background' });
-    await eventually(
-      'the old one is gone',
-      async () => !(await cluster.client.find(kinds.Deployment, app.namespace, 'web')),
-    );
+    await withoutItsDeployment('s20');
     const manifest = app.deploymentManifest('v3');
     const spec = manifest.spec as {
       selector: object;
