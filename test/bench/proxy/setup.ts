@@ -44,7 +44,8 @@ export class Setup {
   }
 
   start(program: string, args: string[], env = process.env): ChildProcess {
-    const child = spawn(program, args, { stdio: 'ignore', env });
+    // Ends with this process, however that ends.
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program, ...args], { stdio: 'ignore', env });
     this.#children.push(child);
     return child;
   }
