@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { Command } from 'commander';
 import { createJudge, prometheusProvider } from '../analysis/index.ts';
 import { kinds } from '../api/kinds.ts';
@@ -15,6 +13,7 @@ import { IdentityClient } from '../mesh/identity/client.ts';
 import { RolloutController } from '../rollout/index.ts';
 import { routers } from '../traffic/index.ts';
 import { followMesh } from './mesh-replicas.ts';
+import { replicaName } from './replica.ts';
 
 interface Flags {
   kubeconfig?: string;
@@ -113,8 +112,7 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
     client: await connect(access),
     namespace: flags.systemNamespace,
     name: 'weir-controller',
-    // A pod's containers run one after the other, so one that was killed takes its own lease up again at once.
-    identity: process.env.POD_NAME ?? `${hostname()}_${randomUUID()}`,
+    identity: replicaName(),
     log,
   });
   metrics.gauge('weir_leader', 'One in the replica that leads.', () => (leader.leading ? 1 : 0));

@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { kinds } from '../api/kinds.ts';
 import {
@@ -17,6 +15,7 @@ import type { Logger } from '../lib/log.ts';
 import { type ControlPlane, meshMetrics, startControlPlane } from '../mesh/index.ts';
 import { backstopHandler, gateHandler } from '../rollout/gate/handler.ts';
 import { installOptions } from './install/options.ts';
+import { replicaName } from './replica.ts';
 
 interface Flags {
   listen: string;
@@ -108,7 +107,7 @@ async function run(flags: Flags, signal: AbortSignal, log: Logger): Promise<void
   plane = await startControlPlane({
     client,
     namespace,
-    replica: process.env.POD_NAME ?? `${hostname()}_${randomUUID()}`,
+    replica: replicaName(),
     trustDomain,
     listen: parseListen(flags.listen),
     image: flags.proxyImage ?? (await ownImage(client, namespace, log)),

@@ -71,7 +71,7 @@ function queryOf(values: Record<string, string | number | boolean | undefined>):
 const writeQuery = ({ fieldManager, dryRun, force }: WriteOptions) =>
   queryOf({ fieldManager, force, dryRun: dryRun ? 'All' : undefined });
 
-const asked = ({ signal, urgent }: WriteOptions) => ({
+const asked = ({ signal, urgent }: Pick<WriteOptions, 'signal' | 'urgent'>) => ({
   ...(signal ? { signal } : {}),
   ...(urgent ? { urgent } : {}),
 });
@@ -118,7 +118,7 @@ export class Client implements KubeClient {
     method: string,
     path: string,
     body: string | undefined,
-    { contentType, signal, urgent }: RequestOptions,
+    options: RequestOptions,
   ): Promise<unknown> {
     this.#onRequest(method, resourceOf(path));
     const response = await this.#transport.open({
@@ -126,9 +126,8 @@ export class Client implements KubeClient {
       path,
       idleMs: this.#callTimeoutMs,
       ...(body === undefined ? {} : { body }),
-      ...(contentType ? { contentType } : {}),
-      ...(signal ? { signal } : {}),
-      ...(urgent ? { urgent } : {}),
+      ...(options.contentType ? { contentType: options.contentType } : {}),
+      ...asked(options),
     });
     const text = await readBody(response);
     const code = response.statusCode ?? 0;

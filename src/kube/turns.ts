@@ -19,10 +19,10 @@ const FORGET = 5000;
 const DRIFT = 1.5;
 
 /**
- * How many calls a server is asked at the same time; the others wait here, in the order in which they came, urgent ones first. TCP Vegas's rule: with
- * `limit` calls under way that take `took`, where a lone one takes `base`, limit * (1 - base / took) of them wait inside the server.
- * More at once than it can work on make every answer late, also those that somebody else waits for, and none of them earlier. A
- * server that is far away takes long for a lone call too, and is asked as much as `most`.
+ * How many calls a server is asked at the same time; the others wait here, in the order in which they came, urgent ones first.
+ * TCP Vegas's rule: with `limit` calls under way that take `took`, where a lone one takes `base`, limit * (1 - base / took) of them
+ * wait inside the server. More at once than it can work on make every answer late, also those that somebody else waits for, and
+ * none of them earlier. A server that is far away takes long for a lone call too, and is asked as much as `most`.
  */
 export class Turns {
   readonly #options: Required<TurnsOptions>;

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { type Phase, type Rollout, type RolloutSpec, rolloutSpecSchema } from '../api/rollout.ts';
+import { fieldPath } from '../lib/field-path.ts';
 import type { CachedService } from './cached.ts';
 import type { Observation } from './machine/types.ts';
 import { windowProblems } from './windows.ts';
@@ -21,13 +22,13 @@ export function parseSpec(rollout: Rollout): ParsedSpec {
   if (!parsed.success) {
     const message = parsed.error.issues
       .slice(0, 5)
-      .map((issue: z.core.$ZodIssue) => `${fieldOf(['spec', ...issue.path])}: ${issue.message}`)
+      .map((issue: z.core.$ZodIssue) => `${fieldPath(['spec', ...issue.path])}: ${issue.message}`)
       .join('; ');
     return { problem: { reason: 'InvalidSpec', message } };
   }
   const problems = windowProblems(parsed.data);
   if (problems.length > 0) {
-    const message = problems.map(({ path, message: text }) => `${fieldOf(path)}: ${text}`).join('; ');
+    const message = problems.map(({ path, message: text }) => `${fieldPath(path)}: ${text}`).join('; ');
     // No step begins while there is a problem, so windows decide nothing.
     return { spec: { ...parsed.data, windows: [] }, problem: { reason: 'InvalidSpec', message } };
   }
@@ -42,13 +43,6 @@ export function parseSpec(rollout: Rollout): ParsedSpec {
   }
   return { spec: parsed.data };
 }
-
-const fieldOf = (path: PropertyKey[]): string =>
-  path.reduce<string>(
-    (text, part) =>
-      typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`,
-    '',
-  );
 
 /**
  * A change that cannot be understood leaves a run with the spec that it was last understood by: the schema refuses nearly all such

@@ -16,7 +16,7 @@ import { buildTools, whyNot } from '../kubernetes/support/tools.ts';
 import { loadRow } from './cluster.ts';
 import { active } from './controller/active.ts';
 import { Fleet } from './controller/fleet.ts';
-import { Held } from './controller/held.ts';
+import { canaryWeight, Held } from './controller/held.ts';
 import { Kubelet } from './controller/kubelet.ts';
 import {
   bar,
@@ -306,11 +306,8 @@ async function wave(
       stop.signal,
     )) {
       if (event.type !== 'MODIFIED') continue;
-      const { metadata, spec } = event.object;
-      const canary = spec.backends.find(({ service }) => service.endsWith('-canary'));
-      if ((canary?.weight ?? 0) > 0 && !weighted.has(metadata.name)) {
-        weighted.set(metadata.name, performance.now());
-      }
+      const { name } = event.object.metadata;
+      if (canaryWeight(event.object) > 0 && !weighted.has(name)) weighted.set(name, performance.now());
     }
   })();
   const held = await Held.create(client, ANALYSIS);

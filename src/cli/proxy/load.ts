@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { AppError } from '../../lib/errors.ts';
+import { fieldPath } from '../../lib/field-path.ts';
 import type { ProxyConfig } from '../../mesh/proxy/config.ts';
 import { type ProxyFile, proxyFile } from './schema.ts';
 
@@ -27,18 +28,11 @@ export function parseProxyFile(text: string, path: string): ProxyConfig {
   const parsed = proxyFile.safeParse(value ?? {});
   const problems = parsed.success
     ? contradictions(parsed.data)
-    : parsed.error.issues.map(({ path: at, message }) => `${field(at)}: ${message}`);
+    : parsed.error.issues.map(({ path: at, message }) => `${fieldPath(at) || '(file)'}: ${message}`);
   if (!parsed.success || problems.length > 0) {
     throw new AppError('Invalid', [`${path} is not a valid proxy file:`, ...problems].join('\n  '));
   }
   return normalise(parsed.data, path);
-}
-
-function field(path: PropertyKey[]): string {
-  let text = '';
-  for (const part of path)
-    text += typeof part === 'number' ? `[${part}]` : `${text === '' ? '' : '.'}${String(part)}`;
-  return text === '' ? '(file)' : text;
 }
 
 /** What no single field can say. */

@@ -1,6 +1,7 @@
 import { keyOf } from '../../api/meta.ts';
 import { annotations, labels } from '../../api/names.ts';
 import type { TrafficSplit } from '../../api/traffic-split.ts';
+import { byCodeUnits } from '../../lib/order.ts';
 import { inPorts, readPorts } from '../interception/ports.ts';
 import { effectivePolicy } from '../policy/attach.ts';
 import { type ClusterIndex, isHeadless, rootOf } from './cluster-index.ts';
@@ -63,7 +64,7 @@ export function resolve(index: ClusterIndex, key: DestinationKey, leaseSeconds: 
         : { name: leaf, weight, endpoints: [] },
     );
   }
-  destination.backends.sort((a, b) => order(a.name, b.name));
+  destination.backends.sort((a, b) => byCodeUnits(a.name, b.name));
   const fallback = fallbackOf(index, split);
   if (split.metadata.labels?.[labels.managedBy] === 'weir')
     standIn(index, service, port, destination.backends, fallback);
@@ -115,7 +116,7 @@ function podEndpoint(pod: PodInfo, host: string, port: number): BackendEndpoint 
 /** Of a pod called by its own address: that of the headless Service whose name its clients looked up, first by name. */
 function podPolicy(index: ClusterIndex, pod: PodInfo, port: number): Policy {
   const services = index.servicesOf(pod).filter(isHeadless);
-  for (const service of services.sort((a, b) => order(keyOf(a), keyOf(b)))) {
+  for (const service of services.sort((a, b) => byCodeUnits(keyOf(a), keyOf(b)))) {
     const policies = index.policiesOf(keyOf(service));
     if (policies.length === 0) continue;
     for (const each of service.spec?.ports ?? [])
@@ -214,7 +215,7 @@ function endpointsOf(index: ClusterIndex, service: Service, port: ServicePort): 
     }
   }
   const chosen = ready.size > 0 ? ready : leaving;
-  return [...chosen.values()].sort((a, b) => order(a.address, b.address));
+  return [...chosen.values()].sort((a, b) => byCodeUnits(a.address, b.address));
 }
 
 function slicePort(slice: EndpointSlice, port: ServicePort): number | undefined {
@@ -271,4 +272,3 @@ function protocolOf(service: Service, port: ServicePort): Protocol {
 }
 
 /** By code units, as the proxies do: localeCompare would depend on the locale. */
-const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -10,6 +10,7 @@ import {
   type PolicyTargetRef,
   type TrafficPolicySpec,
 } from '../../api/traffic-policy.ts';
+import { byCodeUnits } from '../../lib/order.ts';
 import type { Policy } from '../discovery/model.ts';
 
 /** A TrafficPolicy that can be understood. */
@@ -51,9 +52,6 @@ export const matchesPort = (
 const isSpecific = ({ sectionName, port }: PolicyTargetRef): boolean =>
   sectionName !== undefined || port !== undefined;
 
-/** By code units: localeCompare would depend on the locale. */
-const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
 /** Those that target the port, the one that goes first first. */
 function candidates(policies: readonly PolicySource[], service: string, port: TargetPort): Candidate[] {
   const found: Candidate[] = [];
@@ -64,8 +62,8 @@ function candidates(policies: readonly PolicySource[], service: string, port: Ta
   return found.sort(
     (a, b) =>
       Number(b.specific) - Number(a.specific) ||
-      order(a.source.created, b.source.created) ||
-      order(a.source.key, b.source.key),
+      byCodeUnits(a.source.created, b.source.created) ||
+      byCodeUnits(a.source.key, b.source.key),
   );
 }
 

@@ -1,5 +1,6 @@
 import { keyOf } from '../../api/meta.ts';
 import { type TrafficPolicy, trafficPolicySpecSchema } from '../../api/traffic-policy.ts';
+import { fieldPath } from '../../lib/field-path.ts';
 import type { PolicySource } from './attach.ts';
 
 export type ReadPolicy = { source: PolicySource } | { problem: string };
@@ -8,16 +9,11 @@ export type ReadPolicy = { source: PolicySource } | { problem: string };
 export function readPolicy(object: TrafficPolicy): ReadPolicy {
   const parsed = trafficPolicySpecSchema.safeParse(object.spec);
   if (!parsed.success) {
-    const problems = parsed.error.issues.map(({ path, message }) => `${field(path)}: ${message}`);
+    const problems = parsed.error.issues.map(
+      ({ path, message }) => `${fieldPath(['spec', ...path])}: ${message}`,
+    );
     return { problem: problems.join('; ') };
   }
   const { name, namespace = 'default', creationTimestamp = '' } = object.metadata;
   return { source: { key: keyOf(object), name, namespace, created: creationTimestamp, spec: parsed.data } };
 }
-
-const field = (path: PropertyKey[]): string =>
-  ['spec', ...path].reduce<string>(
-    (text, part) =>
-      typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`,
-    '',
-  );

@@ -1,6 +1,7 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { AppError } from '../../lib/errors.ts';
+import { fieldPath } from '../../lib/field-path.ts';
 import { promDuration } from '../promql/literals.ts';
 import { compileAnchored } from '../regex.ts';
 
@@ -169,10 +170,4 @@ export function parseConfig(text: string): MetricsConfig {
     scrapeConfigs,
     ignored: Object.keys(document as object).filter((key) => key !== 'global' && key !== 'scrape_configs'),
   };
-}
-
-function fieldPath(path: readonly PropertyKey[]): string {
-  return path
-    .map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index > 0 ? '.' : ''}${String(part)}`))
-    .join('');
 }

@@ -6,7 +6,7 @@ import type { KubeClient } from '../../../src/kube/types.ts';
 import { eventually } from '../../e2e/support/cluster.ts';
 import { Fleet } from './fleet.ts';
 
-const canaryWeight = ({ spec }: TrafficSplit): number =>
+export const canaryWeight = ({ spec }: TrafficSplit): number =>
   spec.backends.find(({ service }) => service.endsWith('-canary'))?.weight ?? 0;
 
 /** One Rollout in a namespace of its own that stands at 10 %, to be aborted while the controller is busy with others. */

@@ -1,4 +1,5 @@
 /** Applies delta changes to a destination (ADR 0002, "Frames"). Pure: the argument stays as it was. */
+import { byCodeUnits } from '../../../lib/order.ts';
 import type { Backend, Destination, DestinationChange } from '../model.ts';
 
 export function applyChanges(destination: Destination, changes: readonly DestinationChange[]): Destination {
@@ -37,7 +38,7 @@ export function applyChanges(destination: Destination, changes: readonly Destina
           endpoints: [
             ...backend.endpoints.filter(({ address }) => address !== change.endpoint.address),
             change.endpoint,
-          ].sort((a, b) => compare(a.address, b.address)),
+          ].sort((a, b) => byCodeUnits(a.address, b.address)),
         }));
         break;
     }
@@ -46,11 +47,7 @@ export function applyChanges(destination: Destination, changes: readonly Destina
   return {
     ...rest,
     policy,
-    backends: [...backends.values()].sort((a, b) => compare(a.name, b.name)),
+    backends: [...backends.values()].sort((a, b) => byCodeUnits(a.name, b.name)),
     ...(split ? { split } : {}),
   };
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
