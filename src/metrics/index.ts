@@ -50,7 +50,8 @@ export async function startMetricsStore(options: MetricsStoreOptions): Promise<R
   });
   const discover: WatchPods =
     options.watchPods ??
-    ((entry, onChange) => watchPods(entry, { kubeconfig: options.kubeconfig, log, onChange }));
+    ((entry, resolve, onChange) =>
+      watchPods(entry, { kubeconfig: options.kubeconfig, log, resolve, onChange }));
   const manager = new ScrapeManager({ store, clock, log, watchPods: discover });
   let isReady = false;
   const server = await startMetricsServer({

@@ -129,15 +129,17 @@ describe('a store that scrapes, asked through prometheus-query', () => {
     const target = await startTarget();
     target.page.text = 'fine 1\nbroken{ 2\n';
     const { running, query } = await startStore(configFor(target.port));
-    await eventually(() => query('sum(up)'), { '': 0 });
-    expect(await query('fine')).toEqual({});
-    const response = await fetch(`${running.url}/api/v1/targets`);
-    const { data } = (await response.json()) as {
-      data: { activeTargets: { health: string; lastError: string }[] };
+    const targets = async () => {
+      const response = await fetch(`${running.url}/api/v1/targets`);
+      const { data } = (await response.json()) as {
+        data: { activeTargets: { health: string; lastError: string }[] };
+      };
+      return data.activeTargets.map(({ health, lastError }) => [health, /line \d+/.exec(lastError)?.[0]]);
     };
-    expect(data.activeTargets).toEqual([
-      expect.objectContaining({ health: 'down', lastError: expect.stringContaining('line 2') }),
-    ]);
+    // On a busy machine a scrape may end for want of time instead; another follows.
+    await eventually(targets, [['down', 'line 2']]);
+    expect(await query('sum(up)')).toEqual({ '': 0 });
+    expect(await query('fine')).toEqual({});
   });
 
   test('clashing labels are moved aside, or honoured', async () => {

@@ -74,7 +74,12 @@ export async function onCluster<T>(
       '--concurrent-replicaset-syncs=20',
       '--concurrent-service-endpoint-syncs=20',
     ],
-    apiserverFlags: ['--max-requests-inflight=2000', '--max-mutating-requests-inflight=1000'],
+    apiserverFlags: [
+      '--max-requests-inflight=2000',
+      '--max-mutating-requests-inflight=1000',
+      // Room for the Services of ten thousand; nobody sends them anything.
+      '--service-cluster-ip-range=10.96.0.0/12',
+    ],
     ...options,
   });
   try {

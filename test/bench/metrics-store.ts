@@ -4,7 +4,7 @@ import { evaluateInstant } from '../../src/metrics/promql/evaluate.ts';
 import { parseQuery } from '../../src/metrics/promql/parse.ts';
 import { parseConfig } from '../../src/metrics/scrape/config.ts';
 import { ScrapeLoop } from '../../src/metrics/scrape/loop.ts';
-import { resolveTargets, staticTargets } from '../../src/metrics/scrape/targets.ts';
+import { staticTargets, targetResolver } from '../../src/metrics/scrape/targets.ts';
 import { MetricStore } from '../../src/metrics/storage/store.ts';
 import { type Bench, median, type Row } from './row.ts';
 
@@ -48,7 +48,7 @@ export const bench: Bench = {
     ).scrapeConfigs[0]!;
     let text = '';
     const fetcher = { get: async () => text, close: () => {} };
-    const loops = resolveTargets(config, staticTargets(config)).map(
+    const loops = targetResolver(config)(staticTargets(config)).map(
       (target) => new ScrapeLoop(target, store, fetcher, clock),
     );
     const signal = new AbortController().signal;

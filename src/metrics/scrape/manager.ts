@@ -5,12 +5,17 @@ import type { KubernetesSdConfig, MetricsConfig, ScrapeConfig } from './config.t
 import { createFetcher, type Fetcher } from './fetch.ts';
 import type { TargetSource } from './kubernetes.ts';
 import { ScrapeLoop } from './loop.ts';
-import { resolveTargets, staticTargets } from './targets.ts';
+import { type ResolveTargets, staticTargets, targetResolver } from './targets.ts';
 
-export type WatchPods = (config: KubernetesSdConfig, onChange: () => void) => Promise<TargetSource>;
+export type WatchPods = (
+  config: KubernetesSdConfig,
+  resolve: ResolveTargets,
+  onChange: () => void,
+) => Promise<TargetSource>;
 
 interface Job {
   config: ScrapeConfig;
+  resolve: ResolveTargets;
   fetcher: Fetcher;
   sources: TargetSource[];
   loops: Map<string, ScrapeLoop>;
@@ -53,6 +58,7 @@ export class ScrapeManager {
     const added = [...wanted.values()].map(
       (entry): Job => ({
         config: entry,
+        resolve: targetResolver(entry),
         fetcher: createFetcher(entry),
         sources: [],
         loops: new Map(),
@@ -75,7 +81,7 @@ export class ScrapeManager {
     // Static targets do not wait for an API server that may be away.
     this.#sync(job);
     for (const entry of job.config.kubernetes_sd_configs) {
-      const source = await this.#options.watchPods(entry, () => {
+      const source = await this.#options.watchPods(entry, job.resolve, () => {
         if (job.stopped) return;
         job.timer ??= setTimeout(() => {
           job.timer = undefined;
@@ -91,8 +97,11 @@ export class ScrapeManager {
 
   #sync(job: Job): void {
     if (job.stopped) return;
-    const found = [...staticTargets(job.config), ...job.sources.flatMap((source) => source.list())];
-    const targets = new Map(resolveTargets(job.config, found).map((target) => [target.id, target]));
+    const found = [
+      ...job.resolve(staticTargets(job.config)),
+      ...job.sources.flatMap((source) => source.list()),
+    ];
+    const targets = new Map(found.map((target) => [target.id, target]));
     for (const [id, loop] of job.loops) {
       if (targets.has(id)) continue;
       job.loops.delete(id);

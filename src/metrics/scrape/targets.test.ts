@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { toRecord } from '../labels.ts';
 import { parseConfig } from './config.ts';
 import { type Pod, podTargets } from './pods.ts';
-import { resolveTargets, staticTargets } from './targets.ts';
+import { staticTargets, targetResolver } from './targets.ts';
 
 const config = (yaml: string) => parseConfig(yaml).scrapeConfigs[0]!;
 
@@ -38,7 +38,7 @@ const pod: Pod = {
 
 describe('targets', () => {
   test('a pod becomes one target, however many ports it declares', () => {
-    const targets = resolveTargets(config(PODS), podTargets(pod));
+    const targets = targetResolver(config(PODS))(podTargets(pod));
     expect(targets.map(({ url, interval, labels }) => ({ url, interval, labels: toRecord(labels) }))).toEqual(
       [
         {
@@ -60,14 +60,14 @@ describe('targets', () => {
   test('pods without an address, or that a rule drops, are none', () => {
     expect(podTargets({ ...pod, status: {} })).toEqual([]);
     const waiting = { ...pod, status: { podIP: '127.42.0.7', phase: 'Pending' } };
-    expect(resolveTargets(config(PODS), podTargets(waiting))).toEqual([]);
+    expect(targetResolver(config(PODS))(podTargets(waiting))).toEqual([]);
   });
 
   test('static targets get scheme, port, path and parameters', () => {
     const entry = config(
       'scrape_configs: [{job_name: a, scheme: https, params: {x: [a b, c]}, static_configs: [{targets: [h, "[::1]:1"], labels: {zone: z}}]}]',
     );
-    expect(resolveTargets(entry, staticTargets(entry)).map(({ url }) => url)).toEqual([
+    expect(targetResolver(entry)(staticTargets(entry)).map(({ url }) => url)).toEqual([
       'https://h:443/metrics?x=c&x=a+b',
       'https://[::1]:1/metrics?x=c&x=a+b',
     ]);

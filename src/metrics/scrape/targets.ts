@@ -25,15 +25,19 @@ export function staticTargets(config: ScrapeConfig): Discovered[] {
   );
 }
 
-/** Applies a scrape configuration to what was discovered; relabelling may drop a target (counted, not returned). */
-export function resolveTargets(config: ScrapeConfig, found: readonly Discovered[]): Target[] {
+export type ResolveTargets = (found: readonly Discovered[]) => Target[];
+
+/** Applies a scrape configuration to what was discovered; relabelling may drop a target (not returned). */
+export function targetResolver(config: ScrapeConfig): ResolveTargets {
   const rules = compileRules(config.relabel_configs);
-  const targets = new Map<string, Target>();
-  for (const discovered of found) {
-    const target = resolve(config, discovered, rules);
-    if (target) targets.set(target.id, target);
-  }
-  return [...targets.values()];
+  return (found) => {
+    const targets = new Map<string, Target>();
+    for (const discovered of found) {
+      const target = resolve(config, discovered, rules);
+      if (target) targets.set(target.id, target);
+    }
+    return [...targets.values()];
+  };
 }
 
 function resolve(
