@@ -2,8 +2,8 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/
 import { kinds } from '../../src/api/kinds.ts';
 import { App } from '../e2e/support/app.ts';
 import { eventually, sharedCluster, type TestCluster } from '../e2e/support/cluster.ts';
+import { isReady } from '../e2e/support/pods.ts';
 import { ALWAYS_GOOD, HOLD, type Kubectl, kubectlFor, nativeSets } from './support/kubectl.ts';
-import { isReady } from './support/pods.ts';
 
 let cluster: TestCluster;
 let app: App;

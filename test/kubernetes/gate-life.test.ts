@@ -7,10 +7,10 @@ import { Fleet } from '../bench/controller/fleet.ts';
 import { Kubelet } from '../bench/controller/kubelet.ts';
 import { App } from '../e2e/support/app.ts';
 import { eventually } from '../e2e/support/cluster.ts';
+import { isReady } from '../e2e/support/pods.ts';
 import type { KubernetesCluster } from './support/cluster.ts';
 import { ALWAYS_GOOD, HOLD, kubectlFor, nativeSets } from './support/kubectl.ts';
 import { ownCluster } from './support/own.ts';
-import { isReady } from './support/pods.ts';
 
 /** A cluster of its own: its gate is changed under running rollouts. It begins with the webhooks. */
 let cluster: KubernetesCluster;

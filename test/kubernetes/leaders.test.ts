@@ -5,11 +5,11 @@ import type { Rollout } from '../../src/api/rollout.ts';
 import { Fleet } from '../bench/controller/fleet.ts';
 import { Kubelet } from '../bench/controller/kubelet.ts';
 import { eventually, processes } from '../e2e/support/cluster.ts';
+import { isReady } from '../e2e/support/pods.ts';
 import { AuditLog } from './support/audit.ts';
 import type { KubernetesCluster } from './support/cluster.ts';
 import { Machine } from './support/machine.ts';
 import { ownCluster } from './support/own.ts';
-import { isReady } from './support/pods.ts';
 
 /** Two controllers and fifty rollouts at once, whose pods are only said to run: a cluster of its own. */
 const FLEET = 50;
@@ -28,14 +28,17 @@ let cluster: KubernetesCluster;
 let kubelet: Kubelet;
 let fleet: Fleet;
 
-const controllers = async (): Promise<string[]> =>
+/** Names of the ready pods of one part of Weir. */
+const readyPods = async (component: string): Promise<string[]> =>
   (
     await cluster.client.list<KubeObject>(kinds.Pod, 'weir', {
-      labelSelector: 'app.kubernetes.io/component=controller',
+      labelSelector: `app.kubernetes.io/component=${component}`,
     })
   ).items
     .filter((pod) => !pod.metadata.deletionTimestamp && isReady(pod))
     .map(({ metadata }) => metadata.name);
+
+const controllers = (): Promise<string[]> => readyPods('controller');
 
 const leader = async (): Promise<string> => {
   const { spec } = await cluster.client.get<KubeObject>(kinds.Lease, 'weir', 'weir-controller');
@@ -240,20 +243,27 @@ describe(`${FLEET} rollouts at once`, () => {
       await eventually('two controllers again', async () => (await controllers()).length === 2, {
         timeoutMs: 60_000,
       });
-      const old = await controllers();
+      const components = ['controller', 'mesh', 'metrics'];
+      const old = (await Promise.all(components.map(readyPods))).flat();
+      expect(old.length).toBeGreaterThanOrEqual(4);
       await wave(
         'v5',
         async () => (await inPhase('Progressing')).length > FLEET / 2,
         async () => {
-          await cluster.client.patch(kinds.Deployment, 'weir', 'weir-controller', {
-            type: 'merge',
-            body: { spec: { template: { metadata: { annotations: { release: 'next' } } } } },
-          });
+          for (const component of components) {
+            await cluster.client.patch(kinds.Deployment, 'weir', `weir-${component}`, {
+              type: 'merge',
+              body: { spec: { template: { metadata: { annotations: { release: 'next' } } } } },
+            });
+          }
           await eventually(
-            'two new controllers',
+            'all of Weir is new',
             async () => {
-              const now = await controllers();
-              return now.length === 2 && now.every((name) => !old.includes(name));
+              const now = await Promise.all(components.map(readyPods));
+              return (
+                now.flat().length === old.length &&
+                now.every((names) => names.length > 0 && names.every((name) => !old.includes(name)))
+              );
             },
             { timeoutMs: 90_000 },
           );

@@ -2,8 +2,8 @@ import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '../../src/api/meta.ts';
 import { App } from '../e2e/support/app.ts';
 import { eventually, sharedCluster, type TestCluster } from '../e2e/support/cluster.ts';
+import { isReady } from '../e2e/support/pods.ts';
 import { ALWAYS_GOOD, HOLD, kubectlFor } from './support/kubectl.ts';
-import { isReady } from './support/pods.ts';
 
 let cluster: TestCluster;
 let app: App;

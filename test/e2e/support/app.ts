@@ -37,6 +37,9 @@ export class App {
   /** Every version of the TrafficSplit's weights and of the Rollout's phase, as a watch saw them. */
   readonly weights: { stable: number; canary: number }[] = [];
   readonly phases: Phase[] = [];
+  /** Each time that a Service which had ready endpoints was left without one. */
+  readonly emptied: string[] = [];
+  readonly #slices = new Map<string, { service: string; ready: number }>();
   /** As the watch saw it last. */
   #latest: Rollout | undefined;
   #stop = new AbortController();
@@ -280,7 +283,11 @@ export class App {
   async #record(): Promise<void> {
     const { client } = this.cluster;
     const signal = this.#stop.signal;
-    const follow = async (kind: typeof kinds.Rollout, see: (object: KubeObject) => void) => {
+    const follow = async (
+      kind: typeof kinds.Rollout,
+      see: (object: KubeObject) => void,
+      gone: (object: KubeObject) => void = () => {},
+    ) => {
       while (!signal.aborted) {
         try {
           const list = await client.list<KubeObject>(kind, this.namespace);
@@ -292,6 +299,7 @@ export class App {
             signal,
           )) {
             if (event.type === 'ADDED' || event.type === 'MODIFIED') see(event.object);
+            if (event.type === 'DELETED') gone(event.object);
           }
         } catch {
           await new Promise((resolve) => setTimeout(resolve, 100));
@@ -311,6 +319,34 @@ export class App {
       const { phase } = this.#latest.status ?? {};
       if (phase && this.phases.at(-1) !== phase) this.phases.push(phase);
     });
+    void follow(
+      kinds.EndpointSlice,
+      (slice) => this.#endpoints(slice),
+      ({ metadata }) => this.#slices.delete(metadata.name),
+    );
+  }
+
+  #endpoints({ metadata, endpoints }: KubeObject): void {
+    const service = metadata.labels?.['kubernetes.io/service-name'] ?? '';
+    const of = () =>
+      [...this.#slices.values()]
+        .filter((slice) => slice.service === service)
+        .reduce((sum, slice) => sum + slice.ready, 0);
+    const before = of();
+    const all = (endpoints ?? []) as { conditions: { ready?: boolean } }[];
+    this.#slices.set(metadata.name, {
+      service,
+      ready: all.filter(({ conditions }) => conditions.ready).length,
+    });
+    if (before > 0 && of() === 0) this.emptied.push(service);
+  }
+
+  /** Makes pods of the sample fail or pass their readiness probe. */
+  async readiness(pods: readonly KubeObject[], readiness: 'fail' | 'ok'): Promise<void> {
+    for (const { status } of pods) {
+      const { podIP } = status as { podIP: string };
+      await fetch(`http://${podIP}:8080/fault?readiness=${readiness}`, { method: 'POST' });
+    }
   }
 
   /** Stops watching and deletes the namespace without waiting for it. */

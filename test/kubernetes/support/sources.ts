@@ -6,9 +6,9 @@ import { kinds } from '../../../src/api/kinds.ts';
 import type { KubeObject } from '../../../src/api/meta.ts';
 import type { App } from '../../e2e/support/app.ts';
 import { eventually } from '../../e2e/support/cluster.ts';
+import { isReady } from '../../e2e/support/pods.ts';
 import { manifests } from './engine.ts';
 import { Repository } from './git.ts';
-import { isReady } from './pods.ts';
 import { tool } from './tools.ts';
 
 const run = promisify(execFile);

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { kinds } from '../../../src/api/kinds.ts';
 import type { KubeObject } from '../../../src/api/meta.ts';
+import { GATE_CONFIG_MAP } from '../../../src/api/names.ts';
 import { App, type AppOptions } from '../../e2e/support/app.ts';
 import { eventually, type TestCluster } from '../../e2e/support/cluster.ts';
 import { ALWAYS_GOOD, HOLD, type Kubectl, kubectlFor, manifestOf, nativeSets, QUICK } from './kubectl.ts';
@@ -261,7 +262,38 @@ export function gateScenarios(how: string, clusterOf: () => TestCluster): void {
       });
     });
 
-    test('the pinned Service keeps its pin through apply and replace, until the run is over', async () => {
+    test('the gate that a person has edited or deleted is put back, and holds', async () => {
+      await create('gate-data', { strategy: HOLD, replicas: 1 });
+      const { client } = clusterOf();
+      const guards = () =>
+        eventually('the Deployment is guarded again', async () => {
+          const map = await client.find<KubeObject>(kinds.ConfigMap, app.namespace, GATE_CONFIG_MAP);
+          return (map?.data as Record<string, string> | undefined)?.['deployment.web'] === 'web';
+        });
+      await guards();
+      await kubectl([
+        'patch',
+        'configmap',
+        GATE_CONFIG_MAP,
+        '--type=merge',
+        '-p',
+        '{"data":{"deployment.web":null}}',
+      ]);
+      await guards();
+      await kubectl(['delete', 'configmap', GATE_CONFIG_MAP]);
+      await guards();
+      await app.healthy();
+      await app.deploy('v2');
+      await held('v2');
+      await judged('v2');
+      // Also amid a run.
+      await kubectl(['delete', 'configmap', GATE_CONFIG_MAP]);
+      await guards();
+      await kubectl(['rollout', 'resume', 'deployment/web']);
+      await held('v2');
+    });
+
+    test('the pinned Service keeps its pin through apply, replace and creation anew, until the run is over', async () => {
       await create('pin', { strategy: HOLD });
       await app.deploy('v2');
       await judged('v2');
@@ -279,6 +311,13 @@ export function gateScenarios(how: string, clusterOf: () => TestCluster): void {
       await kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], service);
       expect(await pin()).toBe(hash);
       await kubectl(['replace', '-f', '-'], service);
+      expect(await pin()).toBe(hash);
+      // The selector is one field, and atomic: without force a person is told of the other manager.
+      await expect(
+        kubectl(['apply', '--server-side', '--field-manager=ann', '-f', '-'], service),
+      ).rejects.toThrow(/conflict[\s\S]*selector/);
+      await kubectl(['delete', 'service/web']);
+      await kubectl(['create', '-f', '-'], service);
       expect(await pin()).toBe(hash);
       await app.applyRollout({ approve: 'v2' });
       await app.promoted('v2');
