@@ -33,7 +33,7 @@ export default {
       setupFiles: ['<rootDir>/test/portable.js'],
       testMatch: [
         '<rootDir>/src/mesh/proxy/*.test.ts',
-        '<rootDir>/src/mesh/proxy/{access-log,tap,tracing}/*.test.ts',
+        '<rootDir>/src/mesh/proxy/{access-log,intercept,tap,tracing}/*.test.ts',
         '<rootDir>/src/mesh/*.test.ts',
         '<rootDir>/src/mesh/identity/client*.test.ts',
       ],

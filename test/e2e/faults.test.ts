@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { kinds } from '../../src/api/kinds.ts';
+import { skipped } from '../support/skipped.ts';
 import { App } from './support/app.ts';
 import { eventually, kill, processes } from './support/cluster.ts';
 import { prometheusInstalled, startPrometheus } from './support/prometheus.ts';
@@ -149,7 +150,7 @@ describe('faults', () => {
 
   test('a real Prometheus behind --prometheus-url judges the same way', async () => {
     if (!prometheusInstalled()) {
-      console.log('prometheus is not on the PATH: nothing compared');
+      skipped('prometheus is not on the PATH, so none judged');
       return;
     }
     app = await App.create(cluster, 'real-prometheus', {

@@ -1,6 +1,7 @@
 // The tests of interception: real rules, real proxies, in network namespaces that go when this ends. Needs root.
 import { spawnSync } from 'node:child_process';
 import { runInside } from '../kubernetes/support/netns.ts';
+import { skipped } from '../support/skipped.ts';
 import { Network } from './support/network.ts';
 
 const JEST = [
@@ -21,7 +22,7 @@ function whyNot(): string | undefined {
 async function main(rest: string[]): Promise<number> {
   const why = whyNot();
   if (why !== undefined) {
-    process.stdout.write(`SKIPPED: the tests of interception do not run here: ${why}\n`);
+    skipped(`the tests of interception do not run here: ${why}`);
     return 0;
   }
   const network = new Network(`weir-${process.pid}`);

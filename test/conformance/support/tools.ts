@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { skipped } from '../../support/skipped.ts';
 
 const MODULES = join(import.meta.dirname, '../tools');
 
@@ -15,7 +16,7 @@ const TOOLS = {
 
 type ToolName = keyof typeof TOOLS;
 
-/** Path of a program; undefined, with the reason on stderr, where it is neither cached nor can be built. */
+/** Path of a program; undefined, with the reason on stderr (`skipped`), where it is neither cached nor can be built. */
 export function tool(name: ToolName): string | undefined {
   const { module, package: main } = TOOLS[name];
   const cwd = join(MODULES, module);
@@ -26,7 +27,7 @@ export function tool(name: ToolName): string | undefined {
   const binary = join(cache, `${name}-${hash.digest('hex').slice(0, 12)}`);
   if (existsSync(binary)) return binary;
   if (spawnSync('go', ['version']).status !== 0) {
-    process.stderr.write(`skipped: ${name} is built with Go, which is not installed\n`);
+    skipped(`${name} is built with Go, which is not installed`);
     return undefined;
   }
   process.stderr.write(`building ${name} (${main}), once for this version\n`);

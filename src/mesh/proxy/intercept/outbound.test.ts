@@ -1,9 +1,8 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { silentLogger } from '../../../lib/log.ts';
-import { answer, Client, cleanUp, cleanups, destination, GET, upstream } from '../fixtures.ts';
+import { answer, Client, cleanUp, cleanups, destination, GET, transport, upstream } from '../fixtures.ts';
 import { DataPlane } from '../proxy.ts';
-import { PortableTransport } from '../transport/portable.ts';
 import type { Address, Connection, Transport } from '../transport/types.ts';
 import { OwnAddresses, plainToSelf } from './addresses.ts';
 import { OutboundRoutes } from './outbound.ts';
@@ -21,9 +20,9 @@ class Followed {
   }
 }
 
-function plane(transport: Transport = new PortableTransport()): DataPlane {
+function plane(on: Transport = transport()): DataPlane {
   const made = new DataPlane({
-    transport,
+    transport: on,
     log: silentLogger,
     config: { inbound: [], outbound: [], destinations: {}, limits: {} },
   });
