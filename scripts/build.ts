@@ -87,8 +87,9 @@ const whenUsed: Plugin = {
  * The proxy by itself. CommonJS, because an `import` of a built-in reads everything that it exports, which loads undici, HTTP/2,
  * readline and more into a process of which there is one per pod. Names stay, for the stacks of errors.
  */
-await build({
+const { metafile } = await build({
   ...common,
+  metafile: true,
   entryPoints: { proxy: 'src/mesh/proxy/main.ts' },
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
@@ -98,6 +99,40 @@ await build({
   banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
   plugins: [whenUsed],
 });
+
+/** There is one proxy per pod: each of these costs megabytes of every pod's memory. */
+const NOT_IN_PROXY = ['zod', '@kubernetes/client-node', 'pino', 'commander', 'yaml', '@peculiar/x509'];
+const PROXY_BUDGET = 350 * 1024;
+
+const { bytes, inputs } = metafile.outputs['dist/proxy.cjs']!;
+const found = NOT_IN_PROXY.flatMap((name) => {
+  const files = Object.keys(inputs).filter((file) => file.includes(`node_modules/${name}/`));
+  return files.length === 0
+    ? []
+    : [`${name} (${files.length} files, imported by ${importers(name).join(', ')})`];
+});
+if (found.length > 0)
+  fail(`dist/proxy.cjs has ${found.join('; ')}: keep it out of what src/mesh/proxy imports`);
+if (bytes > PROXY_BUDGET) {
+  const largest = Object.entries(inputs).sort((a, b) => b[1].bytesInOutput - a[1].bytesInOutput);
+  const names = largest.slice(0, 3).map(([file, { bytesInOutput }]) => `${file} (${bytesInOutput})`);
+  fail(`dist/proxy.cjs has ${bytes} bytes, more than ${PROXY_BUDGET}; most are of ${names.join(', ')}`);
+}
+
+/** Files outside of a package that import it. */
+function importers(name: string): string[] {
+  return Object.entries(metafile.inputs)
+    .filter(
+      ([file, { imports }]) =>
+        !file.includes('node_modules/') && imports.some(({ path }) => path.includes(`node_modules/${name}/`)),
+    )
+    .map(([file]) => file);
+}
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
 
 // A native module cannot be bundled: what is loaded of it goes along, for this machine's kind, without its sources.
 const loaded = /\.cjs$|\.node$|koffi-[^/]*\/index\.js$|package\.json$|LICENSE/;

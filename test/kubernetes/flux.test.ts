@@ -37,7 +37,7 @@ const overlay = (version: string, env: Record<string, string> = {}) => ({
 });
 
 describe("Flux's kustomize-controller", () => {
-  test('waits for promotion, fails fast with our message after a rollback, prunes, sees no drift', async () => {
+  test('waits for promotion, fails at once after a rollback, whose reason the Rollout has; prunes, sees no drift', async () => {
     app = await App.create(cluster, 'flux', { withRollout: false });
     await flux.install(app.namespace);
     repository.commit('v1', {
@@ -80,7 +80,12 @@ describe("Flux's kustomize-controller", () => {
       },
       { timeoutMs: 30_000, describe: async () => JSON.stringify(await flux.ready()) },
     );
-    expect(told.message).toContain('Rollout/flux/web');
+    // It says which object and its status, not that object's message: that stands in the Rollout.
+    expect(told.message).toMatch(
+      /failed early due to stalled resources: .*Rollout\/flux\/web status: 'Failed'/,
+    );
+    const stalled = (await app.rollout()).status?.conditions?.find(({ type }) => type === 'Stalled');
+    expect(stalled).toMatchObject({ status: 'True', message: expect.stringMatching(/v3.*success-rate/s) });
 
     repository.revert();
     await flux.serve();
