@@ -33,7 +33,7 @@ export function command(): Command {
     .option('--kubeconfig <file>', 'cluster to look at')
     .addHelpText(
       'after',
-      '\nExit codes: 0 nothing failed (there may be warnings), 1 a check failed, 2 wrong usage.',
+      '\nExit codes: 0 nothing failed (there may be warnings), 1 a check failed, 2 wrong usage.\n\nExamples:\n  weir check --pre && weir install | kubectl apply --server-side -f -\n  weir check\n  weir check -o short --timeout 60',
     )
     .action(async ({ pre, output, namespace, kubeconfig, timeout }: Flags) => {
       const signal = AbortSignal.timeout(Number(timeout) * 1000);

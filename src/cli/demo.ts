@@ -35,7 +35,7 @@ export function command(): Command {
     .option('--json', 'one JSON object on stdout at the end, everything else on stderr')
     .addHelpText(
       'after',
-      '\nExit codes: 0 every outcome was the expected one, 1 it was not, 130 interrupted.\nWithout a terminal the demo behaves as with --exit.',
+      '\nExit codes: 0 every outcome was the expected one, 1 it was not, 130 interrupted.\nWithout a terminal the demo behaves as with --exit.\n\nExamples:\n  weir demo                 and then change the shop yourself\n  weir demo --exit --json   for a program: what came of each commit, and how long it took',
     )
     .action(async (flags: { exit?: boolean; json?: boolean }) => {
       const stay = process.stdout.isTTY === true && !flags.exit;

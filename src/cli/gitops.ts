@@ -31,6 +31,10 @@ export function command(): Command {
     .option('--drift-interval <duration>', 'how often to compare the cluster with the commit', '30s')
     .option('--health-timeout <duration>', 'how long a commit may take to become healthy', '10m')
     .option('--kubeconfig <file>', 'cluster to apply to')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weir gitops --repo ~/shop\n  weir gitops --repo https://git.example.com/shop.git --branch main --path deploy --interval 30s',
+    )
     .action(async (flags: Flags) => {
       await runProcess('gitops', async (signal, log) => {
         const client = await connect(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {});

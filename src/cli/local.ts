@@ -39,16 +39,22 @@ export function command(): Command {
     .description('start it, install Weir in it, and return when it is ready')
     .option('--foreground', 'stay, and stop the cluster on Ctrl-C')
     .option('--bare', 'without Weir: the API server, the workload controllers and the node only')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weir local up\n  weir local up --name second --foreground\n  weir local up --bare --dir ./bare',
+    )
     .action((options: Where & { foreground?: boolean; bare?: boolean }) =>
       options.foreground ? foreground(options) : background(options),
     );
   where(local.command('down'))
     .description('stop every process of it; what it stored stays unless told otherwise')
     .option('--delete', 'remove its data too')
+    .addHelpText('after', '\nExamples:\n  weir local down\n  weir local down --name second --delete')
     .action(down);
   where(local.command('status'))
     .description('is it running, and where')
     .option('-o, --output <format>', 'json')
+    .addHelpText('after', '\nExamples:\n  weir local status\n  weir local status -o json')
     .action(status);
   for (const sub of processCommands()) local.addCommand(sub, { hidden: true });
   return local;

@@ -84,6 +84,10 @@ export function command(): Command {
       new Option('--trace-sample <share>', 'of the traces begun by proxies, 0 to 1').env('WEIR_TRACE_SAMPLE'),
     )
     .option('--kubeconfig <file>', 'cluster to serve')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weir mesh\n  weir mesh --sidecar native --certificate-lifetime 12h\n  weir mesh --kubeconfig ~/.kube/config --listen 127.0.0.1:8443 --webhook-listen 127.0.0.1:9443 --health-listen 127.0.0.1:9090',
+    )
     .action((flags: Flags) => runProcess('mesh', (signal, log) => run(flags, signal, log)));
 }
 

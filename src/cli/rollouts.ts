@@ -48,6 +48,29 @@ const VERBS: Record<Verb, string> = {
   retry: 'try a failed revision again',
 };
 
+/** What follows `weir rollouts` on the lines of a subcommand's examples. */
+const EXAMPLES = {
+  list: ['list -n shop', 'list -A -o json'],
+  get: ['get web -n shop', 'get web -n shop -o yaml'],
+  watch: ['watch web -n shop', 'watch web -n shop --timeout 15m --tag v2 || echo not promoted'],
+  approve: ['approve web -n shop'],
+  promote: [
+    'promote web -n shop          the next step, now',
+    'promote web -n shop --full   all of it, unproven',
+  ],
+  pause: ['pause web -n shop'],
+  resume: ['resume web -n shop'],
+  abort: ['abort web -n shop'],
+  retry: ['retry web -n shop'],
+  history: ['history web -n shop', 'history web -n shop -o json'],
+  why: ['why web -n shop'],
+};
+
+const examples = (name: keyof typeof EXAMPLES): string => {
+  const lines = EXAMPLES[name].map((line) => `  weir rollouts ${line}`);
+  return `\n${lines.length > 1 ? 'Examples' : 'Example'}:\n${lines.join('\n')}`;
+};
+
 const EXIT_CODES = `
 Exit codes:
   0    promoted: the rollout is at rest and healthy
@@ -69,6 +92,7 @@ export function command(): Command {
   sub('list', 'every Rollout in one table')
     .option('-A, --all-namespaces', 'all namespaces')
     .addOption(output('table'))
+    .addHelpText('after', examples('list'))
     .action(async (options: Options & { allNamespaces?: boolean }) => {
       const client = await connect({ kubeconfig: options.kubeconfig });
       const { items } = await client.list<Rollout>(
@@ -84,6 +108,7 @@ export function command(): Command {
 
   sub('get <name>', 'one Rollout: weights, metrics, conditions, last decision')
     .addOption(output('card'))
+    .addHelpText('after', examples('get'))
     .action(async (name: string, options: Options) => {
       const rollout = await get(name, options);
       printed(rollout, options.output, () => rolloutCard(rollout, Date.now()));
@@ -92,10 +117,7 @@ export function command(): Command {
   sub('watch <name>', 'follow a rollout live')
     .option('--timeout <duration>', 'end when the run has ended, or after this long (30s, 15m)', duration)
     .option('--tag <tag>', 'only this image tag counts as promoted (with --timeout)')
-    .addHelpText(
-      'after',
-      `${EXIT_CODES}\n\nExamples:\n  weir rollouts watch web -n shop\n  weir rollouts watch web -n shop --timeout 15m --tag v2 || echo not promoted`,
-    )
+    .addHelpText('after', `${EXIT_CODES}\n${examples('watch')}`)
     .action(async (name: string, options: Options & { timeout?: number; tag?: string }) => {
       const client = await connect({ kubeconfig: options.kubeconfig });
       const interrupted = new AbortController();
@@ -112,7 +134,7 @@ export function command(): Command {
     });
 
   for (const [verb, description] of Object.entries(VERBS) as [Verb, string][]) {
-    const made = sub(`${verb} <name>`, description);
+    const made = sub(`${verb} <name>`, description).addHelpText('after', examples(verb));
     if (verb === 'promote')
       made.option('--full', 'all the way to 100 %, without further analysis; recorded as unproven');
     made.action(async (name: string, options: Options & { full?: boolean }) => {
@@ -130,16 +152,17 @@ export function command(): Command {
 
   sub('history <name>', 'the last 20 transitions: when, why, who')
     .addOption(output('table'))
+    .addHelpText('after', examples('history'))
     .action(async (name: string, options: Options) => {
       const rollout = await get(name, options);
       printed(rollout.status?.history ?? [], options.output, () => historyTable(rollout));
     });
 
-  sub('why <name>', 'value, threshold, samples and query behind the last decision').action(
-    async (name: string, options: Options) => {
+  sub('why <name>', 'value, threshold, samples and query behind the last decision')
+    .addHelpText('after', examples('why'))
+    .action(async (name: string, options: Options) => {
       print(whyText(await get(name, options), Date.now()));
-    },
-  );
+    });
 
   root
     .command('lint')

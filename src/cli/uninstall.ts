@@ -13,7 +13,7 @@ export function command(): Command {
     .option('--namespaces <names>', 'as given to `weir install`', namespaceList)
     .addHelpText(
       'after',
-      '\nThe controller gives every Deployment and Service back before it goes, so delete the Rollouts first:\n  kubectl delete rollouts.weir.dev --all --all-namespaces\n  weir uninstall | kubectl delete --ignore-not-found -f -\n  kubectl delete configmap -A --field-selector metadata.name=weir-trust',
+      '\nThe controller gives every Deployment and Service back before it goes, so delete the Rollouts first.\n\nExample:\n  kubectl delete rollouts.weir.dev --all --all-namespaces\n  weir uninstall | kubectl delete --ignore-not-found -f -\n  kubectl delete configmap -A --field-selector metadata.name=weir-trust',
     )
     .action(({ namespace, namespaces }: { namespace: string; namespaces?: string[] }) => {
       process.stdout.write(

@@ -89,6 +89,8 @@ export class RoutingTable {
             dst_backend: backend.name,
             dst_deployment: endpoint.deployment ?? backend.deployment,
             dst_revision: endpoint.revision ?? backend.revision,
+            // Who the server must prove to be, and so is.
+            server_id: endpoint.identity,
           }),
           tls: endpoint.identity ? 'true' : 'false',
         };
