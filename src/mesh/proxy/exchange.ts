@@ -34,6 +34,8 @@ export class Exchange<C extends Carrier> {
   readonly #attempts: Attempts;
   #carrier: C | undefined;
   #series!: HttpSeries;
+  /** Of the request, among those of this exchange. */
+  #number = 0;
   #started = 0;
   #headed = 0;
   /** Milliseconds that a fault held it back. */
@@ -68,7 +70,8 @@ export class Exchange<C extends Carrier> {
     const requester = this.#requester;
     const runtime = this.#runtime;
     this.busy = true;
-    this.#started = runtime.now();
+    this.#number += 1;
+    this.#started = runtime.moment();
     runtime.lastActivity = this.#started;
     this.responding = false;
     this.clientFull = false;
@@ -130,10 +133,10 @@ export class Exchange<C extends Carrier> {
 
   #fault({ abort, delay }: NonNullable<RoutingTable['policy']['fault']>) {
     const { random } = this.#runtime;
-    const begun = this.#started;
+    const begun = this.#number;
     const then = () => {
-      if (this.#requester.gone || !this.busy || this.#started !== begun) return;
-      this.#held = this.#runtime.now() - begun;
+      if (this.#requester.gone || !this.busy || this.#number !== begun) return;
+      this.#held = this.#runtime.moment() - this.#started;
       if (abort && random() * 100 < abort.percent) this.fail('fault', 'injected by policy', abort.status);
       else this.#route();
     };
@@ -246,7 +249,7 @@ export class Exchange<C extends Carrier> {
     this.#runtime.wheel.disarm(this.#deadline);
     requester.forget();
     this.#status = status;
-    this.#headed = this.#runtime.now();
+    this.#headed = this.#runtime.moment();
     this.#attempts.table.learnHttp(requester.version);
     return true;
   }
@@ -256,7 +259,7 @@ export class Exchange<C extends Carrier> {
     // How long the body takes says little about the endpoint, and nothing where it is a stream of messages.
     carrier.endpoint.latency.observe(this.#headed, this.#headed - this.#started - this.#held);
     this.#judged(this.#status < 500 && !SERVER_FAULTS.has(grpcStatus));
-    this.#series.response(this.#status, false, this.#runtime.now() - this.#started, grpcStatus);
+    this.#series.response(this.#status, false, this.#runtime.moment() - this.#started, grpcStatus);
     if (this.seen) this.#tell(this.#status, undefined, grpcStatus);
     this.#detach(carrier);
     this.#end();
@@ -265,7 +268,7 @@ export class Exchange<C extends Carrier> {
   /** The response makes a tunnel of the connection: nothing is left to do here. */
   tunnelled(carrier: C, status: number) {
     this.#judged(true);
-    this.#series.response(status, false, this.#runtime.now() - this.#started);
+    this.#series.response(status, false, this.#runtime.moment() - this.#started);
     if (this.seen) this.#tell(status);
     this.#detach(carrier);
     this.#end();
@@ -287,7 +290,7 @@ export class Exchange<C extends Carrier> {
     this.#runtime.metrics.failed(cause);
     if (ENDPOINTS_FAULT.has(cause)) this.#judged(false);
     if (this.#series === this.#attempts.table.orphan) this.#series.requests += 1;
-    const elapsed = this.#runtime.now() - this.#started;
+    const elapsed = this.#runtime.moment() - this.#started;
     if (this.responding) {
       this.#series.response(status, true, elapsed);
       if (this.seen) this.#tell(this.#status, cause);
@@ -339,7 +342,7 @@ export class Exchange<C extends Carrier> {
     const { backend, endpoint, retries } = this.#attempts;
     if (!seen) return;
     this.seen = undefined;
-    const duration = this.#runtime.now() - seen.started;
+    const duration = this.#runtime.moment() - seen.started;
     const headed = this.#headed === 0 ? undefined : this.#headed - seen.started;
     seen.end({ status, grpcStatus, cause, duration, headed, retries, backend: backend?.name, endpoint });
   }

@@ -180,7 +180,7 @@ export class Observers {
       clientId: connection.peerIdentity,
       traceId: span?.traceId ?? this.#headers.context()?.traceId,
     };
-    return new Observation(facts, span, this.#runtime.now(), this.#ended);
+    return new Observation(facts, span, this.#runtime.moment(), this.#ended);
   }
 
   readonly #ended = (observation: Observation, outcome: Outcome): void => {

@@ -81,11 +81,6 @@ export class Runtime {
   /** When the last request or connection began. */
   lastActivity = 0;
   #relieving = false;
-  /** 0 = not looked at in this turn. */
-  #moment = 0;
-  readonly #past = () => {
-    this.#moment = 0;
-  };
 
   constructor(options: {
     transport: Transport;
@@ -136,12 +131,8 @@ export class Runtime {
     return performance.now();
   }
 
-  /** The time as it was when somebody first asked in this turn of the loop: for deadlines, which a request moves often. */
+  /** The time when the events at hand came: what a request asks for several times, for its deadlines and for what is measured. */
   moment(): number {
-    if (this.#moment === 0) {
-      this.#moment = performance.now();
-      this.transport.afterTurn(this.#past);
-    }
-    return this.#moment;
+    return this.transport.moment();
   }
 }

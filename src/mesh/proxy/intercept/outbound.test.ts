@@ -140,6 +140,7 @@ describe('whatever is connected to, answered and forgotten, in whichever order',
     listen: () => Promise.reject(new Error('not here')),
     connect: (_options, handler) => stub({ handler }),
     afterTurn: () => {},
+    moment: () => performance.now(),
   };
   function stub(extra: Partial<Connection>): Connection {
     return {

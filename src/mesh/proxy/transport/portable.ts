@@ -145,6 +145,11 @@ export class PortableTransport implements Transport {
   readonly intercepts = true;
   readonly #credentials: CredentialSource | undefined;
   #clientContext: tls.SecureContext | undefined;
+  /** 0 = nobody has asked since the last events. */
+  #moment = 0;
+  readonly #past = () => {
+    this.#moment = 0;
+  };
 
   constructor(credentials?: CredentialSource) {
     this.#credentials = credentials;
@@ -238,6 +243,14 @@ export class PortableTransport implements Transport {
 
   afterTurn(callback: () => void): void {
     setImmediate(callback);
+  }
+
+  moment(): number {
+    if (this.#moment === 0) {
+      this.#moment = performance.now();
+      setImmediate(this.#past);
+    }
+    return this.#moment;
   }
 
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection {

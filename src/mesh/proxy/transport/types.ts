@@ -120,4 +120,6 @@ export interface Transport {
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection;
   /** Calls back once, after the events at hand: what they caused to be written can then leave in one piece. */
   afterTurn(callback: () => void): void;
+  /** Milliseconds as `performance.now` counts them, when the events at hand came: asking again costs nothing. */
+  moment(): number;
 }

@@ -12,6 +12,8 @@ import { WriteQueue } from './write-queue.ts';
 const HIGH_WATER = 65_536;
 /** Reads of one connection in a turn, so that others have theirs. */
 const READS = 4;
+/** What is put off to the end of the turn at most, a connection and write. */
+const SMALL = 8_192;
 
 /** One connection of the reactor: bytes both ways, half-close, back-pressure. Events never come from inside a call. */
 export class ReactorConnection implements Connection, Watch {
@@ -41,6 +43,9 @@ export class ReactorConnection implements Connection, Watch {
   /** We have half-closed. */
   #shut = false;
   #wantsDrain = false;
+  /** Written in this turn, and sent at its end: where it is in the loop's outbox. */
+  #lateAt = 0;
+  #late = 0;
   /** Before the queue: bytes that were moved here and have not left. */
   readonly #outlet: Outlet;
   /** Where what comes in may go unseen. */
@@ -109,7 +114,7 @@ export class ReactorConnection implements Connection, Watch {
       if (count === FAILED) return this.destroy(socket.error);
       if (count === 0) return this.#readEnd();
       const passage = this.#passing;
-      const unseen = passage?.holds(count) === true && passage.to.#ready;
+      const unseen = passage?.holds(count) === true && passage.to.#clear();
       if (passage?.passed(count) === false) this.#passing = undefined;
       if (unseen) this.#pass(passage.to, count);
       else this.#give(bytes.subarray(0, count));
@@ -153,7 +158,7 @@ export class ReactorConnection implements Connection, Watch {
   /** Moves what has come to where it may go: on with the next, over for this time, or it has to be read. */
   #move(socket: Socket, passage: Passage<ReactorConnection>): 'on' | 'over' | 'read' {
     const { to } = passage;
-    const pipe = to.#ready && !to.#socket!.tls ? this.#loop.pipes.borrow() : undefined;
+    const pipe = to.#clear() && !to.#socket!.tls ? this.#loop.pipes.borrow() : undefined;
     if (!pipe) return 'read';
     const count = passage.fill(pipe, socket);
     if (count <= 0) {
@@ -202,6 +207,47 @@ export class ReactorConnection implements Connection, Watch {
     return !this.#dead && this.#ending === 'no' && this.#socket !== undefined && this.#waiting === 0;
   }
 
+  /** The same, once what was put off has been sent. */
+  #clear(): boolean {
+    if (this.#late > 0) this.sendLate();
+    return this.#ready;
+  }
+
+  /**
+   * Puts a write off to the end of the turn: whoever is woken by it finds all that this turn has for it, and answers in one
+   * go, too. False: it has to be sent now.
+   */
+  #putOff(bytes: Buffer, size: number): boolean {
+    const loop = this.#loop;
+    if (size > SMALL || !loop.turning) return false;
+    const at = loop.reserve(size);
+    if (at < 0) return false;
+    if (this.#late === 0) {
+      this.#lateAt = at;
+      loop.late(this);
+    } else if (this.#lateAt + this.#late !== at) return false;
+    const { bytes: outbox } = loop.outbox;
+    if (size === bytes.length) outbox.set(bytes, at);
+    else bytes.copy(outbox, at, 0, size);
+    loop.outboxed += size;
+    this.#late += size;
+    return true;
+  }
+
+  /** Sends what was put off. */
+  sendLate(): void {
+    const size = this.#late;
+    if (size === 0) return;
+    this.#late = 0;
+    const { outbox } = this.#loop;
+    const socket = this.#socket!;
+    const sent = socket.write(outbox.address + this.#lateAt, size);
+    if (sent === size) return;
+    if (sent === FAILED) return this.destroy(socket.error);
+    this.#queue.push(Buffer.from(outbox.bytes.subarray(this.#lateAt + sent, this.#lateAt + size)));
+    this.#queued();
+  }
+
   /** Sends what is in a pipe, which is this connection's from now on. */
   #writePipe(pipe: Pipe): boolean {
     this.#outlet.take(pipe);
@@ -222,6 +268,8 @@ export class ReactorConnection implements Connection, Watch {
     if (this.#dead || this.#ending !== 'no') return true;
     let rest = chunk;
     if (this.#socket && this.#waiting === 0) {
+      if (this.#putOff(chunk, chunk.length)) return true;
+      if (!this.#clear()) return this.write(chunk);
       const sent = this.#send(this.#socket, chunk);
       if (sent === chunk.length || this.#dead) return true;
       rest = chunk.subarray(sent);
@@ -234,6 +282,7 @@ export class ReactorConnection implements Connection, Watch {
     if (this.#dead || this.#ending !== 'no') return true;
     let sent = 0;
     if (this.#socket && this.#waiting === 0) {
+      if (this.#late > 0 && !this.#clear()) return this.writeCopy(bytes, end);
       sent = this.#send(this.#socket, bytes.subarray(0, end));
       if (sent === end || this.#dead) return true;
     }
@@ -244,7 +293,7 @@ export class ReactorConnection implements Connection, Watch {
   writePair(first: Buffer, second: Buffer): boolean {
     const { output } = this.#loop;
     const length = first.length + second.length;
-    if (length > output.size || !this.#socket || this.#waiting > 0) {
+    if (length > output.size || !this.#socket || !this.#clear()) {
       this.write(first);
       return this.write(second);
     }
@@ -333,6 +382,8 @@ export class ReactorConnection implements Connection, Watch {
 
   #endAs(how: 'half' | 'close'): void {
     if (this.#dead || this.#ending === how || this.#ending === 'close') return;
+    this.sendLate();
+    if (this.#dead) return;
     this.#ending = how;
     if (this.#socket && this.#waiting === 0) this.#shutdown();
   }
@@ -340,6 +391,9 @@ export class ReactorConnection implements Connection, Watch {
   destroy(error?: Error): void {
     this.#inside?.destroy();
     if (this.#dead) return;
+    if (!error) this.sendLate();
+    if (this.#dead) return;
+    this.#late = 0;
     this.#dead = true;
     this.#error = error;
     this.#queue.clear();
@@ -356,6 +410,7 @@ export class ReactorConnection implements Connection, Watch {
   }
 
   breakOff(): void {
+    this.sendLate();
     if (!this.#dead) this.#socket?.reset();
     this.destroy();
   }

@@ -29,12 +29,19 @@ const CHUNK = 65_536;
 const CLOSE = 1;
 /** Milliseconds that a turn may keep Node's own loop waiting while they do: half of what deadlines are exact to. */
 const LINGER = 10;
+/** What `performance` gives, without asking the global object for it each time. */
+const now = performance.now.bind(performance);
 /** struct epoll_event in words of four bytes: packed on x86-64, aligned elsewhere. */
 const [STRIDE, DATA] = process.arch === 'x64' ? [3, 1] : [4, 2];
 
 /** Who is told what a file descriptor is ready for (EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP). */
 export interface Watch {
   ready(events: number): void;
+}
+
+/** Who has put something off to the end of the turn. */
+export interface Late {
+  sendLate(): void;
 }
 
 /** A file descriptor in the set. */
@@ -57,6 +64,9 @@ export class Loop {
   readonly input: Region;
   /** What is collected to be written at once. */
   readonly output: Region;
+  /** What this turn's connections have written, each a piece, until its end. */
+  readonly outbox: Region;
+  outboxed = 0;
   /** For structures that calls take and fill. */
   readonly scratch: Region;
   readonly counts: Counts = { sockets: 0, sessions: 0, contexts: 0, pipes: 0 };
@@ -64,6 +74,8 @@ export class Loop {
   /** Events are being handed out. */
   turning = false;
   turns = 0;
+  /** When the events at hand came; 0 = not looked at. */
+  #moment = 0;
   readonly #epoll: number;
   readonly #poll: LoopPoll;
   readonly #events: Region;
@@ -77,6 +89,8 @@ export class Loop {
   #immediate: NodeJS.Immediate | undefined;
   #again: Source[] = [];
   #after: (() => void)[] = [];
+  readonly #late: (Late | undefined)[] = [];
+  #lateCount = 0;
   #buried: (() => void)[] = [];
 
   constructor(koffi: Koffi) {
@@ -84,6 +98,7 @@ export class Loop {
     this.libc = bindLibc(koffi);
     this.input = new Region(koffi, CHUNK);
     this.output = new Region(koffi, CHUNK);
+    this.outbox = new Region(koffi, CHUNK);
     this.scratch = new Region(koffi, 256);
     this.#event = new Region(koffi, 256);
     this.#events = new Region(koffi, BATCH * STRIDE * 4);
@@ -153,10 +168,28 @@ export class Loop {
     this.#wake();
   }
 
+  /** The time, the same for all events that came together. */
+  moment(): number {
+    if (!this.turning) return now();
+    if (this.#moment === 0) this.#moment = now();
+    return this.#moment;
+  }
+
   /** After the events at hand. */
   afterTurn(callback: () => void): void {
     this.#after.push(callback);
     this.#wake();
+  }
+
+  /** Room in the outbox: where it begins, or -1. */
+  reserve(size: number): number {
+    return this.outboxed + size <= this.outbox.size ? this.outboxed : -1;
+  }
+
+  /** `sendLate` at the end of this turn. */
+  late(who: Late): void {
+    this.#late[this.#lateCount] = who;
+    this.#lateCount += 1;
   }
 
   /** At the very end of the turn, when nobody is in the middle of using what is to be freed. */
@@ -182,11 +215,11 @@ export class Loop {
     this.turning = true;
     this.turns += 1;
     this.#immediate = undefined;
-    const began = performance.now();
+    const began = now();
     // Under load the next event is near, and a round through Node's loop would cost more than to wait for it here.
     if (this.#round(0) && began - this.#rested < CLOSE)
-      while (this.#sources > 0 && performance.now() - began < LINGER && this.#round(CLOSE));
-    this.#rested = performance.now();
+      while (this.#sources > 0 && this.moment() - began < LINGER && this.#round(CLOSE));
+    this.#rested = now();
     this.turning = false;
     this.#poll.set(this.#sources > 0);
     if (this.#sources + this.#again.length + this.#after.length > 0) this.#arm();
@@ -195,6 +228,7 @@ export class Loop {
   /** Hands out what there is and what has been put off; false when there was nothing. */
   #round(timeout: number): boolean {
     const again = this.#again;
+    this.#moment = 0;
     if (again.length > 0) {
       this.#again = [];
       for (const source of again) if (!source.closed) this.#tell(source, EPOLLIN);
@@ -208,6 +242,7 @@ export class Loop {
   #dispatch(timeout: number): number {
     const words = this.#words;
     const count = this.libc.epoll_wait(this.#epoll, this.#events.address, BATCH, timeout);
+    this.#moment = 0;
     for (let n = 0; n < count; n += 1) {
       const at = n * STRIDE;
       const entry = this.#entries[words[at + DATA]!];
@@ -228,13 +263,28 @@ export class Loop {
   #settle(): void {
     // Once: what they put off again waits for a turn of its own.
     const after = this.#after;
-    this.#after = [];
-    for (const callback of after) guarded(callback);
+    if (after.length > 0) {
+      this.#after = [];
+      for (const callback of after) guarded(callback);
+    }
+    this.#sendLate();
     while (this.#buried.length > 0) {
       const buried = this.#buried;
       this.#buried = [];
       for (const callback of buried) guarded(callback);
+      this.#sendLate();
     }
+  }
+
+  #sendLate(): void {
+    const late = this.#late;
+    for (let n = 0; n < this.#lateCount; n += 1) {
+      const who = late[n]!;
+      late[n] = undefined;
+      who.sendLate();
+    }
+    this.#lateCount = 0;
+    this.outboxed = 0;
   }
 }
 

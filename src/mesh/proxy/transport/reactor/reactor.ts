@@ -111,6 +111,10 @@ export class ReactorTransport implements Transport {
     this.#loop.afterTurn(callback);
   }
 
+  moment(): number {
+    return this.#loop.moment();
+  }
+
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection {
     const { host, port, identity, alpn } = options;
     const connection = new ReactorConnection(this.#loop, handler, identity !== undefined);
