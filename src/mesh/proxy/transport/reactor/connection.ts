@@ -3,6 +3,7 @@ import { NOBODY } from '../nobody.ts';
 import type { Address, Connection, ConnectionHandler } from '../types.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLNONE, EPOLLOUT } from './libc.ts';
 import type { Loop, Watch } from './loop.ts';
+import type { Late } from './outbox.ts';
 import type { Pipe } from './pipes.ts';
 import { AGAIN, FAILED, REFUSED, type Socket } from './socket.ts';
 import { Outlet, Passage } from './splice.ts';
@@ -12,11 +13,9 @@ import { WriteQueue } from './write-queue.ts';
 const HIGH_WATER = 65_536;
 /** Reads of one connection in a turn, so that others have theirs. */
 const READS = 4;
-/** What is put off to the end of the turn at most, a connection and write. */
-const SMALL = 8_192;
 
 /** One connection of the reactor: bytes both ways, half-close, back-pressure. Events never come from inside a call. */
-export class ReactorConnection implements Connection, Watch {
+export class ReactorConnection implements Connection, Watch, Late {
   handler: ConnectionHandler;
   peerIdentity: string | undefined;
   alpn: string | undefined;
@@ -43,9 +42,9 @@ export class ReactorConnection implements Connection, Watch {
   /** We have half-closed. */
   #shut = false;
   #wantsDrain = false;
-  /** Written in this turn, and sent at its end: where it is in the loop's outbox. */
-  #lateAt = 0;
-  #late = 0;
+  /** Written in this turn, and sent at its end. */
+  late = 0;
+  lateAt = 0;
   /** Before the queue: bytes that were moved here and have not left. */
   readonly #outlet: Outlet;
   /** Where what comes in may go unseen. */
@@ -209,42 +208,22 @@ export class ReactorConnection implements Connection, Watch {
 
   /** The same, once what was put off has been sent. */
   #clear(): boolean {
-    if (this.#late > 0) this.sendLate();
+    if (this.late > 0) this.sendLate();
     return this.#ready;
-  }
-
-  /**
-   * Puts a write off to the end of the turn: whoever is woken by it finds all that this turn has for it, and answers in one
-   * go, too. False: it has to be sent now.
-   */
-  #putOff(bytes: Buffer, size: number): boolean {
-    const loop = this.#loop;
-    if (size > SMALL || !loop.turning) return false;
-    const at = loop.reserve(size);
-    if (at < 0) return false;
-    if (this.#late === 0) {
-      this.#lateAt = at;
-      loop.late(this);
-    } else if (this.#lateAt + this.#late !== at) return false;
-    const { bytes: outbox } = loop.outbox;
-    if (size === bytes.length) outbox.set(bytes, at);
-    else bytes.copy(outbox, at, 0, size);
-    loop.outboxed += size;
-    this.#late += size;
-    return true;
   }
 
   /** Sends what was put off. */
   sendLate(): void {
-    const size = this.#late;
+    const size = this.late;
     if (size === 0) return;
-    this.#late = 0;
+    this.late = 0;
     const { outbox } = this.#loop;
     const socket = this.#socket!;
-    const sent = socket.write(outbox.address + this.#lateAt, size);
+    const sent = socket.write(outbox.addressOf(this), size);
     if (sent === size) return;
-    if (sent === FAILED) return this.destroy(socket.error);
-    this.#queue.push(Buffer.from(outbox.bytes.subarray(this.#lateAt + sent, this.#lateAt + size)));
+    if (sent === FAILED) this.destroy(socket.error);
+    if (this.#dead) return;
+    this.#queue.push(Buffer.from(outbox.bytesOf(this, sent, size)));
     this.#queued();
   }
 
@@ -268,7 +247,7 @@ export class ReactorConnection implements Connection, Watch {
     if (this.#dead || this.#ending !== 'no') return true;
     let rest = chunk;
     if (this.#socket && this.#waiting === 0) {
-      if (this.#putOff(chunk, chunk.length)) return true;
+      if (this.#loop.turning && this.#loop.outbox.put(this, chunk, chunk.length)) return true;
       if (!this.#clear()) return this.write(chunk);
       const sent = this.#send(this.#socket, chunk);
       if (sent === chunk.length || this.#dead) return true;
@@ -282,7 +261,7 @@ export class ReactorConnection implements Connection, Watch {
     if (this.#dead || this.#ending !== 'no') return true;
     let sent = 0;
     if (this.#socket && this.#waiting === 0) {
-      if (this.#late > 0 && !this.#clear()) return this.writeCopy(bytes, end);
+      if (this.late > 0 && !this.#clear()) return this.writeCopy(bytes, end);
       sent = this.#send(this.#socket, bytes.subarray(0, end));
       if (sent === end || this.#dead) return true;
     }
@@ -310,25 +289,8 @@ export class ReactorConnection implements Connection, Watch {
 
   /** Sends what it can; returns how much. */
   #send(socket: Socket, chunk: Buffer): number {
-    const { input, output } = this.#loop;
-    const own = input.holds(chunk);
-    let sent = 0;
-    while (sent < chunk.length) {
-      const size = Math.min(output.size, chunk.length - sent);
-      let address: number;
-      if (own) address = input.addressOf(chunk) + sent;
-      else {
-        chunk.copy(output.bytes, 0, sent, sent + size);
-        address = output.address;
-      }
-      const count = socket.write(address, size);
-      if (count === FAILED) {
-        this.destroy(socket.error);
-        return sent;
-      }
-      sent += count;
-      if (count < size) return sent;
-    }
+    const sent = socket.send(chunk);
+    if (sent === FAILED) this.destroy(socket.error);
     return sent;
   }
 
@@ -391,10 +353,10 @@ export class ReactorConnection implements Connection, Watch {
   destroy(error?: Error): void {
     this.#inside?.destroy();
     if (this.#dead) return;
-    if (!error) this.sendLate();
-    if (this.#dead) return;
-    this.#late = 0;
     this.#dead = true;
+    // As if it had been sent when it was written: how that goes is of no matter any more.
+    if (this.late > 0) this.#socket!.write(this.#loop.outbox.addressOf(this), this.late);
+    this.late = 0;
     this.#error = error;
     this.#queue.clear();
     this.#outlet.drop();

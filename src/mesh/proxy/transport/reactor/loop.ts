@@ -16,6 +16,7 @@ import {
   systemError,
 } from './libc.ts';
 import { type Counts, Region } from './memory.ts';
+import { Outbox } from './outbox.ts';
 import { Pipes } from './pipes.ts';
 import { decodeAddress, SOCKADDR_SIZE } from './sockaddr.ts';
 import { LoopPoll } from './uv.ts';
@@ -39,11 +40,6 @@ export interface Watch {
   ready(events: number): void;
 }
 
-/** Who has put something off to the end of the turn. */
-export interface Late {
-  sendLate(): void;
-}
-
 /** A file descriptor in the set. */
 export interface Source {
   readonly fd: number;
@@ -64,9 +60,8 @@ export class Loop {
   readonly input: Region;
   /** What is collected to be written at once. */
   readonly output: Region;
-  /** What this turn's connections have written, each a piece, until its end. */
-  readonly outbox: Region;
-  outboxed = 0;
+  /** What this turn's connections have written, until its end. */
+  readonly outbox: Outbox;
   /** For structures that calls take and fill. */
   readonly scratch: Region;
   readonly counts: Counts = { sockets: 0, sessions: 0, contexts: 0, pipes: 0 };
@@ -89,8 +84,6 @@ export class Loop {
   #immediate: NodeJS.Immediate | undefined;
   #again: Source[] = [];
   #after: (() => void)[] = [];
-  readonly #late: (Late | undefined)[] = [];
-  #lateCount = 0;
   #buried: (() => void)[] = [];
 
   constructor(koffi: Koffi) {
@@ -98,7 +91,7 @@ export class Loop {
     this.libc = bindLibc(koffi);
     this.input = new Region(koffi, CHUNK);
     this.output = new Region(koffi, CHUNK);
-    this.outbox = new Region(koffi, CHUNK);
+    this.outbox = new Outbox(new Region(koffi, CHUNK));
     this.scratch = new Region(koffi, 256);
     this.#event = new Region(koffi, 256);
     this.#events = new Region(koffi, BATCH * STRIDE * 4);
@@ -181,17 +174,6 @@ export class Loop {
     this.#wake();
   }
 
-  /** Room in the outbox: where it begins, or -1. */
-  reserve(size: number): number {
-    return this.outboxed + size <= this.outbox.size ? this.outboxed : -1;
-  }
-
-  /** `sendLate` at the end of this turn. */
-  late(who: Late): void {
-    this.#late[this.#lateCount] = who;
-    this.#lateCount += 1;
-  }
-
   /** At the very end of the turn, when nobody is in the middle of using what is to be freed. */
   bury(callback: () => void): void {
     this.#buried.push(callback);
@@ -267,24 +249,13 @@ export class Loop {
       this.#after = [];
       for (const callback of after) guarded(callback);
     }
-    this.#sendLate();
+    this.outbox.send(report);
     while (this.#buried.length > 0) {
       const buried = this.#buried;
       this.#buried = [];
       for (const callback of buried) guarded(callback);
-      this.#sendLate();
+      this.outbox.send(report);
     }
-  }
-
-  #sendLate(): void {
-    const late = this.#late;
-    for (let n = 0; n < this.#lateCount; n += 1) {
-      const who = late[n]!;
-      late[n] = undefined;
-      who.sendLate();
-    }
-    this.#lateCount = 0;
-    this.outboxed = 0;
   }
 }
 

@@ -96,6 +96,27 @@ export class Socket implements Source {
     }
   }
 
+  /** The same for bytes that are anywhere. */
+  send(chunk: Buffer): number {
+    const { input, output } = this.loop;
+    const own = input.holds(chunk);
+    let sent = 0;
+    while (sent < chunk.length) {
+      const size = Math.min(output.size, chunk.length - sent);
+      let address: number;
+      if (own) address = input.addressOf(chunk) + sent;
+      else {
+        chunk.copy(output.bytes, 0, sent, sent + size);
+        address = output.address;
+      }
+      const count = this.write(address, size);
+      if (count === FAILED) return FAILED;
+      sent += count;
+      if (count < size) return sent;
+    }
+    return sent;
+  }
+
   /** Reads up to `size` bytes into an empty pipe. */
   readInto(pipe: Pipe, size: number): number {
     const count = this.#splice('read', this.fd, pipe.write, size);

@@ -110,6 +110,7 @@ export class TlsSession {
   }
 
   write(socket: Socket, address: number, size: number): number {
+    if (this.#broken) return FAILED;
     const { call } = this.#openssl;
     this.#fresh();
     let sent = 0;
