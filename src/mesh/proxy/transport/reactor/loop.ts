@@ -91,7 +91,7 @@ export class Loop {
     this.libc = bindLibc(koffi);
     this.input = new Region(koffi, CHUNK);
     this.output = new Region(koffi, CHUNK);
-    this.outbox = new Outbox(new Region(koffi, CHUNK));
+    this.outbox = new Outbox(new Region(koffi, CHUNK), report);
     this.scratch = new Region(koffi, 256);
     this.#event = new Region(koffi, 256);
     this.#events = new Region(koffi, BATCH * STRIDE * 4);
@@ -249,12 +249,12 @@ export class Loop {
       this.#after = [];
       for (const callback of after) guarded(callback);
     }
-    this.outbox.send(report);
+    this.outbox.send();
     while (this.#buried.length > 0) {
       const buried = this.#buried;
       this.#buried = [];
       for (const callback of buried) guarded(callback);
-      this.outbox.send(report);
+      this.outbox.send();
     }
   }
 }

@@ -20,9 +20,12 @@ export class Outbox {
   #used = 0;
   #who: (Late | undefined)[] = [];
   #count = 0;
+  readonly #threw: (thrown: unknown) => void;
 
-  constructor(region: Region) {
+  /** `threw` is told of errors, which hold up nobody else. */
+  constructor(region: Region, threw: (thrown: unknown) => void) {
     this.#region = region;
+    this.#threw = threw;
   }
 
   /** Takes a copy of the first `size` bytes. False: they have to be sent now, behind what `who` has here already. */
@@ -46,20 +49,20 @@ export class Outbox {
     return this.#region.address + lateAt;
   }
 
-  /** Those bytes that begin `from` behind the first; valid until the end of the turn. */
+  /** Those bytes that begin `from` behind the first; valid until the next `send`. */
   bytesOf({ lateAt }: Late, from: number, to: number): Buffer {
     return this.#region.bytes.subarray(lateAt + from, lateAt + to);
   }
 
-  /** Sends everything; errors go to `threw`, and hold up nobody else. */
-  send(threw: (thrown: unknown) => void): void {
+  /** Sends everything: at the end of a turn, and before anything in it that takes long. */
+  send(): void {
     for (let n = 0; n < this.#count; n += 1) {
       const who = this.#who[n]!;
       this.#who[n] = undefined;
       try {
         who.sendLate();
       } catch (thrown) {
-        threw(thrown);
+        this.#threw(thrown);
       }
     }
     // Not to be as long for ever as it once was.

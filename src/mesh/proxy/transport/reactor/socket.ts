@@ -152,6 +152,8 @@ export class Socket implements Source {
 
   /** Goes on with the TLS handshake: true = done, false = waits for the peer, an error = failed. */
   handshake(): boolean | Error {
+    // Signatures take a millisecond: answers that are ready must not wait for those of many.
+    this.loop.outbox.send();
     const outcome = this.#tls!.handshake(this);
     if (outcome === 'read') this.want(EPOLLIN);
     else if (outcome === 'write') this.want(EPOLLOUT);
