@@ -14,7 +14,7 @@ import { pod, service, slice, split } from './discovery/fixtures.ts';
 import type { Destination } from './discovery/model.ts';
 import { FakeApi } from './fake-api.ts';
 import { createRequest } from './identity/client/csr.ts';
-import { postJson } from './identity/client/request.ts';
+import { HttpsCaller, postJson } from './identity/client/request.ts';
 import { IdentityClient } from './identity/client.ts';
 import { trafficPolicy } from './policy/fixtures.ts';
 import { withCaBundle } from './webhook-bundles.ts';
@@ -149,13 +149,14 @@ describe('trust', () => {
 
 describe('certificates', () => {
   const post = async (plane: ControlPlane, token: string) =>
-    (await postJson({
-      address: `https://127.0.0.1:${plane.port}`,
-      servername: 'weir-mesh.weir.svc',
-      path: '/v1/certificates',
-      ca: (await until(() => bundleIn('weir')))!,
-      body: { csr: createRequest().csr, token },
-    })) as { certificate: string; trust: string; notAfter: string };
+    (await postJson(
+      new HttpsCaller({ address: `https://127.0.0.1:${plane.port}`, servername: 'weir-mesh.weir.svc' }),
+      {
+        path: '/v1/certificates',
+        credentials: { trust: (await until(() => bundleIn('weir')))! },
+        body: { csr: createRequest().csr, token },
+      },
+    )) as { certificate: string; trust: string; notAfter: string };
 
   test('go to ServiceAccounts with a token of the right audience, under the name of the token', async () => {
     const plane = await start();

@@ -1,9 +1,8 @@
-import { Agent, request } from 'node:https';
 import { Backoff } from '../../lib/backoff.ts';
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import { AppError, isCode, toAppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
-import { type ControlPlane, postJson, requestOptions } from '../identity/client/request.ts';
+import { type Caller, type ControlPlane, HttpsCaller, postJson } from '../identity/client/request.ts';
 import type { IdentityMaterial } from '../identity/client.ts';
 import { applyChanges } from './client/apply.ts';
 import { LineReader } from './client/lines.ts';
@@ -23,6 +22,8 @@ export interface DiscoveryClientOptions extends ControlPlane {
   /** Any word from the control plane renews the leases for this many seconds. */
   heard: (leaseSeconds: number) => void;
   trust: (bundle: string) => void;
+  /** How requests are made, unless by node:https. */
+  caller?: Caller;
   log: Logger;
   clock?: Clock;
   random?: () => number;
@@ -47,9 +48,7 @@ export class DiscoveryClient {
   readonly #refused = new Set<string>();
   readonly #waiting: Set<string>;
   readonly #synced = Promise.withResolvers<void>();
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  /** The certificate that its connections show. */
-  #shown: string | undefined;
+  readonly #caller: Caller;
   readonly #backoff: Backoff;
   readonly #greeted = Promise.withResolvers<void>();
   /** Keys added (true) and removed (false) that the control plane has not been told of. */
@@ -67,6 +66,7 @@ export class DiscoveryClient {
 
   constructor(options: DiscoveryClientOptions) {
     this.#options = options;
+    this.#caller = options.caller ?? new HttpsCaller(options);
     this.#clock = options.clock ?? systemClock;
     this.#keys = new Set(options.keys);
     this.#waiting = new Set(options.keys);
@@ -127,7 +127,7 @@ export class DiscoveryClient {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    this.#agent.destroy();
+    this.#caller.close();
     await this.#running;
   }
 
@@ -152,52 +152,50 @@ export class DiscoveryClient {
 
   /** One stream, until it ends. */
   #stream(): Promise<void> {
-    const { address, servername, credentials, pod, heard } = this.#options;
+    const { credentials, pod, heard } = this.#options;
     const material = credentials.current();
     if (!material) throw new AppError('Unavailable', 'waiting for a certificate');
     const query = new URLSearchParams();
     if (this.#session) query.set('session', this.#session);
     if (pod) query.set('pod', pod);
     const { signal } = this.#stop;
-    return new Promise((resolve, reject) => {
-      const { key, cert, trust: ca } = material;
-      const path = `/v1/discover?${query}`;
-      const outgoing = request(requestOptions({ address, servername, path, ca, key, cert, signal }, 'GET'));
-      const fail = (error: Error) => {
-        outgoing.destroy();
-        reject(error);
-      };
-      this.#breakStream = fail;
-      // A peer that is gone without a word: pings come three times per lease.
-      outgoing.setTimeout(this.#leaseSeconds * 1000, () =>
-        fail(new AppError('Timeout', 'nothing heard from the control plane for a whole lease')),
-      );
-      outgoing.on('error', fail);
-      outgoing.on('response', (response) => {
-        if (response.statusCode !== 200) {
-          response.resume();
-          return fail(
-            new AppError(
-              response.statusCode === 404 ? 'NotFound' : 'Unavailable',
-              `the control plane answered ${response.statusCode} to /v1/discover`,
-            ),
-          );
-        }
-        this.#connected = true;
-        const lines = new LineReader((text) => this.#frame(JSON.parse(text) as DownFrame));
-        response.on('data', (chunk: Buffer) => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const lines = new LineReader((text) => this.#frame(JSON.parse(text) as DownFrame));
+    // A peer that is gone without a word: pings come three times per lease.
+    const silence = setTimeout(
+      () => fail(new AppError('Timeout', 'nothing heard from the control plane for a whole lease')),
+      this.#leaseSeconds * 1000,
+    );
+    const stream = this.#caller.call(
+      { method: 'GET', path: `/v1/discover?${query}`, credentials: material, signal },
+      {
+        status: (code) => {
+          if (code === 200) {
+            this.#connected = true;
+            return;
+          }
+          const reason = code === 404 ? 'NotFound' : 'Unavailable';
+          fail(new AppError(reason, `the control plane answered ${code} to /v1/discover`));
+        },
+        data: (chunk) => {
+          silence.refresh();
           try {
             lines.push(chunk);
             heard(this.#leaseSeconds);
           } catch (thrown) {
             fail(toAppError(thrown));
           }
-        });
-        response.on('error', fail);
-        response.on('end', () => resolve());
-      });
-      outgoing.end();
-    });
+        },
+        error: reject,
+        end: resolve,
+      },
+    );
+    const fail = (error: Error) => {
+      reject(error);
+      stream.destroy();
+    };
+    this.#breakStream = fail;
+    return promise.finally(() => clearTimeout(silence));
   }
 
   #frame(frame: DownFrame) {
@@ -320,29 +318,12 @@ export class DiscoveryClient {
     );
   }
 
-  /** Connections that showed the certificate before would lie open, unused, until the control plane closes them. */
-  #forgetOld(cert: string) {
-    this.#shown = cert;
-    for (const idle of Object.values(this.#agent.freeSockets)) for (const each of idle ?? []) each.destroy();
-  }
-
   async #post(path: string, body: unknown): Promise<void> {
-    const { address, servername, credentials } = this.#options;
+    const { credentials } = this.#options;
     const material = credentials.current();
     if (!material) throw new AppError('Unavailable', 'waiting for a certificate');
-    const { key, cert, trust: ca } = material;
-    if (cert !== this.#shown) this.#forgetOld(cert);
-    await postJson({
-      address,
-      servername,
-      path,
-      body,
-      ca,
-      key,
-      cert,
-      agent: this.#agent,
-      signal: this.#stop.signal,
-    });
+    const { signal } = this.#stop;
+    await postJson(this.#caller, { path, body, credentials: material, keep: true, signal });
     // It listens and answers: only now is the next loss of the stream a first one.
     this.#backoff.reset();
   }

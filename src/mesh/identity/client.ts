@@ -1,11 +1,15 @@
 import { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile as readFileLater } from 'node:fs';
+import { promisify } from 'node:util';
 import { Backoff } from '../../lib/backoff.ts';
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import { AppError, toAppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import { createRequest } from './client/csr.ts';
-import { type ControlPlane, postJson } from './client/request.ts';
+import { type Caller, type ControlPlane, HttpsCaller, postJson } from './client/request.ts';
+
+/** Not of node:fs/promises, which loads half a megabyte for lines of text. */
+const readFile = promisify(readFileLater);
 
 /** Key, certificate chain and trust bundle, PEM. */
 export interface IdentityMaterial {
@@ -20,6 +24,8 @@ export interface IdentityClientOptions extends ControlPlane {
   /** ServiceAccount token with audience weir-identity; read again on each try, the kubelet renews it. */
   tokenFile: string;
   trustDomain: string;
+  /** How requests are made, unless by node:https. */
+  caller?: Caller;
   log: Logger;
   clock?: Clock;
   random?: () => number;
@@ -30,6 +36,7 @@ export class IdentityClient {
   readonly #options: IdentityClientOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
+  readonly #caller: Caller;
   readonly #stop = new AbortController();
   readonly #listeners = new Set<() => void>();
   #current: IdentityMaterial | undefined;
@@ -40,6 +47,7 @@ export class IdentityClient {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
+    this.#caller = options.caller ?? new HttpsCaller(options);
   }
 
   /** Begins asking. Resolves when the first certificate is there, however long that takes. */
@@ -103,15 +111,13 @@ export class IdentityClient {
 
   /** Returns the milliseconds the new certificate has to live. */
   async #renew(signal: AbortSignal): Promise<number> {
-    const { trustFile, tokenFile, address, servername, log } = this.#options;
+    const { trustFile, tokenFile, log } = this.#options;
     const [anchor, token] = await Promise.all([readFile(trustFile, 'utf8'), readFile(tokenFile, 'utf8')]);
     const { key, csr } = createRequest();
-    const answer = (await postJson({
-      address,
-      servername,
+    const answer = (await postJson(this.#caller, {
       path: '/v1/certificates',
       body: { csr, token: token.trim() },
-      ca: anchor,
+      credentials: { trust: anchor },
       signal,
     })) as { certificate?: unknown; trust?: unknown; notAfter?: unknown } | undefined;
     const { certificate, trust, notAfter } = answer ?? {};

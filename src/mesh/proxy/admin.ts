@@ -1,10 +1,10 @@
-/** The admin server: the one place of the proxy that uses node:http, loaded when it starts. */
-import { createServer, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+/** The admin endpoints. */
 import { toAppError } from '../../lib/errors.ts';
+import { type AdminResponse, serveAdmin } from './admin-server.ts';
 import { splitAddress } from './config.ts';
 import type { DataPlane } from './proxy.ts';
 import { parseFilter, type TapFilter } from './tap/filter.ts';
+import type { Listener, Transport } from './transport/types.ts';
 
 export interface AdminOptions {
   listen: string;
@@ -16,44 +16,37 @@ export interface AdminOptions {
   shutdown: () => void;
 }
 
-export interface AdminServer {
-  port: number;
-  close(): void;
-}
-
-export async function startAdmin({
+export function startAdmin({
   listen,
   host,
   proxy,
   ready,
   started,
   shutdown,
-}: AdminOptions): Promise<AdminServer> {
-  const server: Server = createServer((request, response) => {
-    const answer = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
-      response.writeHead(status, { 'content-type': type });
-      response.end(body);
-    };
-    const path = (request.url ?? '/').split('?')[0];
+}: AdminOptions): Promise<Listener> {
+  const { transport } = proxy.runtime;
+  return serveAdmin(transport, splitAddress(listen, host), ({ method, target, local }, response) => {
+    const answer = (status: number, body: string, type?: string) => response.send(status, body, type);
+    // As an absolute URL too (RFC 9112 3.2.2).
+    const { pathname: path, searchParams } = URL.parse(target, 'http://proxy') ?? new URL('http://proxy/');
     if (path === '/shutdown') {
-      if (request.method !== 'POST') return answer(405, 'use POST\n');
+      if (method !== 'POST') return answer(405, 'use POST\n');
       // Within the pod only: whoever shares its loopback could stop it anyway.
-      if (!local(request.socket.remoteAddress, request.socket.localAddress))
-        return answer(403, 'from this pod only\n');
+      if (!local) return answer(403, 'from this pod only\n');
       answer(200, 'draining\n');
       return shutdown();
     }
-    if (request.method !== 'GET' && request.method !== 'HEAD') return answer(405, 'use GET\n');
+    if (method !== 'GET' && method !== 'HEAD') return answer(405, 'use GET\n');
     switch (path) {
       case '/tap': {
-        if (!local(request.socket.remoteAddress, request.socket.localAddress))
-          return answer(403, 'from this pod only: use weir tap, or kubectl port-forward\n');
+        if (!local) return answer(403, 'from this pod only: use weir tap, or kubectl port-forward\n');
         let filter: TapFilter;
         try {
-          filter = parseFilter(new URL(request.url!, 'http://proxy').searchParams);
+          filter = parseFilter(searchParams);
         } catch (thrown) {
           return answer(400, `${toAppError(thrown).message}\n`);
         }
+        if (method === 'HEAD') return answer(200, '', NDJSON);
         return watch(proxy, filter, response) || answer(429, 'enough taps are open: close one\n');
       }
       case '/live':
@@ -73,40 +66,30 @@ export async function startAdmin({
             404,
             'known: /live /ready /started /metrics /config /tap /probe/tcp/PORT /shutdown\n',
           );
-        return probe(host, Number(port), (reason) =>
+        return probe(transport, host, Number(port), (reason) =>
           reason === undefined ? answer(200, 'accepts\n') : answer(503, `${reason}\n`),
         );
       }
     }
   });
-  const address = splitAddress(listen, host);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(address.port, address.host, resolve);
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () => {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
 }
 
+const NDJSON = 'application/x-ndjson';
 /** How often a tap that shows nothing says that it is there: a watcher that is gone is noticed by it. */
 const HEARTBEAT = 15_000;
 
 /** Streams the requests that match, a JSON object each line, until the watcher goes. False: there are too many. */
-function watch(proxy: DataPlane, filter: TapFilter, response: ServerResponse): boolean {
-  const tap = proxy.observers.tap(filter, (line) => response.write(line));
+function watch(proxy: DataPlane, filter: TapFilter, response: AdminResponse): boolean {
+  let write: (line: string) => boolean = () => true;
+  const tap = proxy.observers.tap(filter, (line) => write(line));
   if (!tap) return false;
-  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-  response.flushHeaders();
-  const heartbeat = setInterval(() => response.write('\n'), HEARTBEAT).unref();
-  response.on('drain', () => tap.drained());
-  response.on('close', () => {
-    clearInterval(heartbeat);
-    tap.close();
+  const heartbeat = setInterval(() => write('\n'), HEARTBEAT).unref();
+  write = response.stream(NDJSON, {
+    drained: () => tap.drained(),
+    closed: () => {
+      clearInterval(heartbeat);
+      tap.close();
+    },
   });
   return true;
 }
@@ -115,23 +98,33 @@ function watch(proxy: DataPlane, filter: TapFilter, response: ServerResponse): b
 const PROBE_TIMEOUT = 5_000;
 
 /** What the kubelet's tcpSocket probe would find if no proxy were in between: does anybody accept there? */
-function probe(host: string, port: number, done: (reason: string | undefined) => void): void {
+function probe(
+  transport: Transport,
+  host: string,
+  port: number,
+  done: (reason: string | undefined) => void,
+): void {
   if (port < 1 || port > 65_535) {
     done(`there is no port ${port}`);
     return;
   }
-  const socket = connect({ host, port });
+  let over = false;
   const end = (reason: string | undefined) => {
-    socket.removeAllListeners().on('error', () => {});
-    socket.destroy();
+    if (over) return;
+    over = true;
+    clearTimeout(timer);
+    connection.destroy();
     done(reason);
   };
-  socket.setTimeout(PROBE_TIMEOUT, () => end(`no answer from port ${port}`));
-  socket.once('connect', () => end(undefined));
-  socket.once('error', (error) => end(error.message));
-}
-
-function local(remote: string | undefined, own: string | undefined): boolean {
-  if (remote === undefined) return false;
-  return remote === '::1' || remote === '::ffff:127.0.0.1' || remote === '127.0.0.1' || remote === own;
+  const timer = setTimeout(() => end(`no answer from port ${port}`), PROBE_TIMEOUT);
+  const connection = transport.connect(
+    { host, port },
+    {
+      open: () => end(undefined),
+      data: () => {},
+      drain: () => {},
+      end: () => {},
+      close: (error) => end(error?.message ?? `port ${port} does not accept`),
+    },
+  );
 }

@@ -4,7 +4,6 @@
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { setDefaultCACertificates } from 'node:tls';
 import { systemClock } from '../../lib/clock.ts';
 import { toAppError } from '../../lib/errors.ts';
 import type { ProxyConfig } from './config.ts';
@@ -19,8 +18,6 @@ const log = createLineLogger({ component: 'proxy' }, { level: process.env.WEIR_L
 async function start(): Promise<RunningProxy> {
   const [flag, path, , ...validator] = process.argv.slice(2);
   if (flag !== '--static' || path === undefined) {
-    // Started to trust what it is told and no public authority: node's TLS would read all of them for its first context.
-    if (process.execArgv.includes('--use-openssl-ca')) setDefaultCACertificates([]);
     return (await import('./sidecar.ts')).startSidecar(process.env, log);
   }
   const { startStatic } = await import('./static.ts');

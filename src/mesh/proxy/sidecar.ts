@@ -1,14 +1,18 @@
 /** The proxy beside an application: configured by its environment, fed by the mesh control plane. */
+import { setDefaultCACertificates } from 'node:tls';
 import { AppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import { DiscoveryClient } from '../discovery/client.ts';
 import { IdentityClient } from '../identity/client.ts';
 import { type InterceptConfig, type ProxyConfig, splitAddress } from './config.ts';
+import { TransportCaller } from './control-plane-caller.ts';
 import { Interception } from './intercept/index.ts';
 import { DataPlane } from './proxy.ts';
 import type { RunningProxy } from './static.ts';
 import { createTransport } from './transport/choose.ts';
+import { PortableTransport } from './transport/portable.ts';
 import { serverName } from './transport/spiffe.ts';
+import type { Transport } from './transport/types.ts';
 
 const SERVERNAME = 'weir-mesh.weir.svc';
 /** How long the application of an intercepted pod waits for a control plane that does not answer. */
@@ -110,15 +114,20 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
   const config = sidecarConfig(env);
   const address = variable(env, 'WEIR_MESH');
   const servername = env.WEIR_MESH_SERVERNAME || SERVERNAME;
+  const caller = new TransportCaller(() => transport, { address, servername });
   const identity = new IdentityClient({
     address,
     servername,
+    caller,
     trustFile: variable(env, 'WEIR_TRUST'),
     tokenFile: variable(env, 'WEIR_TOKEN'),
     trustDomain: env.WEIR_TRUST_DOMAIN || TRUST_DOMAIN,
     log,
   });
-  const transport = createTransport({ credentials: identity, log, wanted: env.WEIR_TRANSPORT });
+  const transport: Transport = createTransport({ credentials: identity, log, wanted: env.WEIR_TRANSPORT });
+  // Started to trust what it is told and no public authority: node's TLS would read all of them for its first context.
+  if (transport instanceof PortableTransport && process.execArgv.includes('--use-openssl-ca'))
+    setDefaultCACertificates([]);
   const proxy = new DataPlane({ config, transport, log, host: env.POD_IP });
   const explicit = new Set(config.outbound.map(({ destination }) => destination));
   // No word yet: a split may not rule.
@@ -126,6 +135,7 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
   const discovery = new DiscoveryClient({
     address,
     servername,
+    caller,
     credentials: identity,
     pod: env.POD_NAME,
     keys: [...explicit],

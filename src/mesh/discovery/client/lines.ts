@@ -23,7 +23,8 @@ export class LineReader {
       if (line.length > 0) this.#line(line.toString('utf8'));
     }
     if (start === chunk.length) return;
-    this.#rest.push(chunk.subarray(start));
+    // A copy: the chunk is only lent.
+    this.#rest.push(Buffer.from(chunk.subarray(start)));
     this.#size += chunk.length - start;
     if (this.#size > this.#limit)
       throw new AppError('Invalid', `a frame is longer than ${this.#limit} bytes`);

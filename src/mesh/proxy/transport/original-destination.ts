@@ -56,3 +56,9 @@ export function parseSocketAddress(bytes: Buffer): Address | undefined {
       return undefined;
   }
 }
+
+/** Whether a peer at `remote` that has reached us at `own` is of this machine, or pod. Pure. */
+export function sameMachine(remote: string | undefined, own: string | undefined): boolean {
+  if (remote === undefined) return false;
+  return remote === '::1' || remote === '::ffff:127.0.0.1' || remote === '127.0.0.1' || remote === own;
+}

@@ -4,7 +4,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { GUESTS } from './guests.ts';
 import { NOBODY } from './nobody.ts';
-import { originalDestination } from './original-destination.ts';
+import { originalDestination, sameMachine } from './original-destination.ts';
 import { serverName, spiffeIds } from './spiffe.ts';
 import type {
   Address,
@@ -110,6 +110,10 @@ class PortableConnection implements Connection {
     // Node tells a socket's descriptor nowhere else.
     const { fd = -1 } = (this.#socket as { _handle?: { fd?: number } })._handle ?? {};
     return fd < 0 ? undefined : originalDestination(fd, this.#socket.remoteAddress ?? '');
+  }
+
+  local(): boolean {
+    return sameMachine(this.#socket.remoteAddress, this.#socket.localAddress);
   }
 
   startTls(first: Buffer, done: (inside: Connection | undefined) => ConnectionHandler | undefined): void {
@@ -254,7 +258,8 @@ export class PortableTransport implements Transport {
   }
 
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection {
-    const { host, port, identity, alpn } = options;
+    const { host, port, identity, server, alpn } = options;
+    if (server) return this.#toServer({ host, port }, server, handler);
     if (identity === undefined) {
       const socket = net.connect({ host, port, noDelay: true, allowHalfOpen: true });
       const connection = new PortableConnection(socket, handler, false);
@@ -291,6 +296,24 @@ export class PortableTransport implements Transport {
       connection.alpn = socket.alpnProtocol || undefined;
       connection.handler.open?.();
     });
+    return connection;
+  }
+
+  #toServer(
+    to: { host: string; port: number },
+    { name, trust, key, cert }: NonNullable<ConnectOptions['server']>,
+    handler: ConnectionHandler,
+  ): Connection {
+    const socket = tls.connect({
+      socket: net.connect({ ...to, noDelay: true, allowHalfOpen: true }),
+      ca: trust,
+      key,
+      cert,
+      servername: name,
+      minVersion: 'TLSv1.3',
+    });
+    const connection = new PortableConnection(socket, handler, true);
+    socket.once('secureConnect', () => connection.handler.open?.());
     return connection;
   }
 }

@@ -50,6 +50,8 @@ export interface Connection {
   breakOff(): void;
   /** Where the client meant to connect to, if the kernel sent it here instead; ask once, on accepting. */
   originalDestination?(): Address | undefined;
+  /** Whether the peer is of this pod: by loopback, or at the very address that it has called; ask once, on accepting. */
+  local?(): boolean;
   /**
    * On a listener with `tls: 'offered'`: goes on as the server of the TLS handshake that `first` begins. This connection
    * has no more events; `done` gets the one inside, or undefined when the handshake failed.
@@ -65,7 +67,7 @@ export interface Address {
   port: number;
 }
 
-/** Keys and trust of one moment. Connections keep those they were made with. */
+/** Keys and trust of one moment, PEM. Connections keep those they were made with. */
 export interface Credentials {
   key: string;
   cert: string;
@@ -100,6 +102,8 @@ export interface ConnectOptions {
   port: number;
   /** SPIFFE id the peer must prove; present = mutual TLS 1.3. */
   identity?: string;
+  /** A server that proves a DNS name instead, by a trust of its own: TLS 1.3, mutual where there are keys to show. */
+  server?: { name: string; trust: string; key?: string; cert?: string };
   /** Protocols to offer in the TLS handshake. */
   alpn?: string[];
 }

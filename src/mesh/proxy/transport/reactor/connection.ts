@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { NOBODY } from '../nobody.ts';
+import { sameMachine } from '../original-destination.ts';
 import type { Address, Connection, ConnectionHandler } from '../types.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLNONE, EPOLLOUT } from './libc.ts';
 import type { Loop, Watch } from './loop.ts';
@@ -381,6 +382,11 @@ export class ReactorConnection implements Connection, Watch, Late {
 
   originalDestination(): Address | undefined {
     return this.#loop.originalDestination(this.fd);
+  }
+
+  local(): boolean {
+    const [remote, own] = this.#loop.ends(this.fd);
+    return sameMachine(remote, own);
   }
 
   startTls(first: Buffer, done: Parameters<NonNullable<Connection['startTls']>>[1]): void {

@@ -1,6 +1,5 @@
 /** Outgoing TCP connections: names are looked up, addresses tried in turn. */
 import { lookup } from 'node:dns';
-import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import {
   AF_INET,
@@ -14,7 +13,7 @@ import {
   TCP_NODELAY,
 } from './libc.ts';
 import type { Loop } from './loop.ts';
-import { encodeAddress } from './sockaddr.ts';
+import { encodeAddress, isAddress, isVersion6 } from './sockaddr.ts';
 import { Socket } from './socket.ts';
 
 /** Milliseconds an address has before the next one is tried, as with Node's own sockets. */
@@ -49,7 +48,7 @@ export class Dial {
     this.#loop = loop;
     this.#port = to.port;
     this.#done = done;
-    if (net.isIP(to.host) !== 0) {
+    if (isAddress(to.host)) {
       this.#addresses = [to.host];
       this.#next();
       return;
@@ -65,8 +64,8 @@ export class Dial {
   #next() {
     const ip = this.#addresses.shift()!;
     const { libc, scratch } = this.#loop;
-    const where = net.isIPv6(ip) ? `[${ip}]:${this.#port}` : `${ip}:${this.#port}`;
-    const fd = libc.socket(net.isIPv6(ip) ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_FLAGS, 0);
+    const where = isVersion6(ip) ? `[${ip}]:${this.#port}` : `${ip}:${this.#port}`;
+    const fd = libc.socket(isVersion6(ip) ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_FLAGS, 0);
     if (fd < 0) return this.#failed(systemError('socket', libc.errno()));
     const length = encodeAddress(scratch.bytes, numericScope(ip), this.#port);
     const connected = libc.connect(fd, scratch.address, length);

@@ -8,17 +8,22 @@ import type { Socket } from './socket.ts';
 import type { TlsContext } from './tls-context.ts';
 import { TlsSession } from './tls-session.ts';
 
-/** Begins the handshake; `done` is called once, later. Throws when there is no memory for a session. */
+/**
+ * Begins the handshake; `done` is called once, later. `named`: the server has to prove `servername`, which is else only said to it.
+ * Throws when there is no memory for a session.
+ */
 export function shakeHands(
   { socket, loop, openssl, context }: { socket: Socket; loop: Loop; openssl: OpenSsl; context: TlsContext },
-  side: { servername: string; alpn?: string[] } | { first: Buffer | undefined },
+  side: { servername: string; alpn?: string[]; named?: boolean } | { first: Buffer | undefined },
   done: (error?: Error) => void,
 ): Watch {
   const session = new TlsSession(openssl, loop, socket.fd, context);
   // The socket frees it from now on.
   socket.secure(session);
-  if ('servername' in side) session.asClient(side.servername, side.alpn);
-  else session.asServer(side.first);
+  if ('servername' in side) {
+    session.asClient(side.servername, side.alpn);
+    if (side.named) session.expect(side.servername);
+  } else session.asServer(side.first);
   const watch: Watch = {
     ready: () => {
       const outcome = socket.handshake();

@@ -1,6 +1,5 @@
 /** A port: connections are accepted, and given to the greeter. */
 import { lookup } from 'node:dns/promises';
-import net from 'node:net';
 import type { Listener, ListenOptions } from '../types.ts';
 import { enable, numericScope } from './dial.ts';
 import { type Accept, Greeter, type GreeterParts } from './greeter.ts';
@@ -19,7 +18,7 @@ import {
   systemError,
   TCP_NODELAY,
 } from './libc.ts';
-import { decodeAddress, encodeAddress, SOCKADDR_SIZE } from './sockaddr.ts';
+import { decodeAddress, encodeAddress, isAddress, isVersion6, SOCKADDR_SIZE } from './sockaddr.ts';
 import { Socket } from './socket.ts';
 
 const BACKLOG = 1024;
@@ -49,11 +48,11 @@ export class ReactorListener implements Listener {
   /** Rejects, as `net.Server` does, when the address cannot be had. */
   async start(): Promise<this> {
     const { host, port } = this.#options;
-    const ip = net.isIP(host) === 0 ? (await lookup(host)).address : host;
+    const ip = isAddress(host) ? host : (await lookup(host)).address;
     const { loop } = this.#parts;
     const { libc, scratch } = loop;
     const failed = (call: string) => systemError(call, libc.errno(), `${host}:${port}`);
-    const fd = libc.socket(net.isIPv6(ip) ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_FLAGS, 0);
+    const fd = libc.socket(isVersion6(ip) ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_FLAGS, 0);
     if (fd < 0) throw failed('socket');
     const socket = new Socket(loop, fd, { ready: () => this.#take(fd) });
     enable(loop, fd, SOL_SOCKET, SO_REUSEADDR);

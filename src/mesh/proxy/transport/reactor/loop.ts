@@ -134,18 +134,25 @@ export class Loop {
 
   /** Where a connection was going before a REDIRECT rule of iptables turned it here; undefined if nothing did. */
   originalDestination(fd: number): Address | undefined {
-    const { bytes, address } = this.scratch;
-    const length = (size: number) => {
-      bytes.writeInt32LE(size, 64);
-      return address + 64;
-    };
-    if (this.libc.getpeername(fd, address, length(SOCKADDR_SIZE)) < 0) return undefined;
-    const { host } = decodeAddress(bytes);
+    const host = this.#end('getpeername', fd);
+    if (host === undefined) return undefined;
     // An IPv4 peer of a socket that takes both has a mapped address, and an IPv4 entry in the kernel's table.
     const level = isIPv4(host.replace(/^::ffff:/, '')) ? SOL_IP : SOL_IPV6;
-    if (this.libc.getsockopt(fd, level, SO_ORIGINAL_DST, address, length(SOCKADDR_SIZE)) < 0)
-      return undefined;
+    const { bytes, address } = this.scratch;
+    bytes.writeInt32LE(SOCKADDR_SIZE, 64);
+    if (this.libc.getsockopt(fd, level, SO_ORIGINAL_DST, address, address + 64) < 0) return undefined;
     return decodeAddress(bytes);
+  }
+
+  /** The IP addresses of a connection, the peer's first. */
+  ends(fd: number): [string | undefined, string | undefined] {
+    return [this.#end('getpeername', fd), this.#end('getsockname', fd)];
+  }
+
+  #end(call: 'getpeername' | 'getsockname', fd: number): string | undefined {
+    const { bytes, address } = this.scratch;
+    bytes.writeInt32LE(SOCKADDR_SIZE, 64);
+    return this.libc[call](fd, address, address + 64) < 0 ? undefined : decodeAddress(bytes).host;
   }
 
   leave(source: Source): void {

@@ -67,6 +67,7 @@ function functions(koffi: Koffi) {
     hostname: func<(ssl: number, command: number, type: number, name: string) => number>(
       'int64_t SSL_ctrl(uint64_t, int, int64_t, str)',
     ),
+    expectedHost: func<(ssl: number, name: string) => number>('int SSL_set1_host(uint64_t, str)'),
     alpnOffer: func<Three>('int SSL_set_alpn_protos(uint64_t, uint64_t, unsigned int)'),
     alpnSelected: func<Three>('void SSL_get0_alpn_selected(uint64_t, uint64_t, uint64_t)'),
     handshake: func<One>('int SSL_do_handshake(uint64_t)'),

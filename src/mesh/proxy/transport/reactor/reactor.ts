@@ -116,14 +116,14 @@ export class ReactorTransport implements Transport {
   }
 
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection {
-    const { host, port, identity, alpn } = options;
-    const connection = new ReactorConnection(this.#loop, handler, identity !== undefined);
+    const { host, port, identity, server } = options;
+    const secure = identity !== undefined || server !== undefined;
+    const connection = new ReactorConnection(this.#loop, handler, secure);
     let context: TlsContext | undefined;
-    if (identity !== undefined) {
+    if (secure) {
       connection.peerIdentity = identity;
       try {
-        this.#clientContext ??= this.#context();
-        context = this.#clientContext?.retain();
+        context = server ? this.#contextFor(server) : this.#clients()?.retain();
         if (!context) throw new Error('no certificate yet: is the mesh control plane reachable?');
       } catch (thrown) {
         connection.destroy(thrown as Error);
@@ -132,8 +132,8 @@ export class ReactorTransport implements Transport {
     }
     const dial = new Dial(this.#loop, { host, port }, (outcome) => {
       if (!(outcome instanceof Socket)) connection.destroy(outcome);
-      else if (identity === undefined) connection.open(outcome, true);
-      else this.#secure(connection, outcome, context!, { identity, alpn });
+      else if (context) this.#secure(connection, outcome, context, options);
+      else connection.open(outcome, true);
       context?.release();
     });
     connection.begin({
@@ -144,19 +144,36 @@ export class ReactorTransport implements Transport {
     return connection;
   }
 
+  /** Of connections to others of the mesh; kept until the next rotation. */
+  #clients(): TlsContext | undefined {
+    this.#clientContext ??= this.#context();
+    return this.#clientContext;
+  }
+
+  /** One more holder of the context with these keys and this trust, which are those of the mesh as a rule. */
+  #contextFor(server: NonNullable<ConnectOptions['server']>): TlsContext {
+    const current = this.#credentials?.current();
+    const shared = (['key', 'cert', 'trust'] as const).every((each) => server[each] === current?.[each]);
+    return shared ? this.#clients()!.retain() : new TlsContext(this.#openssl, this.#loop.counts, server);
+  }
+
   #secure(
     connection: ReactorConnection,
     socket: Socket,
     context: TlsContext,
-    { identity, alpn }: { identity: string; alpn: string[] | undefined },
+    { identity, server, alpn }: ConnectOptions,
   ): void {
     const [loop, openssl] = [this.#loop, this.#openssl];
     connection.begin({ cancel: () => socket.close() });
-    const client = { servername: serverName(identity), ...(alpn ? { alpn } : {}) };
+    const client = {
+      servername: server?.name ?? serverName(identity!),
+      named: server !== undefined,
+      ...(alpn ? { alpn } : {}),
+    };
     const watch = shakeHands({ socket, loop, openssl, context }, client, (error) => {
-      const proved = error ? [] : peerIds(socket);
       if (error) return connection.destroy(error);
-      if (!proved.includes(identity)) {
+      const proved = identity === undefined ? [] : peerIds(socket);
+      if (identity !== undefined && !proved.includes(identity)) {
         const who = proved[0] ?? 'no identity';
         return connection.destroy(new Error(`the peer proved ${who}, expected ${identity}`));
       }

@@ -17,8 +17,13 @@ export class TlsContext {
   readonly #counts: Counts;
   #holders = 1;
 
-  /** `alpn`: what a server agrees on. Throws when the credentials cannot be used. */
-  constructor(openssl: OpenSsl, counts: Counts, credentials: Credentials, alpn: string[] = []) {
+  /** `alpn`: what a server agrees on. A client may have nothing to show. Throws when the credentials cannot be used. */
+  constructor(
+    openssl: OpenSsl,
+    counts: Counts,
+    credentials: Partial<Credentials> & { trust: string },
+    alpn: string[] = [],
+  ) {
     this.#openssl = openssl;
     this.#counts = counts;
     const { call } = openssl;
@@ -50,10 +55,22 @@ export class TlsContext {
       call.contextSelect(pointer, this.#openssl.selector, this.#openssl.protocols(alpn).address);
   }
 
-  #load({ key, cert, trust }: Credentials): void {
+  #load({ key, cert, trust }: Partial<Credentials> & { trust: string }): void {
     const { call } = this.#openssl;
     const { pointer } = this;
     const failed = (field: string) => this.#openssl.takeError(`${field} cannot be used`);
+    if (cert !== undefined && key !== undefined) this.#loadKeys(cert, key, failed);
+    const store = call.contextStore(pointer);
+    this.#certificates(trust, (authority) => {
+      if (call.storeAdd(store, authority) !== 1) throw failed('the trust bundle');
+      call.contextClientAuthority(pointer, authority);
+    });
+    call.clearErrors();
+  }
+
+  #loadKeys(cert: string, key: string, failed: (field: string) => Error): void {
+    const { call } = this.#openssl;
+    const { pointer } = this;
     const certificates = this.#certificates(cert, (certificate, n) => {
       const taken =
         n === 0
@@ -69,12 +86,6 @@ export class TlsContext {
       call.keyFree(secret);
       if (taken !== 1 || call.contextCheckKey(pointer) !== 1) throw failed('the private key');
     });
-    const store = call.contextStore(pointer);
-    this.#certificates(trust, (authority) => {
-      if (call.storeAdd(store, authority) !== 1) throw failed('the trust bundle');
-      call.contextClientAuthority(pointer, authority);
-    });
-    call.clearErrors();
   }
 
   /** Hands out each certificate of a PEM text; returns how many there were. */

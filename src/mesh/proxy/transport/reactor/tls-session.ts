@@ -61,6 +61,11 @@ export class TlsSession {
     return this;
   }
 
+  /** The handshake fails unless the peer's certificate is of this DNS name (RFC 9525, section 6). */
+  expect(name: string): void {
+    this.#openssl.call.expectedHost(this.#ssl, name);
+  }
+
   /** true = done. */
   handshake(socket: Socket): true | 'read' | 'write' | Error {
     this.#openssl.call.clearErrors();
