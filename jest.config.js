@@ -24,7 +24,11 @@ export default {
     {
       ...common,
       displayName: 'unit',
-      testMatch: ['<rootDir>/src/**/*.test.ts', '<rootDir>/examples/**/*.test.ts'],
+      testMatch: [
+        '<rootDir>/src/**/*.test.ts',
+        '<rootDir>/examples/**/*.test.ts',
+        '<rootDir>/test/bench/*.test.ts',
+      ],
     },
     {
       // The tests that move bytes, once more on the transport that is not the default.

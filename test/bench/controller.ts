@@ -104,12 +104,17 @@ function inNamespace(flags: readonly string[]): Row[] {
       ...flags,
       '--json',
     ];
-    const { stdout } = spawnSync('ip', args, {
+    const { stdout, status, signal, error } = spawnSync('ip', args, {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, WEIR_NETNS: namespace },
       maxBuffer: 1 << 24,
     });
+    // It prints its rows last: without them it has died, and what it said of that stands above.
+    if (!stdout?.trim())
+      throw new Error(
+        `the bench in network namespace ${namespace} ended with ${error?.message ?? signal ?? `exit code ${status}`} before it had a result: see its messages above`,
+      );
     return (JSON.parse(stdout) as { rows: Row[] }).rows;
   } finally {
     deleteNamespace(namespace);

@@ -1,4 +1,5 @@
 // `npm run bench -- NAME [--json]`: prints one JSON object on stdout with --json, a table without; exits 1 on a missed bar.
+import { parse } from './help.ts';
 import { type Bench, print } from './row.ts';
 
 const benches: Record<string, () => Promise<{ bench: Bench }>> = {
@@ -11,16 +12,13 @@ const benches: Record<string, () => Promise<{ bench: Bench }>> = {
   test: () => import('./test.ts'),
 };
 
-const [name, ...flags] = process.argv.slice(2);
-const load = name === undefined ? undefined : benches[name];
-if (!load) {
-  console.error(`usage: npm run bench -- NAME [--json]\nbenches: ${Object.keys(benches).join(', ')}`);
-  process.exit(2);
+const asked = parse(process.argv.slice(2));
+if ('text' in asked) {
+  (asked.code === 0 ? console.log : console.error)(asked.text);
+  process.exit(asked.code);
 }
-const { bench } = await load();
-const rows = await bench.run({
-  log: (line) => process.stderr.write(`${line}\n`),
-  flags: flags.filter((flag) => flag !== '--json'),
-});
-print(name!, rows, flags.includes('--json'));
+const { name, flags, json } = asked;
+const { bench } = await benches[name]!();
+const rows = await bench.run({ log: (line) => process.stderr.write(`${line}\n`), flags });
+print(name, rows, json);
 process.exitCode = rows.some(({ ok }) => ok === false) ? 1 : 0;
