@@ -1,11 +1,10 @@
-import { X509Certificate } from 'node:crypto';
 import { readFile as readFileLater } from 'node:fs';
 import { promisify } from 'node:util';
 import { Backoff } from '../../lib/backoff.ts';
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import { AppError, toAppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
-import { createRequest } from './client/csr.ts';
+import { createRequest, type MakeKey, spiffeOf } from './client/csr.ts';
 import { type Caller, type ControlPlane, HttpsCaller, postJson } from './client/request.ts';
 
 /** Not of node:fs/promises, which loads half a megabyte for lines of text. */
@@ -26,6 +25,8 @@ export interface IdentityClientOptions extends ControlPlane {
   trustDomain: string;
   /** How requests are made, unless by node:https. */
   caller?: Caller;
+  /** How keys are made, unless by node:crypto. */
+  makeKey?: MakeKey;
   log: Logger;
   clock?: Clock;
   random?: () => number;
@@ -68,11 +69,7 @@ export class IdentityClient {
 
   /** SPIFFE id in the current certificate. */
   get identity(): string | undefined {
-    const names = this.#current && new X509Certificate(this.#current.cert).subjectAltName;
-    return names
-      ?.split(', ')
-      .find((name) => name.startsWith('URI:spiffe://'))
-      ?.slice(4);
+    return this.#current && spiffeOf(this.#current.cert);
   }
 
   /** Calls back whenever `current` changed; returns the unsubscriber. */
@@ -113,7 +110,7 @@ export class IdentityClient {
   async #renew(signal: AbortSignal): Promise<number> {
     const { trustFile, tokenFile, log } = this.#options;
     const [anchor, token] = await Promise.all([readFile(trustFile, 'utf8'), readFile(tokenFile, 'utf8')]);
-    const { key, csr } = createRequest();
+    const { key, csr } = createRequest(this.#options.makeKey);
     const answer = (await postJson(this.#caller, {
       path: '/v1/certificates',
       body: { csr, token: token.trim() },

@@ -138,9 +138,10 @@ class Session implements ConnectionHandler, AdminResponse {
     this.#told?.drained();
   }
 
-  /** Who has half-closed still gets the answer that is under way; a stream goes on until it is broken off. */
+  /** Who has half-closed still gets the answer that is under way; who watches a stream and does it has gone. */
   end(): void {
-    if (!this.#answering) this.#connection.finish();
+    if (this.#told) this.#connection.destroy();
+    else if (!this.#answering) this.#connection.finish();
     this.#last = true;
   }
 

@@ -27,9 +27,8 @@ class Order {
     this.call = call;
     this.replies = replies;
     this.#abort = () => {
-      const { reason } = call.signal!;
       this.destroy();
-      replies.error(reason instanceof Error ? reason : new Error('aborted'));
+      replies.error(call.signal!.reason as Error);
     };
     call.signal?.addEventListener('abort', this.#abort);
   }

@@ -3,6 +3,7 @@ import { setDefaultCACertificates } from 'node:tls';
 import { AppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import { DiscoveryClient } from '../discovery/client.ts';
+import { nodeKey } from '../identity/client/csr.ts';
 import { IdentityClient } from '../identity/client.ts';
 import { type InterceptConfig, type ProxyConfig, splitAddress } from './config.ts';
 import { TransportCaller } from './control-plane-caller.ts';
@@ -11,6 +12,7 @@ import { DataPlane } from './proxy.ts';
 import type { RunningProxy } from './static.ts';
 import { createTransport } from './transport/choose.ts';
 import { PortableTransport } from './transport/portable.ts';
+import { ReactorTransport } from './transport/reactor/reactor.ts';
 import { serverName } from './transport/spiffe.ts';
 import type { Transport } from './transport/types.ts';
 
@@ -119,6 +121,7 @@ export function startSidecar(env: NodeJS.ProcessEnv, log: Logger): RunningProxy 
     address,
     servername,
     caller,
+    makeKey: (signed) => (transport instanceof ReactorTransport ? transport.makeKey : nodeKey)(signed),
     trustFile: variable(env, 'WEIR_TRUST'),
     tokenFile: variable(env, 'WEIR_TOKEN'),
     trustDomain: env.WEIR_TRUST_DOMAIN || TRUST_DOMAIN,

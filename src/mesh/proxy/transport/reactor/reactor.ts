@@ -1,5 +1,6 @@
 /** The transport of Linux: an event loop of our own on system calls, TLS by Node's own OpenSSL. */
 import { isMainThread } from 'node:worker_threads';
+import type { MakeKey } from '../../../identity/client/csr.ts';
 import { loadKoffi } from '../koffi.ts';
 import { serverName } from '../spiffe.ts';
 import type {
@@ -14,6 +15,7 @@ import type {
 import { ReactorConnection } from './connection.ts';
 import { Dial } from './dial.ts';
 import { peerIds, shakeHands } from './handshake.ts';
+import { opensslKey } from './keys.ts';
 import { ReactorListener } from './listener.ts';
 import { Loop } from './loop.ts';
 import type { Counts } from './memory.ts';
@@ -105,6 +107,11 @@ export class ReactorTransport implements Transport {
       closed();
       throw thrown;
     });
+  }
+
+  /** Makes keys for requests of certificates. */
+  get makeKey(): MakeKey {
+    return opensslKey(this.#loop, this.#openssl);
   }
 
   afterTurn(callback: () => void): void {
