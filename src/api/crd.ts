@@ -150,7 +150,20 @@ function trafficPolicySpec(): SchemaNode {
     'self.consecutive > 0 || self.successRate > 0.0',
     'give consecutive or successRate: with both 0 it never opens',
   );
-  for (const path of ['timeouts.request', 'breaker.window', 'breaker.eject', 'fault.delay.for'])
+  withRule(spec, 'fault', 'has(self.abort) || has(self.delay)', 'give abort, delay or both');
+  withRule(
+    spec,
+    'timeouts',
+    "!has(self.request) || !has(self.backendRequest) || duration(self.request) == duration('0s') || duration(self.backendRequest) <= duration(self.request)",
+    'backendRequest must be at most request, which it is a part of',
+  );
+  for (const path of [
+    'timeouts.request',
+    'timeouts.backendRequest',
+    'breaker.window',
+    'breaker.eject',
+    'fault.delay.for',
+  ])
     withRule(spec, path, "duration(self) <= duration('1h')", 'must be at most 1h');
   for (const path of ['breaker.window', 'breaker.eject', 'fault.delay.for'])
     withRule(spec, path, "duration(self) > duration('0s')", 'must be more than 0');

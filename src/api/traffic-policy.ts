@@ -7,6 +7,8 @@ import { objectName } from './scalars.ts';
 const GEP_2257 = '^([0-9]{1,5}(h|m|s|ms)){1,4}$';
 const HOUR_MS = 3_600_000;
 
+/** RFC 9110 5.6.2. */
+const FIELD_NAME = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
 const percent = z.number().min(0, 'a percentage is 0 to 100').max(100, 'a percentage is 0 to 100');
 
 /**
@@ -78,6 +80,25 @@ export function policySettings(duration: z.ZodType<number, string>) {
     maxInFlight: z.number().int().min(1).describe('Requests in flight that one proxy lets through.'),
     fault: z
       .strictObject({
+        headers: z
+          .array(
+            z.strictObject({
+              name: z
+                .string()
+                .max(256)
+                .regex(new RegExp(FIELD_NAME), 'must be the name of a request header, such as x-fault-test')
+                .transform((name) => name.toLowerCase())
+                .refine(
+                  (name) => name !== 'host',
+                  'must be another header than host: a policy has its target',
+                ),
+              value: z.string().min(1).max(4096).describe('The whole value, in its case.'),
+            }),
+          )
+          .min(1, 'give at least one header, or leave headers out for every request')
+          .max(8)
+          .optional()
+          .describe('Only requests that have all of these headers; every request unless given.'),
         abort: z
           .strictObject({ percent, status: z.number().int().min(200).max(599).default(503) })
           .optional()
@@ -151,8 +172,18 @@ export const trafficPolicySpecSchema = z
         request: duration()
           .optional()
           .describe('Until the head of the response, retries included; 0s: none.'),
+        backendRequest: duration()
+          .optional()
+          .describe('The same for each attempt, which is then made again as after a 5xx; 0s: none.'),
       })
-      .refine(({ request }) => request !== undefined, 'give request')
+      .refine(
+        ({ request, backendRequest }) => request !== undefined || backendRequest !== undefined,
+        'give request, backendRequest or both',
+      )
+      .refine(({ request = 0, backendRequest = 0 }) => request === 0 || backendRequest <= request, {
+        path: ['backendRequest'],
+        message: 'must be at most request, which it is a part of',
+      })
       // The same rule where the API server can see it; below too.
       .meta({ minProperties: 1 })
       .optional(),

@@ -33,9 +33,9 @@ const apply = (name: string, spec: object) =>
   );
 const remove = (name: string) => cluster.client.delete(kinds.TrafficPolicy, app.namespace, name);
 
-async function ask() {
+async function ask(headers: Record<string, string> = {}) {
   const begun = performance.now();
-  const response = await fetch(caller);
+  const response = await fetch(caller, { headers });
   await response.text();
   return {
     status: response.status,
@@ -46,7 +46,7 @@ async function ask() {
 
 /** At once, so that more than the one pod that answers soonest is asked. */
 const statuses = async (times: number) =>
-  (await Promise.all(Array.from({ length: times }, ask))).map((each) => each.status);
+  (await Promise.all(Array.from({ length: times }, () => ask()))).map((each) => each.status);
 
 const status = async (name: string) =>
   (await cluster.client.get<TrafficPolicy & KubeObject>(kinds.TrafficPolicy, app.namespace, name)).status;
@@ -75,7 +75,14 @@ describe('a TrafficPolicy', () => {
       const { status, milliseconds } = await ask();
       return status === 200 && milliseconds >= 250;
     });
+    // Tried out by one person: a change of it reaches the proxies as any other.
+    const headers = [{ name: 'X-Fault-Test', value: 'alice' }];
+    await apply('chaos', { fault: { headers, abort: { percent: 100, status: 418 } } });
+    const alice = { 'x-fault-test': 'alice' };
+    await eventually('an abort for alice', async () => (await ask(alice)).status === 418);
+    expect([(await ask()).status, (await ask({ 'x-fault-test': 'bob' })).status]).toEqual([200, 200]);
     await remove('chaos');
+    await eventually('no abort for alice', async () => (await ask(alice)).status === 200);
     await eventually('no delay', async () => (await ask()).milliseconds < 200);
   });
 
@@ -135,6 +142,10 @@ describe('a TrafficPolicy', () => {
     ],
     [{ breaker: { consecutive: 0 } }, /breaker.*give consecutive or successRate/],
     [{ breaker: { window: '0s' } }, /breaker\.window.*must be more than 0/],
+    [
+      { timeouts: { request: '1s', backendRequest: '2s' } },
+      /timeouts.*backendRequest must be at most request|timeouts\.backendRequest.*must be at most request/,
+    ],
     [{ fault: { delay: { percent: 1, for: '61m' } } }, /fault\.delay\.for.*must be at most 1h/],
   ])('that contradicts itself is told: %j', async (spec, problem) => {
     if (onKubernetes) return expect(apply('wrong', spec)).rejects.toThrow(problem);

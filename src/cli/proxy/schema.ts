@@ -41,6 +41,7 @@ const { retries, breaker, rateLimit, maxInFlight, fault, balancer } = policySett
 /** The settings of a TrafficPolicy, told there. */
 const policy = z.strictObject({
   timeout: duration.optional(),
+  attemptTimeout: duration.optional(),
   retries: retries.optional(),
   breaker: breaker.optional(),
   rateLimit: rateLimit.optional(),

@@ -27,6 +27,8 @@ export interface Backend {
 export interface Policy {
   /** Milliseconds for the whole response head; 0 = none. */
   timeout?: number;
+  /** The same for each time that the request is sent. */
+  attemptTimeout?: number;
   retries?: {
     max: number;
     on: ('connect' | '5xx')[];
@@ -50,7 +52,12 @@ export interface Policy {
   rateLimit?: { perSecond: number; burst: number };
   /** Requests in flight that one proxy lets through. */
   maxInFlight?: number;
-  fault?: { abort?: { percent: number; status: number }; delay?: { percent: number; for: number } };
+  fault?: {
+    /** Only of requests with all of these headers; names in lower case. */
+    headers?: { name: string; value: string }[];
+    abort?: { percent: number; status: number };
+    delay?: { percent: number; for: number };
+  };
   /** Whether endpoints of the proxy's own zone are preferred; they are unless told otherwise. */
   balancer?: { zones: 'prefer' | 'ignore' };
 }

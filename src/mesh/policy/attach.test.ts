@@ -75,7 +75,7 @@ describe('the policy of a destination', () => {
 describe('any policies', () => {
   const setting = fc.constantFrom(
     { timeouts: { request: '1s' } },
-    { timeouts: { request: '2s' } },
+    { timeouts: { request: '2s', backendRequest: '1s' } },
     { retries: { max: 1 } },
     { retries: { max: 2, on: ['5xx'] } },
     { maxInFlight: 1 },

@@ -81,10 +81,11 @@ export function effectivePolicy(
   return asPolicy(chosen);
 }
 
-/** As proxies have it: without what is not given, and the one timeout by itself. */
+/** As proxies have it: without what is not given, and the timeouts by themselves. */
 function asPolicy({ timeouts, ...settings }: Partial<TrafficPolicySpec>): Policy {
   const policy: Record<string, unknown> = {};
   if (timeouts?.request !== undefined) policy.timeout = timeouts.request;
+  if (timeouts?.backendRequest !== undefined) policy.attemptTimeout = timeouts.backendRequest;
   for (const setting of POLICY_SETTINGS)
     if (setting !== 'timeouts' && settings[setting] !== undefined) policy[setting] = settings[setting];
   return policy;

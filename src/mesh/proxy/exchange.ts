@@ -32,6 +32,8 @@ export class Exchange<C extends Carrier> {
   /** The policy's until the head of the response; without one, and then, that of a body that has stalled. */
   readonly #deadline: Deadline;
   readonly #attempts: Attempts;
+  /** Of the attempt at hand, where the policy has one. */
+  #attemptDeadline: Deadline | undefined;
   #carrier: C | undefined;
   #series!: HttpSeries;
   /** Of the request, among those of this exchange. */
@@ -98,7 +100,8 @@ export class Exchange<C extends Carrier> {
       );
     }
     table.budget.deposit();
-    if (table.policy.fault !== undefined) return this.#fault(table.policy.fault);
+    const { fault } = table.policy;
+    if (fault !== undefined && this.#concerns(fault)) return this.#fault(fault);
     this.#route();
   }
 
@@ -123,6 +126,7 @@ export class Exchange<C extends Carrier> {
   /** The client is gone. */
   abandon() {
     this.#runtime.wheel.drop(this.#deadline);
+    if (this.#attemptDeadline) this.#runtime.wheel.drop(this.#attemptDeadline);
     if (!this.busy) return;
     if (this.seen) this.#tell(this.responding ? this.#status : 0, 'client-gone');
     this.#end();
@@ -130,6 +134,10 @@ export class Exchange<C extends Carrier> {
   }
 
   // --- where it goes ---
+
+  #concerns({ headers }: NonNullable<RoutingTable['policy']['fault']>): boolean {
+    return headers?.every(({ name, value }) => this.#requester.header(name) === value) ?? true;
+  }
 
   #fault({ abort, delay }: NonNullable<RoutingTable['policy']['fault']>) {
     const { random } = this.#runtime;
@@ -168,6 +176,8 @@ export class Exchange<C extends Carrier> {
     this.#series = requester.caller?.series ?? endpoint.http;
     if (attempts.first) this.#series.requests += 1;
     endpoint.pending += 1;
+    const { attemptTimeout } = attempts.table.policy;
+    if (attemptTimeout) this.#armAttempt(attemptTimeout);
     const pooled = fresh ? undefined : requester.pooled(endpoint);
     if (pooled) {
       this.#carrier = pooled;
@@ -179,6 +189,24 @@ export class Exchange<C extends Carrier> {
     }
     requester.hold();
     this.#carrier = requester.connect(endpoint);
+  }
+
+  #armAttempt(milliseconds: number) {
+    const { wheel } = this.#runtime;
+    this.#attemptDeadline ??= wheel.deadline(() => this.#attemptExpired());
+    wheel.arm(this.#attemptDeadline, milliseconds);
+  }
+
+  /** This endpoint takes too long: another may have the request, where it may be sent again. */
+  #attemptExpired() {
+    if (!this.busy || this.responding || !this.#carrier) return;
+    if (this.#requester.replayable && this.#attempts.mayRetry('5xx')) {
+      this.#judged(false);
+      return this.#retry();
+    }
+    this.#discard();
+    const { attemptTimeout } = this.#attempts.table.policy;
+    this.fail('timeout', `no response to an attempt within ${attemptTimeout} ms`);
   }
 
   carrierReady(carrier: C) {
@@ -220,6 +248,7 @@ export class Exchange<C extends Carrier> {
 
   #detach(carrier: C) {
     if (this.#carrier === carrier) this.#carrier = undefined;
+    if (this.#attemptDeadline) this.#runtime.wheel.disarm(this.#attemptDeadline);
     carrier.part();
     carrier.endpoint.pending -= 1;
   }
@@ -247,6 +276,7 @@ export class Exchange<C extends Carrier> {
       return false;
     }
     this.#runtime.wheel.disarm(this.#deadline);
+    if (this.#attemptDeadline) this.#runtime.wheel.disarm(this.#attemptDeadline);
     requester.forget();
     this.#status = status;
     this.#headed = this.#runtime.moment();
@@ -273,6 +303,7 @@ export class Exchange<C extends Carrier> {
     this.#detach(carrier);
     this.#end();
     this.#runtime.wheel.drop(this.#deadline);
+    if (this.#attemptDeadline) this.#runtime.wheel.drop(this.#attemptDeadline);
   }
 
   // --- endings ---

@@ -168,6 +168,24 @@ describe('HTTP/2 to HTTP/2', () => {
     const faulty = { fault: { abort: { percent: 100, status: 418 } } };
     const other = connect(await outbound(destination([address], { policy: faulty })));
     expect((await ask(other)).status).toBe(418);
+    const some = { fault: { ...faulty.fault, headers: [{ name: 'x-user', value: 'a' }] } };
+    const concerned = connect(await outbound(destination([address], { policy: some })));
+    const of = async (user: string) => (await ask(concerned, { 'x-user': user })).status;
+    expect([await of('a'), await of('b'), (await ask(concerned)).status]).toEqual([418, 200, 200]);
+  });
+
+  test('policy: an attempt that takes too long goes to another endpoint, where that is safe', async () => {
+    let asked = 0;
+    const silent = await server(() => {
+      asked += 1;
+    });
+    const quick = await server((stream) => stream.respond({ ':status': 200 }, { endStream: true }));
+    const policy = { attemptTimeout: 60, retries: { max: 1, on: ['5xx' as const] } };
+    const session = connect(await outbound(destination([silent.address, quick.address], { policy })));
+    while (asked === 0) expect((await ask(session)).status).toBe(200);
+    const alone = connect(await outbound(destination([silent.address], { policy })));
+    const reply = await ask(alone, { ':method': 'POST' }, 'x');
+    expect([reply.status, reply.headers['weir-proxy-error']]).toEqual([504, 'timeout']);
   });
 
   test('a client that does not read stops the server, and is cut off after the deadline alone', async () => {

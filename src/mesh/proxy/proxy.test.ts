@@ -257,6 +257,30 @@ describe('routing', () => {
   });
 });
 
+describe('a fault of requests with given headers', () => {
+  const fault = {
+    headers: [
+      { name: 'x-fault-test', value: 'on' },
+      { name: 'x-user', value: 'a, B' },
+    ],
+    abort: { percent: 100, status: 418 },
+  };
+
+  test.each([
+    ['X-Fault-Test: on\r\nX-User: a, B\r\n', '418'],
+    // Several lines are one value (RFC 9110 5.3), whatever is between.
+    ['X-User: a\r\nX-Fault-Test: on\r\nX-User: B\r\n', '418'],
+    ['X-Fault-Test: on\r\n', '200'],
+    ['X-Fault-Test: ON\r\nX-User: a, B\r\n', '200'],
+    ['', '200'],
+  ])('%j', async (headers, status) => {
+    const address = await upstream((socket) => socket.write(answer('x')));
+    const client = new Client(await outbound(destination([address], { policy: { fault } })));
+    client.socket.write(`GET / HTTP/1.1\r\nHost: web\r\n${headers}\r\n`);
+    expect(await client.until((text) => text.includes('\r\n\r\n'))).toContain(`HTTP/1.1 ${status} `);
+  });
+});
+
 describe('TCP', () => {
   test('opaque bytes, half-close kept', async () => {
     const address = await upstream((socket, text) => {

@@ -34,6 +34,8 @@ export interface Requester<C extends Carrier> {
   readonly whole: boolean;
   /** … without harm even if the first one was acted on. */
   readonly replayable: boolean;
+  /** A header of the request by its name in lower case, several as one (RFC 9110 5.3); while the exchange begins. */
+  header(name: string): string | undefined;
   /** A carrier of the endpoint that is connected, or none. */
   pooled(endpoint: EndpointState): C | undefined;
   /** A carrier that tells when it is connected. */

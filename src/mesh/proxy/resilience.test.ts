@@ -258,3 +258,47 @@ test('a delay of a policy’s making does not count against the endpoint that an
   const [endpoint] = plane.stacks[0]!.table.backends[0]!.endpoints;
   expect(endpoint!.latency.at(plane.runtime.now())).toBeLessThan(150);
 });
+
+describe('the time limit of an attempt', () => {
+  const policy: Policy = {
+    timeout: 10_000,
+    attemptTimeout: 60,
+    retries: { max: 1, on: ['5xx'] },
+    breaker: { ...breaker, consecutive: 1 },
+  };
+
+  test('sends the request to another endpoint, and counts against the one that was too slow', async () => {
+    let asked = 0;
+    const silent = await upstream(() => {
+      asked += 1;
+    });
+    const good = await server(answer('ok'));
+    const plane = await outbound(destination([silent, good.address], { policy }));
+    while (asked === 0) expect(await statuses(plane, 1)).toEqual(['200']);
+    expect(plane.runtime.metrics.expose()).toMatch(/^weir_retries_total\{[^}]*\} 1$/m);
+    // Its breaker is open: nobody waits for it any more.
+    const before = asked;
+    expect(new Set(await statuses(plane, 20))).toEqual(new Set(['200']));
+    expect(asked).toBe(before);
+  });
+
+  test('is for the head of the response alone, and ends with the request where it may not be sent again', async () => {
+    const slow = await upstream((socket, text) => {
+      if (text.startsWith('POST')) return;
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab');
+      setTimeout(() => socket.write('cd'), 200);
+    });
+    const plane = await outbound(
+      destination([slow], { policy: { ...policy, breaker: undefined } as Policy }),
+    );
+    const client = new Client(plane);
+    client.socket.write(GET);
+    await client.until((text) => text.endsWith('abcd'));
+    client.socket.write('POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 0\r\n\r\n');
+    const text = await client.until((all) => all.includes('within 60 ms'));
+    expect(text).toMatch(/HTTP\/1\.1 504 [\s\S]*weir-proxy-error: timeout/);
+    // What comes after it has its own.
+    client.socket.write(GET);
+    await client.until((all) => count(all, 'abcd') === 2);
+  });
+});

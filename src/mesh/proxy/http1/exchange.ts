@@ -25,6 +25,9 @@ export class Http1Exchange implements Requester<Upstream> {
   readonly caller: Caller | undefined;
   readonly #session: HttpSession;
   readonly #request: OutgoingRequest;
+  /** The request's, while it begins. */
+  #head: Head | undefined;
+  #input: Buffer | undefined;
 
   constructor(session: HttpSession) {
     this.#session = session;
@@ -43,8 +46,21 @@ export class Http1Exchange implements Requester<Upstream> {
     if (seen) seen.requestBytes = bodyEnd - head.end;
     this.#request.begin(head, input, bodyEnd, traceLines(seen?.span));
     this.core.seen = seen;
+    this.#head = head;
+    this.#input = input;
     this.core.begin();
+    this.#head = undefined;
+    this.#input = undefined;
     this.#request.keep();
+  }
+
+  header(name: string): string | undefined {
+    let found: string | undefined;
+    for (let index = 0; index < (this.#head?.count ?? 0); index += 1) {
+      const [each, value] = this.#head!.field(this.#input!, index);
+      if (each === name) found = found === undefined ? value : `${found}, ${value}`;
+    }
+    return found;
   }
 
   /** More of the request's body. */

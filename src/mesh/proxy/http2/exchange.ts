@@ -73,6 +73,12 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
     if (this.#kept) this.#fields = list.keep();
   }
 
+  header(name: string): string | undefined {
+    const { items, count } = this.#live!;
+    const values = items.slice(0, count).filter((field) => field.name === name);
+    return values.length === 0 ? undefined : values.map(({ value }) => value).join(', ');
+  }
+
   get version(): 2 {
     return 2;
   }
