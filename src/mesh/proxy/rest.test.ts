@@ -6,32 +6,32 @@ afterEach(() => void jest.useRealTimers());
 
 function proxy() {
   const runtime = { lastActivity: 0, now: () => performance.now() };
-  let given = 0;
-  const stop = restWhenQuiet(runtime, () => {
-    given += 1;
+  const given: boolean[] = [];
+  const stop = restWhenQuiet(runtime, (fresh) => {
+    given.push(fresh);
   });
-  return { runtime, given: () => given, stop };
+  return { runtime, given: () => given.length, fresh: () => given, stop };
 }
 
 test('soon after the start, and not again while nothing happens', () => {
-  const { given } = proxy();
+  const { given, fresh } = proxy();
   jest.advanceTimersByTime(1_900);
   expect(given()).toBe(0);
   jest.advanceTimersByTime(200);
-  expect(given()).toBe(1);
+  expect(fresh()).toEqual([true]);
   jest.advanceTimersByTime(3_600_000);
   expect(given()).toBe(1);
 });
 
 test('not while there are requests, but after them', () => {
-  const { runtime, given } = proxy();
+  const { runtime, given, fresh } = proxy();
   for (let n = 0; n < 50; n += 1) {
     runtime.lastActivity = runtime.now();
     jest.advanceTimersByTime(1_000);
   }
   expect(given()).toBe(0);
   jest.advanceTimersByTime(12_000);
-  expect(given()).toBe(1);
+  expect(fresh()).toEqual([false]);
 });
 
 test('a probe every ten seconds is no reason to do it more than once a minute', () => {

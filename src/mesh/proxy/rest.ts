@@ -9,17 +9,25 @@ const QUIET = 1_500;
 /** Between two times: probes of a kubelet come every few seconds for as long as the pod lives. */
 const RARELY = 60_000;
 
-/** Calls `give` once it has become quiet after the start, and again after it has been busy; returns how to stop that. */
-export function restWhenQuiet(runtime: Pick<Runtime, 'now' | 'lastActivity'>, give: () => void): () => void {
+/**
+ * Calls `give` once it has become quiet after the start, and again after it has been busy; `fresh`: it has not been busy yet.
+ * Returns how to stop that.
+ */
+export function restWhenQuiet(
+  runtime: Pick<Runtime, 'now' | 'lastActivity'>,
+  give: (fresh: boolean) => void,
+): () => void {
   let given: number | undefined;
+  let fresh = true;
   let timer: NodeJS.Timeout;
   const look = () => {
     const now = runtime.now();
     const due = given === undefined || (runtime.lastActivity > given && now - given >= RARELY);
     if (due && now - runtime.lastActivity >= QUIET) {
-      give();
+      give(fresh);
       given = runtime.now();
     }
+    fresh = false;
     timer = setTimeout(look, LOOK).unref();
   };
   timer = setTimeout(look, FIRST).unref();

@@ -44,14 +44,20 @@ function collect(): NodeJS.GCFunction {
   return gc;
 }
 
+/** Garbage collections after which V8 takes functions for old that were not called, and discards their bytecode. */
+const OLD_AGE = 6;
+
 /**
  * Collects all garbage, and on Linux takes pages of programs out of this process: of what
  * starting up has run, little is run again, and what is comes back with the first touch. It blocks: for when
- * nobody waits.
+ * nobody waits. `fresh`: it has just started, and what it has compiled for that goes too; afterwards it is what
+ * requests need.
  */
-export function returnMemory(): void {
+export function returnMemory(fresh: boolean): void {
   collector ??= collect();
+  if (fresh) setFlagsFromString('--bytecode-old-age=1');
   collector({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  if (fresh) setFlagsFromString(`--bytecode-old-age=${OLD_AGE}`);
   const koffi = loadKoffi();
   if ('reason' in koffi) return;
   try {
