@@ -47,10 +47,9 @@ for (const file of globSync('src/**/*.ts')) {
     if (!specifier) continue;
     if (
       layer === 'mesh/proxy' &&
-      /^(@kubernetes|zod|node:http|undici)/.test(specifier) &&
+      /^(@kubernetes|zod|node:https?|node:http2|undici)/.test(specifier) &&
       !/(\.test|fixtures)\.ts$/.test(path)
     ) {
-      if (specifier === 'node:http' && path === 'mesh/proxy/admin.ts') continue;
       breaches.push(`${file}: the proxy must not load ${specifier}`);
     }
     if (!specifier.startsWith('.')) continue;

@@ -1,13 +1,12 @@
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { Command, Option } from 'commander';
-import { kinds } from '../api/kinds.ts';
-import type { KubeObject } from '../api/meta.ts';
 import { connect } from '../kube/index.ts';
-import { AppError, toAppError } from '../lib/errors.ts';
+import { AppError } from '../lib/errors.ts';
 import type { AccessRecord } from '../mesh/proxy/access-log/line.ts';
+import { follow } from './tap/follow.ts';
 import { type Reached, reach } from './tap/reach.ts';
-import { parseTarget, proxiesOf, type Tapped } from './tap/target.ts';
+import { parseTarget, type Tapped } from './tap/target.ts';
 import { header, line, type Seen } from './tap/view.ts';
 
 interface Flags {
@@ -29,7 +28,7 @@ export function command(): Command {
   return new Command('tap')
     .summary('requests of a workload as they happen')
     .description(
-      'Shows live what passes the proxies of a workload: method, authority, path, status, time, upstream. No headers, no bodies, no queries.\nOn a cluster it goes through kubectl port-forward: whoever may do that to the pods may look.',
+      'Shows live what passes the proxies of a workload: method, authority, path, status, time, upstream. No headers, no bodies, no queries.\nOf a Deployment also the pods that start meanwhile.\nOn a cluster it goes through kubectl port-forward: whoever may do that to the pods may look.',
     )
     .argument('<target>', 'deploy/NAME or pod/NAME')
     .option('-n, --namespace <name>', 'namespace', 'default')
@@ -68,8 +67,6 @@ async function run(text: string, flags: Flags): Promise<void> {
   if (!(count >= 1)) throw new AppError('Invalid', `--count ${flags.count}: write a number from 1`);
   const target = parseTarget(text);
   const client = await connect({ kubeconfig: flags.kubeconfig });
-  const { items } = await client.list<KubeObject>(kinds.Pod, namespace);
-  const proxies = proxiesOf(target, namespace, items);
   const stopped = new AbortController();
   // Also when told to end: a kubectl port-forward must not outlive who started it.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stopped.abort());
@@ -83,13 +80,15 @@ async function run(text: string, flags: Flags): Promise<void> {
     if (left <= 0) stopped.abort();
   };
   if (flags.output !== 'json') process.stdout.write(header(view));
-  const outcomes = await Promise.allSettled(
-    proxies.map((proxy) => watch(proxy, { flags, signal: stopped.signal, show })),
-  );
-  const problems = outcomes.flatMap((each) => (each.status === 'rejected' ? [toAppError(each.reason)] : []));
-  // Pods come and go while one watches: only if all are out of reach there is nothing to see.
-  if (problems.length === proxies.length && !stopped.signal.aborted) throw problems[0]!;
-  for (const { message } of problems) process.stderr.write(`${message}\n`);
+  const { signal } = stopped;
+  await follow({
+    client,
+    target,
+    namespace,
+    signal,
+    watch: (proxy) => watch(proxy, { flags, signal, show }),
+    problem: (message) => process.stderr.write(`${message}\n`),
+  });
 }
 
 async function watch(

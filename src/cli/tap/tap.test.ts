@@ -1,9 +1,12 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '../../api/meta.ts';
+import { connect } from '../../kube/index.ts';
+import { FakeApi } from '../../mesh/fake-api.ts';
 import { tapQuery } from '../tap.ts';
+import { follow } from './follow.ts';
 import { reach } from './reach.ts';
 import { parseTarget, proxiesOf } from './target.ts';
 import { header, line, type Seen } from './view.ts';
@@ -59,6 +62,81 @@ describe('the proxies of a workload', () => {
     [[pod('web-a', { phase: 'Pending' })], 'is running'],
   ])('or it is said what is missing', (pods, message) => {
     expect(() => proxiesOf(target, 'shop', pods)).toThrow(message);
+  });
+});
+
+describe('following a Deployment', () => {
+  const ended = (signal: AbortSignal) =>
+    new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+  const apis: FakeApi[] = [];
+  afterEach(() => {
+    for (const api of apis.splice(0)) api.stop();
+  });
+
+  async function given(...pods: KubeObject[]) {
+    const api = await new FakeApi().start();
+    apis.push(api);
+    for (const each of pods) api.set('/api/v1/pods', each);
+    const stop = new AbortController();
+    const [watched, problems] = [[] as string[], [] as string[]];
+    let watch = (_pod: string) => ended(stop.signal);
+    const client = await connect({ kubeconfig: api.kubeconfig });
+    const following = follow({
+      client,
+      target: parseTarget('deploy/web'),
+      namespace: 'shop',
+      signal: stop.signal,
+      watch: ({ pod }) => {
+        watched.push(pod);
+        return watch(pod);
+      },
+      problem: (message) => void problems.push(message),
+    });
+    return { api, stop, watched, problems, following, answer: (by: typeof watch) => (watch = by) };
+  }
+
+  const until = async (done: () => boolean) => {
+    for (const deadline = Date.now() + 10_000; !done(); ) {
+      if (Date.now() > deadline) throw new Error(`not within 10 s: ${done}`);
+      await new Promise(setImmediate);
+    }
+  };
+
+  test('takes in each pod that starts, once, and one that comes back under its name', async () => {
+    const { api, stop, watched, following } = await given(pod('web-a'));
+    await until(() => watched.length === 1);
+    api.set('/api/v1/pods', pod('web-b', { phase: 'Pending' }));
+    api.set('/api/v1/pods', pod('web-c', { injected: false }));
+    api.set('/api/v1/pods', pod('web-b'));
+    api.set('/api/v1/pods', pod('web-b'));
+    await until(() => watched.length === 2);
+    // Once it hears of this one it watches: this API keeps nothing for whoever comes later.
+    await until(() => {
+      api.set('/api/v1/pods', pod('web-d'));
+      return watched.includes('web-d');
+    });
+    api.delete('/api/v1/pods', 'shop/web-b');
+    const again = pod('web-b');
+    api.set('/api/v1/pods', { ...again, metadata: { ...again.metadata, uid: 'another' } });
+    await until(() => watched.length === 4);
+    expect(watched).toEqual(['web-a', 'web-b', 'web-d', 'web-b']);
+    stop.abort();
+    await following;
+  });
+
+  test('one that cannot be reached yet is tried again with its next change', async () => {
+    const { api, stop, watched, problems, following, answer } = await given(pod('web-a'));
+    await until(() => watched.length === 1);
+    answer(() => Promise.reject(new Error('refused')));
+    api.set('/api/v1/pods', pod('web-b'));
+    await until(() => watched.length === 2);
+    answer(() => ended(stop.signal));
+    await new Promise(setImmediate);
+    api.set('/api/v1/pods', pod('web-b'));
+    await until(() => watched.length === 3);
+    expect(problems).toEqual([]);
+    stop.abort();
+    await following;
   });
 });
 

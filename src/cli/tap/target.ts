@@ -43,30 +43,37 @@ interface PodSpec {
 
 const ADMIN_PORT_NAME = 'weir-admin';
 
+const isOf = (target: Target, pod: KubeObject): boolean =>
+  target.kind === 'pod' ? pod.metadata.name === target.name : deploymentOf(pod) === target.name;
+
+const isMeshed = ({ metadata }: KubeObject): boolean =>
+  metadata.annotations?.[annotations.injected] !== undefined;
+
+/** The proxy of a pod, if that is of the target and it runs. */
+export function runningProxy(target: Target, pod: KubeObject): Tapped | undefined {
+  if (!isOf(target, pod) || !isMeshed(pod)) return undefined;
+  const { phase, podIP } = (pod.status ?? {}) as PodStatus;
+  const { containers = [], initContainers = [] } = (pod.spec ?? {}) as PodSpec;
+  const port = [...containers, ...initContainers]
+    .flatMap(({ ports = [] }) => ports)
+    .find(({ name }) => name === ADMIN_PORT_NAME)?.containerPort;
+  return phase === 'Running' && podIP && port !== undefined
+    ? { pod: pod.metadata.name, ip: podIP, adminPort: port }
+    : undefined;
+}
+
 /** The running proxies of a target, by name of their pods. */
 export function proxiesOf(target: Target, namespace: string, pods: readonly KubeObject[]): Tapped[] {
-  const own = pods.filter((pod) =>
-    target.kind === 'pod' ? pod.metadata.name === target.name : deploymentOf(pod) === target.name,
-  );
+  const own = pods.filter((pod) => isOf(target, pod));
   const what = `${target.kind} ${target.name} in namespace ${namespace}`;
   if (own.length === 0)
     throw new AppError('NotFound', `there is no pod of ${what}: check the name and -n NAMESPACE`);
-  const meshed = own.filter(({ metadata }) => metadata.annotations?.[annotations.injected] !== undefined);
-  if (meshed.length === 0)
+  if (!own.some(isMeshed))
     throw new AppError(
       'NotFound',
       `no pod of ${what} has the sidecar: label the namespace weir.dev/inject=enabled and restart it`,
     );
-  const running = meshed.flatMap((pod) => {
-    const { phase, podIP } = (pod.status ?? {}) as PodStatus;
-    const { containers = [], initContainers = [] } = (pod.spec ?? {}) as PodSpec;
-    const port = [...containers, ...initContainers]
-      .flatMap(({ ports = [] }) => ports)
-      .find(({ name }) => name === ADMIN_PORT_NAME)?.containerPort;
-    return phase === 'Running' && podIP && port !== undefined
-      ? [{ pod: pod.metadata.name, ip: podIP, adminPort: port }]
-      : [];
-  });
+  const running = own.flatMap((pod) => runningProxy(target, pod) ?? []);
   if (running.length === 0)
     throw new AppError('Unavailable', `no pod of ${what} is running: see kubectl get pods -n ${namespace}`);
   return running.sort((a, b) => (a.pod < b.pod ? -1 : 1));

@@ -10,8 +10,8 @@ const QUIET = 1_500;
 const RARELY = 60_000;
 
 /**
- * Calls `give` once it has become quiet after the start, and again after it has been busy; `fresh`: it has not been busy yet.
- * Returns how to stop that.
+ * Calls `give` once it has become quiet after the start, a minute after that, for what a process does only once in its first
+ * seconds, and again after it has been busy; `fresh`: it has not been busy yet. Returns how to stop that.
  */
 export function restWhenQuiet(
   runtime: Pick<Runtime, 'now' | 'lastActivity'>,
@@ -19,15 +19,20 @@ export function restWhenQuiet(
 ): () => void {
   let given: number | undefined;
   let fresh = true;
+  let times = 0;
   let timer: NodeJS.Timeout;
   const look = () => {
     const now = runtime.now();
-    const due = given === undefined || (runtime.lastActivity > given && now - given >= RARELY);
+    const busy = given !== undefined && runtime.lastActivity > given;
+    fresh &&= !busy;
+    const due = given === undefined || (now - given >= RARELY && (busy || times === 1));
     if (due && now - runtime.lastActivity >= QUIET) {
       give(fresh);
       given = runtime.now();
+      times += 1;
     }
-    fresh = false;
+    // Not quiet from the beginning.
+    fresh &&= times > 0;
     timer = setTimeout(look, LOOK).unref();
   };
   timer = setTimeout(look, FIRST).unref();
