@@ -180,7 +180,7 @@ describe('HTTP/2 to HTTP/2', () => {
       asked += 1;
     });
     const quick = await server((stream) => stream.respond({ ':status': 200 }, { endStream: true }));
-    const policy = { attemptTimeout: 60, retries: { max: 1, on: ['5xx' as const] } };
+    const policy = { attemptTimeout: 1_500, retries: { max: 1, on: ['5xx' as const] } };
     const session = connect(await outbound(destination([silent.address, quick.address], { policy })));
     while (asked === 0) expect((await ask(session)).status).toBe(200);
     const alone = connect(await outbound(destination([silent.address], { policy })));

@@ -262,7 +262,7 @@ test('a delay of a policy’s making does not count against the endpoint that an
 describe('the time limit of an attempt', () => {
   const policy: Policy = {
     timeout: 10_000,
-    attemptTimeout: 60,
+    attemptTimeout: 500,
     retries: { max: 1, on: ['5xx'] },
     breaker: { ...breaker, consecutive: 1 },
   };
@@ -286,7 +286,7 @@ describe('the time limit of an attempt', () => {
     const slow = await upstream((socket, text) => {
       if (text.startsWith('POST')) return;
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab');
-      setTimeout(() => socket.write('cd'), 200);
+      setTimeout(() => socket.write('cd'), 1_000);
     });
     const plane = await outbound(
       destination([slow], { policy: { ...policy, breaker: undefined } as Policy }),
@@ -295,7 +295,7 @@ describe('the time limit of an attempt', () => {
     client.socket.write(GET);
     await client.until((text) => text.endsWith('abcd'));
     client.socket.write('POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 0\r\n\r\n');
-    const text = await client.until((all) => all.includes('within 60 ms'));
+    const text = await client.until((all) => all.includes('within 500 ms'));
     expect(text).toMatch(/HTTP\/1\.1 504 [\s\S]*weir-proxy-error: timeout/);
     // What comes after it has its own.
     client.socket.write(GET);
