@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { kinds } from '../../src/api/kinds.ts';
 import type { KubeObject } from '../../src/api/meta.ts';
 import type { TrafficSplit } from '../../src/api/traffic-split.ts';
-import { eventually, processes } from '../e2e/support/cluster.ts';
+import { eventually } from '../e2e/support/cluster.ts';
 import {
   type KubernetesCluster,
   type KubernetesOptions,
@@ -30,7 +30,8 @@ import {
   WAVE,
 } from './controller/measures.ts';
 import { peerRows } from './controller/peers/measure.ts';
-import { cpuSeconds, difference, requestsOf, rssMiB, total } from './controller/process.ts';
+import { difference, total } from './controller/process.ts';
+import { Subject } from './controller/subject.ts';
 import { type Bench, median, type Row } from './row.ts';
 
 /** Groups of rows to measure, each after the ones before: `idle` alone is what scales to ten thousand. */
@@ -126,13 +127,7 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
   const kubelet = new Kubelet(client);
   await kubelet.start();
   const fleet = new Fleet(client, 'bench', SIZE);
-  const [pid] = processes(cluster.dir, 'main.js controller');
-  const [pod] = (
-    await client.list<KubeObject>(kinds.Pod, 'weir', {
-      labelSelector: 'app.kubernetes.io/component=controller',
-    })
-  ).items;
-  const metrics = `http://${(pod!.status as { podIP: string }).podIP}:9090/metrics`;
+  const subject = await Subject.of(cluster);
   // Told as they come: what goes wrong later takes none of them away.
   const rows: Row[] = [];
   const add = (...more: Row[]) => {
@@ -162,31 +157,36 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
     's',
     30,
   );
-  const first = difference(new Map(), await requestsOf(metrics));
+  const first = difference(new Map(), await subject.requests());
   row('API requests to initialise one Rollout', round(total(first) / SIZE, 1), 'requests');
   log(first.map(([key, count]) => `${key} ${count}`).join(', '));
 
   await settle();
-  const idleRequests = await requestsOf(metrics);
-  const idleCpu = cpuSeconds(pid!);
+  const idleRequests = await subject.requests();
+  const idleCpu = await subject.cpuSeconds();
   await pause(IDLE_SECONDS);
-  const idle = difference(idleRequests, await requestsOf(metrics));
+  const idle = difference(idleRequests, await subject.requests());
   row(
     'idle: API requests a minute, leases and watches aside',
     round((total(idle) * 60) / IDLE_SECONDS),
     'requests',
     0,
   );
-  row('idle: CPU seconds a minute', round(((cpuSeconds(pid!) - idleCpu) * 60) / IDLE_SECONDS, 2), 's', 0.1);
-  row('idle: RSS', round(rssMiB(pid!)), 'MiB', 200);
+  row(
+    'idle: CPU seconds a minute',
+    round((((await subject.cpuSeconds()) - idleCpu) * 60) / IDLE_SECONDS, 2),
+    's',
+    0.1,
+  );
+  row('idle: RSS', round(await subject.rssMiB()), 'MiB', 200);
 
   if (GROUPS.includes('single')) add(...(await single(cluster, fleet)));
   if (GROUPS.includes('wave')) {
     await settle();
-    add(...(await wave(cluster, fleet, kubelet, pid!, metrics, log)));
-    row('RSS after the wave', round(rssMiB(pid!)), 'MiB');
+    add(...(await wave(cluster, fleet, kubelet, subject, log)));
+    row('RSS after the wave', round(await subject.rssMiB()), 'MiB');
   }
-  if (GROUPS.includes('active')) add(...(await active(cluster, fleet, pid!, metrics)));
+  if (GROUPS.includes('active')) add(...(await active(cluster, fleet, subject, log)));
   add(loadRow());
   kubelet.stop();
   fleet.stop();
@@ -299,8 +299,7 @@ async function wave(
   cluster: KubernetesCluster,
   fleet: Fleet,
   kubelet: Kubelet,
-  pid: number,
-  metrics: string,
+  subject: Subject,
   log: (line: string) => void,
 ): Promise<Row[]> {
   const { client } = cluster;
@@ -322,8 +321,8 @@ async function wave(
   })();
   const held = await Held.create(client, ANALYSIS);
   await settle();
-  const before = await requestsOf(metrics);
-  const cpu = cpuSeconds(pid);
+  const before = await subject.requests();
+  const cpu = await subject.cpuSeconds();
   const from = SIZE - WAVE;
   const applied = new Map<string, number>();
   const began = performance.now();
@@ -340,8 +339,8 @@ async function wave(
   const aborted = await held.abort();
   await promoted(fleet, from, SIZE, 'v3');
   const took = (performance.now() - began) / 1000;
-  const spent = cpuSeconds(pid) - cpu;
-  const requests = difference(before, await requestsOf(metrics));
+  const spent = (await subject.cpuSeconds()) - cpu;
+  const requests = difference(before, await subject.requests());
   stop.abort();
   await watching;
   // What the stand-in for kubelets needed is not the controller's.
@@ -363,5 +362,6 @@ async function wave(
     { name: 'another one aborted amid them -> weight 0', value: round(aborted), unit: 'ms' },
     bar('the same, API requests a rollout', round(total(requests) / WAVE, 1), 'requests', 30),
     bar('the same, CPU seconds a rollout', round(spent / WAVE, 3), 's', 0.1),
+    ...(await subject.replacedRow('the wave')),
   ];
 }

@@ -3,7 +3,8 @@ import { eventually } from '../../e2e/support/cluster.ts';
 import type { KubernetesCluster } from '../../kubernetes/support/cluster.ts';
 import type { Row } from '../row.ts';
 import type { Fleet } from './fleet.ts';
-import { bucketsOf, cpuSeconds, difference, quantile, requestsOf, rssMiB, total } from './process.ts';
+import { difference, quantile, total } from './process.ts';
+import type { Subject } from './subject.ts';
 
 const INTERVAL_SECONDS = 5;
 const MEASURED_SECONDS = 60;
@@ -13,8 +14,8 @@ const LATENESS = 'weir_analysis_lateness_seconds';
 export async function active(
   { client }: KubernetesCluster,
   fleet: Fleet,
-  pid: number,
-  metrics: string,
+  subject: Subject,
+  log: (line: string) => void,
 ): Promise<Row[]> {
   const { namespace, size } = fleet;
   // A step that outlasts the measurement.
@@ -35,16 +36,18 @@ export async function active(
     { timeoutMs: 900_000, everyMs: 200 },
   );
   const reached = (performance.now() - began) / 1000;
+  log(`${size} in their step after ${reached.toFixed(1)} s`);
+  const replacedBefore = await subject.replacedRow('the change of all at once');
   // The lazy writes of the way there.
   await new Promise((resolve) => setTimeout(resolve, 15_000));
 
-  const requests = await requestsOf(metrics);
-  const lateness = await bucketsOf(metrics, LATENESS);
-  const cpu = cpuSeconds(pid);
+  const requests = await subject.requests();
+  const lateness = await subject.buckets(LATENESS);
+  const cpu = await subject.cpuSeconds();
   await new Promise((resolve) => setTimeout(resolve, MEASURED_SECONDS * 1000));
-  const spent = cpuSeconds(pid) - cpu;
-  const sent = total(difference(requests, await requestsOf(metrics)));
-  const late = (await bucketsOf(metrics, LATENESS)).map(([bound, count], index): [number, number] => [
+  const spent = (await subject.cpuSeconds()) - cpu;
+  const sent = total(difference(requests, await subject.requests()));
+  const late = (await subject.buckets(LATENESS)).map(([bound, count], index): [number, number] => [
     bound,
     count - (lateness[index]?.[1] ?? 0),
   ]);
@@ -64,6 +67,8 @@ export async function active(
       unit: 'requests',
     },
     { name: 'the same, lateness of a look, p99 at most', value: quantile(late, 0.99) * 1000, unit: 'ms' },
-    { name: 'the same, RSS', value: Math.round(rssMiB(pid)), unit: 'MiB' },
+    { name: 'the same, RSS', value: Math.round(await subject.rssMiB()), unit: 'MiB' },
+    ...replacedBefore,
+    ...(await subject.replacedRow('that minute')),
   ];
 }
