@@ -114,6 +114,8 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
     name: 'weir-controller',
     identity: replicaName(),
     log,
+    // An API server that is too busy for the lease is asked for nothing else but what takes traffic away.
+    onLate: (late) => client.hold(late),
   });
   metrics.gauge('weir_leader', 'One in the replica that leads.', () => (leader.leading ? 1 : 0));
   const health = await startHealthServer({

@@ -9,7 +9,7 @@ afterEach(() => stop.abort());
 
 function start(
   reconcile: ControllerOptions['reconcile'],
-  options: Pick<ControllerOptions, 'workers' | 'urgent'> = {},
+  options: Pick<ControllerOptions, 'workers' | 'rank'> = {},
 ) {
   stop = new AbortController();
   const clock = new FakeClock();
@@ -98,7 +98,7 @@ describe('the reconcile loop', () => {
         begun.push(key);
         return key.startsWith('slow') ? new Promise<void>(() => {}) : Promise.resolve();
       },
-      { urgent: (key) => key === 'bad' },
+      { rank: (key) => (key === 'bad' ? 'urgent' : 'later') },
     );
     for (const key of ['slow1', 'slow2', 'slow3', 'bad']) controller.enqueue(key);
     await clock.advance(0);

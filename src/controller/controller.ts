@@ -1,3 +1,4 @@
+import type { Rank } from '../kube/index.ts';
 import { WorkQueue } from '../kube/workqueue.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { isCode, toAppError } from '../lib/errors.ts';
@@ -11,8 +12,8 @@ export interface ReconcileResult {
 export interface ControllerOptions {
   name: string;
   workers?: number;
-  /** Keys that wait behind none that are not urgent, neither in the queue nor for a worker. */
-  urgent?: (key: string) => boolean;
+  /** Before which others a key is taken; those that are urgent wait for no worker that is busy with something else. */
+  rank?: (key: string) => Rank;
   /** Brings the world one step closer for one key. Throws AppError; retryable errors come back with growing delays. */
   reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | undefined> | Promise<void>;
   log: Logger;
@@ -33,8 +34,8 @@ export class Controller {
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    const { urgent } = options;
-    this.#queue = new WorkQueue({ clock: this.#clock, ...(urgent ? { urgent } : {}) });
+    const { rank } = options;
+    this.#queue = new WorkQueue({ clock: this.#clock, ...(rank ? { rank } : {}) });
   }
 
   get queued(): number {
@@ -51,10 +52,10 @@ export class Controller {
 
   /** Works until aborted; resolves when the reconciles in progress have ended. */
   async run(signal: AbortSignal): Promise<void> {
-    const { workers = 4, urgent } = this.#options;
+    const { workers = 4, rank } = this.#options;
     await Promise.all([
       ...Array.from({ length: workers }, () => this.#work(signal)),
-      ...Array.from({ length: urgent ? RESERVED : 0 }, () => this.#work(signal, 'urgent')),
+      ...Array.from({ length: rank ? RESERVED : 0 }, () => this.#work(signal, 'urgent')),
     ]);
     this.#queue.close();
   }

@@ -71,9 +71,9 @@ function queryOf(values: Record<string, string | number | boolean | undefined>):
 const writeQuery = ({ fieldManager, dryRun, force }: WriteOptions) =>
   queryOf({ fieldManager, force, dryRun: dryRun ? 'All' : undefined });
 
-const asked = ({ signal, urgent }: Pick<WriteOptions, 'signal' | 'urgent'>) => ({
+const asked = ({ signal, rank }: Pick<WriteOptions, 'signal' | 'rank'>) => ({
   ...(signal ? { signal } : {}),
-  ...(urgent ? { urgent } : {}),
+  ...(rank ? { rank } : {}),
 });
 
 export class Client implements KubeClient {
@@ -276,6 +276,11 @@ export class Client implements KubeClient {
         ? error
         : new AppError('Unavailable', `WATCH ${path}: ${toAppError(error).message}`, { cause: error });
     }
+  }
+
+  /** While it is held, nothing but what is urgent is asked for; watches and what is under way go on. */
+  hold(held: boolean): void {
+    this.#transport.hold(held);
   }
 
   /** Closes every kept connection. */

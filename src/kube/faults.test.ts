@@ -191,10 +191,10 @@ describe('leader election', () => {
       state.object = { ...body, metadata: { ...body.metadata, resourceVersion: String(state.version) } };
       json(response, 200, state.object);
     });
-    const contend = (identity: string) =>
+    const contend = (identity: string, onLate: (late: boolean) => void = () => {}) =>
       new LeaderElection({
         ...{ client, namespace: 'weir', name: 'weir', identity, log: silentLogger },
-        ...{ leaseDuration: 1000, renewDeadline: 500, retryPeriod: 40 },
+        ...{ leaseDuration: 1000, renewDeadline: 500, retryPeriod: 40, onLate },
       });
     return { state, contend };
   }
@@ -242,6 +242,20 @@ describe('leader election', () => {
     });
     expect(performance.now() - deafSince).toBeLessThan(1000);
     expect(stop.signal.aborted).toBe(false);
+  });
+
+  test('tells that a renewal is late before it is lost, and when nothing is late any more', async () => {
+    const { state, contend } = await lease();
+    const told: { late: boolean; leading: boolean }[] = [];
+    let leading: AbortSignal | undefined;
+    const onLate = (late: boolean) => told.push({ late, leading: leading?.aborted === false });
+    await contend('a', onLate).run(new AbortController().signal, async (signal) => {
+      leading = signal;
+      state.deaf = true;
+      await aborted(signal);
+    });
+    expect(told[0]).toEqual({ late: true, leading: true });
+    expect(told.at(-1)?.late).toBe(false);
   });
 
   test('renewing takes one write; a lease that was deleted is made again, one that was taken is lost', async () => {

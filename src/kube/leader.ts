@@ -19,6 +19,8 @@ export interface LeaderElectionOptions {
   retryPeriod?: number;
   /** How long a lease that was just renewed is left alone; default: so long that two more tries fit before the deadline. */
   renewPeriod?: number;
+  /** Told when a renewal is late (no answer, or a failure, after `retryPeriod`), and when one has come through. */
+  onLate?: (late: boolean) => void;
 }
 
 interface LeaseSpec {
@@ -53,6 +55,7 @@ export class LeaderElection {
       renewDeadline,
       retryPeriod: 2000,
       renewPeriod: renewDeadline * 0.4,
+      onLate: () => {},
       ...options,
     };
   }
@@ -82,6 +85,7 @@ export class LeaderElection {
     // Awaited below; until then a failure must not count as unhandled.
     work.catch(() => {});
     await this.#renew(leading);
+    this.#options.onLate(false);
     this.#leading = false;
     lost.abort();
     try {
@@ -92,20 +96,29 @@ export class LeaderElection {
   }
 
   async #renew(signal: AbortSignal): Promise<void> {
-    const { clock, renewDeadline, retryPeriod, renewPeriod, log } = this.#options;
+    const { clock, renewDeadline, retryPeriod, renewPeriod, onLate, log } = this.#options;
     let renewed = this.#elapsed();
     let wait = renewPeriod;
     while (!signal.aborted) {
       await clock.sleep(wait, signal).catch(() => {});
       if (signal.aborted) return;
       // A server that neither answers nor refuses must not keep us past the deadline.
-      const bounded = AbortSignal.any([
-        signal,
-        AbortSignal.timeout(Math.max(1, Math.ceil(renewed + renewDeadline - this.#elapsed()))),
-      ]);
+      const over = new AbortController();
+      const left = Math.max(1, Math.ceil(renewed + renewDeadline - this.#elapsed()));
+      // A process that stood still for a while has its timers run before it reads what has come meanwhile: the answer may be there.
+      const timer = setTimeout(() => setImmediate(() => setImmediate(() => over.abort())), left);
+      const bounded = AbortSignal.any([signal, over.signal]);
       // Counted from before the write: others may count from the moment the server has it.
       const asked = this.#elapsed();
+      const answered = new AbortController();
+      clock.sleep(retryPeriod, answered.signal).then(
+        () => onLate(true),
+        () => {},
+      );
       const done = await this.#try(bounded);
+      answered.abort();
+      clearTimeout(timer);
+      onLate(!done);
       wait = done ? renewPeriod : retryPeriod;
       if (done) renewed = asked;
       else if (this.#elapsed() - renewed >= renewDeadline) {

@@ -10,6 +10,7 @@ import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import { AppError, toAppError } from '../lib/errors.ts';
+import type { Rank } from './rank.ts';
 import { Turns } from './turns.ts';
 
 /** TLS and authentication of one request; asked for anew each time, because tokens rotate. */
@@ -31,8 +32,8 @@ export interface HttpCall {
   contentType?: string;
   accept?: string;
   signal?: AbortSignal;
-  /** Goes before the calls that wait for their turn. */
-  urgent?: boolean;
+  /** Before which of the calls that wait for their turn it goes. */
+  rank?: Rank;
   /** Milliseconds without a byte after which the peer counts as dead. */
   idleMs: number;
 }
@@ -104,7 +105,7 @@ export class Transport {
   }
 
   async open(call: HttpCall, stream = false): Promise<IncomingMessage> {
-    const turn = stream ? undefined : await this.#turns.take(call.signal, call.urgent);
+    const turn = stream ? undefined : await this.#turns.take(call.signal, call.rank);
     let closed = () => turn?.end();
     try {
       const { headers, tls } = await this.#credentials();
@@ -179,6 +180,11 @@ export class Transport {
       });
       request.end(call.body);
     });
+  }
+
+  /** While it is held, only urgent calls are sent; streams and what is under way go on. */
+  hold(held: boolean): void {
+    this.#turns.hold(held);
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { Rank } from './rank.ts';
 import { type Turn, Turns } from './turns.ts';
 
 const BOUNDS = { first: 16, least: 8, most: 64 };
@@ -77,23 +78,45 @@ describe('how many calls at the same time', () => {
     const turns = new Turns({ first: 1, least: 1, most: 1 });
     const first = await turns.take();
     const order: string[] = [];
-    const ask = async (name: string, urgent: boolean, signal?: AbortSignal) => {
-      const turn = await turns.take(signal, urgent);
+    const ask = async (name: string, rank: Rank, signal?: AbortSignal) => {
+      const turn = await turns.take(signal, rank);
       order.push(name);
       turn.end();
     };
     const given = new AbortController();
     const others = [
-      ask('a', false),
-      ask('b', false),
-      ask('c', true),
-      ask('given up', true, given.signal).catch(() => {}),
-      ask('d', true),
+      ask('a', 'later'),
+      ask('soon', 'soon'),
+      ask('b', 'later'),
+      ask('c', 'urgent'),
+      ask('given up', 'urgent', given.signal).catch(() => {}),
+      ask('d', 'urgent'),
     ];
     given.abort();
     first.end();
     await Promise.all(others);
-    expect(order).toEqual(['c', 'd', 'a', 'b']);
+    expect(order).toEqual(['c', 'd', 'soon', 'a', 'b']);
+  });
+
+  test('while it is held only what is urgent gets a turn, and the others get theirs after that', async () => {
+    const turns = new Turns({ first: 4, least: 2, most: 8 });
+    const order: string[] = [];
+    const ask = async (name: string, rank: Rank) => {
+      const turn = await turns.take(undefined, rank);
+      order.push(name);
+      await new Promise(setImmediate);
+      turn.end();
+    };
+    const before = ask('under way', 'later');
+    turns.hold(true);
+    const others = [ask('a', 'later'), ask('b', 'soon'), ask('c', 'urgent')];
+    await Promise.all([before, others[2]]);
+    await new Promise(setImmediate);
+    expect(order).toEqual(['under way', 'c']);
+    turns.hold(false);
+    expect(turns.limit).toBe(2);
+    await Promise.all(others);
+    expect(order).toEqual(['under way', 'c', 'b', 'a']);
   });
 
   test('never more than the limit, never outside of its bounds, in order, and nobody is forgotten', async () => {

@@ -1,4 +1,5 @@
 import { toAppError } from '../lib/errors.ts';
+import { type Rank, Ranked } from './rank.ts';
 
 export interface TurnsOptions {
   /** Calls at the same time: at first, at the least and at the most. */
@@ -19,18 +20,17 @@ const FORGET = 5000;
 const DRIFT = 1.5;
 
 /**
- * How many calls a server is asked at the same time; the others wait here, in the order in which they came, urgent ones first.
+ * How many calls a server is asked at the same time; the others wait here, by rank and in the order in which they came.
  * TCP Vegas's rule: with `limit` calls under way that take `took`, where a lone one takes `base`, limit * (1 - base / took) of them
  * wait inside the server. More at once than it can work on make every answer late, also those that somebody else waits for, and
  * none of them earlier. A server that is far away takes long for a lone call too, and is asked as much as `most`.
  */
 export class Turns {
   readonly #options: Required<TurnsOptions>;
-  readonly #waiting: (() => void)[] = [];
-  /** Before all of `#waiting`. */
-  readonly #first: (() => void)[] = [];
+  readonly #waiting = new Ranked<() => void>();
   #limit: number;
   #busy = 0;
+  #held = false;
   /** The quickest answer lately, and how many there were since that was begun anew. */
   #base = Number.POSITIVE_INFINITY;
   #next = Number.POSITIVE_INFINITY;
@@ -45,11 +45,11 @@ export class Turns {
     return Math.floor(this.#limit);
   }
 
-  /** Waits for a turn, which what is urgent gets before all others; what it resolves with gives it back. */
-  async take(signal?: AbortSignal, urgent = false): Promise<Turn> {
+  /** Waits for a turn; what it resolves with gives it back. */
+  async take(signal?: AbortSignal, rank: Rank = 'later'): Promise<Turn> {
     signal?.throwIfAborted();
-    if (this.#busy < this.limit) this.#busy += 1;
-    else await this.#wait(urgent ? this.#first : this.#waiting, signal);
+    if (this.#busy < this.limit && (!this.#held || rank === 'urgent')) this.#busy += 1;
+    else await this.#wait(rank, signal);
     const began = this.#options.now();
     return {
       answered: () => this.#learn(this.#options.now() - began),
@@ -57,25 +57,40 @@ export class Turns {
     };
   }
 
-  #wait(waiting: (() => void)[], signal?: AbortSignal): Promise<void> {
+  #wait(rank: Rank, signal?: AbortSignal): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       const turn = () => {
         signal?.removeEventListener('abort', aborted);
         resolve();
       };
       const aborted = () => {
-        waiting.splice(waiting.indexOf(turn), 1);
+        this.#waiting.remove(turn, rank);
         reject(toAppError(signal!.reason, 'Aborted'));
       };
-      waiting.push(turn);
+      this.#waiting.push(turn, rank);
       signal?.addEventListener('abort', aborted, { once: true });
     });
   }
 
+  /**
+   * While it is held, only what is urgent is asked for. After that little at a time at first: all who waited would come at once, and
+   * put the server where it was.
+   */
+  hold(held: boolean): void {
+    if (this.#held === held) return;
+    this.#held = held;
+    if (held) this.#limit = this.#options.least;
+    else this.#hand();
+  }
+
   #end(): void {
     this.#busy -= 1;
+    this.#hand();
+  }
+
+  #hand(): void {
     while (this.#busy < this.limit) {
-      const next = this.#first.shift() ?? this.#waiting.shift();
+      const next = this.#waiting.shift(this.#held ? 'urgent' : undefined);
       if (!next) return;
       this.#busy += 1;
       next();

@@ -1,4 +1,5 @@
 import type { KubeObject, ResourceKind } from '../api/meta.ts';
+import type { Rank } from './rank.ts';
 
 export interface ListOptions {
   labelSelector?: string;
@@ -15,8 +16,8 @@ export interface WriteOptions {
   /** Server-side apply only. */
   force?: boolean;
   signal?: AbortSignal;
-  /** Goes before this client's other calls. */
-  urgent?: boolean;
+  /** Before which of this client's other calls it goes; default: `later`. */
+  rank?: Rank;
 }
 
 export interface DeleteOptions {
@@ -44,7 +45,7 @@ export interface Patch {
   body: unknown;
 }
 
-export interface RequestOptions extends Pick<WriteOptions, 'signal' | 'urgent'> {
+export interface RequestOptions extends Pick<WriteOptions, 'signal' | 'rank'> {
   body?: unknown;
   contentType?: string;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { FakeClock } from '../lib/clock.ts';
+import type { Rank } from './rank.ts';
 import { WorkQueue } from './workqueue.ts';
 
 const signal = new AbortController().signal;
@@ -60,7 +61,7 @@ describe('workqueue', () => {
     const urgent = new Set<string>();
     const queueOf = (...keys: string[]) => {
       urgent.clear();
-      const queue = new WorkQueue({ urgent: (key) => urgent.has(key) });
+      const queue = new WorkQueue({ rank: (key) => (urgent.has(key) ? 'urgent' : 'later') });
       for (const key of keys) queue.add(key);
       return queue;
     };
@@ -80,6 +81,25 @@ describe('workqueue', () => {
       queue.add('b');
       expect(queue.length).toBe(2);
       expect([await queue.get(signal), await queue.get(signal)]).toEqual(['b', 'a']);
+    });
+
+    test('and what is to come soon between that and all else, in the order in which it came', async () => {
+      const ranks: Record<string, Rank> = {
+        a: 'later',
+        b: 'soon',
+        c: 'later',
+        d: 'soon',
+        e: 'urgent',
+        f: 'next',
+      };
+      const queue = new WorkQueue({ rank: (key) => ranks[key]! });
+      for (const key of Object.keys(ranks)) queue.add(key);
+      // One that has done what was to be soon waits like all others.
+      ranks.b = 'later';
+      queue.add('b');
+      const taken: unknown[] = [];
+      for (let count = 0; count < 6; count += 1) taken.push(await queue.get(signal));
+      expect(taken).toEqual(['e', 'd', 'f', 'a', 'c', 'b']);
     });
 
     test('has workers of its own, who take nothing else', async () => {

@@ -1,12 +1,13 @@
 import { type Clock, systemClock } from '../lib/clock.ts';
+import { type Rank, Ranked } from './rank.ts';
 
 export interface WorkQueueOptions {
   clock?: Clock;
   /** Milliseconds of the first retry and of the longest; doubles between. */
   initialDelay?: number;
   maxDelay?: number;
-  /** Whether a key goes before those that are not urgent; asked whenever it is added. */
-  urgent?: (key: string) => boolean;
+  /** Before which others a key goes; asked whenever it is added. */
+  rank?: (key: string) => Rank;
 }
 
 type Taker = (key: string) => void;
@@ -16,17 +17,17 @@ const SUPERSEDED = 'an earlier wake-up is set';
 
 /**
  * Keys to be worked on, as client-go's queue: a key waits at most once; a key that is added while it is worked on is handed
- * out again when that work is done, never to two workers at once; failures come back with growing delays. Urgent keys go
- * first, and workers may wait for those alone.
+ * out again when that work is done, never to two workers at once; failures come back with growing delays. Keys go by
+ * their rank, and workers may wait for urgent ones alone.
  */
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #initialDelay: number;
   readonly #maxDelay: number;
-  readonly #urgent: (key: string) => boolean;
-  readonly #ready: string[] = [];
-  /** Before all of `#ready`. */
-  readonly #first: string[] = [];
+  readonly #rank: (key: string) => Rank;
+  readonly #ready = new Ranked<string>();
+  /** Under which rank each of them waits. */
+  readonly #ranks = new Map<string, Rank>();
   readonly #dirty = new Set<string>();
   readonly #processing = new Set<string>();
   readonly #failures = new Map<string, number>();
@@ -40,12 +41,12 @@ export class WorkQueue {
     this.#clock = options.clock ?? systemClock;
     this.#initialDelay = options.initialDelay ?? 20;
     this.#maxDelay = options.maxDelay ?? 60_000;
-    this.#urgent = options.urgent ?? (() => false);
+    this.#rank = options.rank ?? (() => 'later');
   }
 
   /** Keys ready to be taken. */
   get length(): number {
-    return this.#first.length + this.#ready.length;
+    return this.#ready.length;
   }
 
   add(key: string): void {
@@ -97,7 +98,7 @@ export class WorkQueue {
   get(signal: AbortSignal, only?: 'urgent'): Promise<string | undefined> {
     return new Promise((resolve) => {
       if (signal.aborted) return resolve(undefined);
-      const ready = this.#first.shift() ?? (only ? undefined : this.#ready.shift());
+      const ready = this.#ready.shift(only);
       if (ready !== undefined) return resolve(this.#take(ready));
       const takers = only ? this.#reserved : this.#takers;
       const taker = (key: string) => {
@@ -126,23 +127,25 @@ export class WorkQueue {
 
   #take(key: string): string {
     this.#dirty.delete(key);
+    this.#ranks.delete(key);
     this.#processing.add(key);
     return key;
   }
 
   #hand(key: string): void {
-    const urgent = this.#urgent(key);
-    const taker = this.#takers.shift() ?? (urgent ? this.#reserved.shift() : undefined);
+    const rank = this.#rank(key);
+    const taker = this.#takers.shift() ?? (rank === 'urgent' ? this.#reserved.shift() : undefined);
     if (taker) taker(key);
-    else (urgent ? this.#first : this.#ready).push(key);
+    else {
+      this.#ready.push(key, rank);
+      this.#ranks.set(key, rank);
+    }
   }
 
-  /** What waits already may have become urgent. */
+  /** What waits already may have another rank by now. */
   #promote(key: string): void {
-    if (this.#processing.has(key) || !this.#urgent(key)) return;
-    const at = this.#ready.indexOf(key);
-    if (at < 0) return;
-    this.#ready.splice(at, 1);
-    this.#hand(key);
+    const waits = this.#ranks.get(key);
+    if (waits === undefined || waits === this.#rank(key)) return;
+    if (this.#ready.remove(key, waits)) this.#hand(key);
   }
 }

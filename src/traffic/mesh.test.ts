@@ -23,7 +23,7 @@ afterEach(() => {
   server.close();
 });
 
-/** An API server of one TrafficSplit, whose applied fields take the place of those that are there (server-side apply). */
+/** An API server of one TrafficSplit, whose patched fields take the place of those that are there (RFC 7396). */
 test('a split that somebody gave matches is seen as not Weir’s, and the next write takes them away', async () => {
   let split = {
     metadata: { name: 'web', namespace: 'shop', resourceVersion: '1' },

@@ -1,8 +1,8 @@
 import { kinds } from '../api/kinds.ts';
 import { FIELD_MANAGER, labels } from '../api/names.ts';
 import type { TrafficSplit } from '../api/traffic-split.ts';
-import type { KubeClient } from '../kube/types.ts';
-import { isCode } from '../lib/errors.ts';
+import { type KubeClient, type Rank, UNTRACKED } from '../kube/index.ts';
+import { AppError, isCode } from '../lib/errors.ts';
 import type { RouteObservation, RouteRef, TrafficRouter } from '../rollout/ports.ts';
 import type { Acknowledged } from './acknowledgements.ts';
 
@@ -29,17 +29,17 @@ export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptio
     route: RouteRef,
     weights: Weights,
     signal: AbortSignal,
-    urgent = false,
+    rank: Rank = 'later',
   ): Promise<TrafficSplit> => {
-    const seen = splits.get(keyOfRoute(route))?.metadata.resourceVersion;
+    const seen = splits.get(keyOfRoute(route));
+    const { namespace, rollout: name } = route;
+    const options = { fieldManager: FIELD_MANAGER, signal, rank };
     const split: TrafficSplit = {
       apiVersion: 'split.smi-spec.io/v1alpha4',
       kind: 'TrafficSplit',
       metadata: {
-        name: route.rollout,
-        namespace: route.namespace,
-        // What was decided on another state than this one is a Conflict, and decided anew.
-        ...(seen ? { resourceVersion: seen } : {}),
+        name,
+        namespace,
         labels: { [labels.rollout]: route.rollout, [labels.managedBy]: 'weir' },
         ownerReferences: [
           {
@@ -57,16 +57,26 @@ export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptio
           { service: route.stableService, weight: weights.stable },
           { service: route.canaryService, weight: weights.canary },
         ],
-        // Applied as none: what somebody else has set stays otherwise, and would keep the split from ever being Weir's.
-        matches: [],
       },
     };
-    return client.apply<TrafficSplit>(kinds.TrafficSplit, split, {
-      fieldManager: FIELD_MANAGER,
-      force: true,
-      signal,
-      urgent,
-    });
+    // Not by server-side apply, which costs an API server half as much again.
+    if (!seen) {
+      try {
+        return await client.create<TrafficSplit>(kinds.TrafficSplit, split, options);
+      } catch (error) {
+        if (!isCode(error, 'AlreadyExists')) throw error;
+        throw new AppError('Conflict', `TrafficSplit ${name} is there by now: it is looked at again`);
+      }
+    }
+    const { metadata, spec } = split;
+    // What was decided on another state than this one is a Conflict, and decided anew.
+    const { resourceVersion } = seen.metadata;
+    const body = {
+      metadata: { ...metadata, ...UNTRACKED, resourceVersion },
+      // What somebody else has set stays otherwise, and would keep the split from ever being Weir's.
+      spec: { ...spec, matches: null },
+    };
+    return client.patch<TrafficSplit>(kinds.TrafficSplit, namespace, name, { type: 'merge', body }, options);
   };
 
   return {
@@ -76,7 +86,8 @@ export function meshRouter({ client, splits, acknowledgements }: MeshRouterOptio
     },
     async setWeights(route, weights, signal) {
       // Everything else can wait when traffic is taken away from a canary.
-      return (await write(route, weights, signal, weights.canary === 0)).metadata.resourceVersion!;
+      return (await write(route, weights, signal, weights.canary === 0 ? 'urgent' : 'soon')).metadata
+        .resourceVersion!;
     },
     observe(route): RouteObservation {
       const key = keyOfRoute(route);

@@ -1,5 +1,5 @@
 import type { KubeObject } from '../../api/meta.ts';
-import { CONTROLLER_SERVICE_ACCOUNT, GATE_CONFIG_MAP, serviceAccountUser } from '../../api/names.ts';
+import { CONTROLLER_SERVICE_ACCOUNT, GATE_CONFIG_MAP, labels, serviceAccountUser } from '../../api/names.ts';
 import { type InstallOptions, PART_OF } from './options.ts';
 
 const GROUP_VERSION = 'admissionregistration.k8s.io/v1';
@@ -15,6 +15,9 @@ const deployments = {
 };
 const services = {
   matchPolicy: 'Equivalent',
+  // Nobody's pin stands on a Service that Weir made. Told by labels, of the object before and after, this costs nothing; told by an
+  // expression it would cost the conversion of the parameter, which names a thousand Deployments.
+  objectSelector: { matchExpressions: [{ key: labels.role, operator: 'DoesNotExist' }] },
   resourceRules: [
     { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources: ['services'] },
   ],
@@ -72,9 +75,10 @@ export function gatePolicies({
         },
       ],
       mutations: [
+        // An ApplyConfiguration is merged as by server-side apply, which is two fifths of what the gate would cost then.
         {
-          patchType: 'ApplyConfiguration',
-          applyConfiguration: { expression: 'Object{spec: Object.spec{paused: true}}' },
+          patchType: 'JSONPatch',
+          jsonPatch: { expression: '[JSONPatch{op: "add", path: "/spec/paused", value: true}]' },
         },
       ],
     }),

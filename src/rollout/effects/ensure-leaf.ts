@@ -1,5 +1,6 @@
 import { kinds } from '../../api/kinds.ts';
 import { FIELD_MANAGER, labels } from '../../api/names.ts';
+import { UNTRACKED } from '../../kube/untracked.ts';
 import { AppError, isCode } from '../../lib/errors.ts';
 import type { CachedService } from '../cached.ts';
 import type { Service } from '../objects.ts';
@@ -88,6 +89,7 @@ async function patchLeaf(
   const body = [
     // Of the version that was observed, or a Conflict.
     { op: 'replace', path: '/metadata/resourceVersion', value: resourceVersion },
+    { op: 'add', path: '/metadata/managedFields', value: UNTRACKED.managedFields },
     { op: 'add', path: '/metadata/labels', value: { ...marked, ...marks } },
     { op: 'replace', path: '/spec/selector', value: selector },
     { op: 'replace', path: '/spec/ports', value: ports },

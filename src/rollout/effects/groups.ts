@@ -1,4 +1,4 @@
-import type { Effect, EffectKind } from '../machine/types.ts';
+import type { Effect, EffectKind, PhaseState } from '../machine/types.ts';
 
 /**
  * What fences users off from a canary that has no pods yet. Each is a goal of its own, the canary is scaled only once all of them
@@ -13,11 +13,19 @@ const FENCE: ReadonlySet<EffectKind> = new Set<EffectKind>([
 ]);
 
 /**
- * What need not wait until the state is written: the canary's ReplicaSet, which has no pods. The run's name follows from the state
- * before it, so whoever comes to the same decision after a crash finds it, and whoever decides otherwise removes a stray. Pure.
+ * What need not wait until the state is written. The canary's ReplicaSet, which has no pods: the run's name follows from the state
+ * before it, so whoever comes to the same decision after a crash finds it, and whoever decides otherwise removes a stray. And the
+ * first weight, in the turn that leaves `before` for it: who still finds Preparing written goes on with it, or takes it back. Pure.
  */
-export function ahead(effects: readonly Effect[]): { first: Effect[]; rest: Effect[] } {
-  const first = effects.filter(({ kind }) => kind === 'create-canary');
+export function ahead(
+  effects: readonly Effect[],
+  before: PhaseState['name'],
+): { first: Effect[]; rest: Effect[] } {
+  const first = effects.filter(
+    (effect) =>
+      effect.kind === 'create-canary' ||
+      (effect.kind === 'set-weights' && effect.canary > 0 && before === 'Preparing'),
+  );
   return { first, rest: effects.filter((effect) => !first.includes(effect)) };
 }
 

@@ -1,5 +1,6 @@
 import { kinds } from '../../api/kinds.ts';
 import { FIELD_MANAGER } from '../../api/names.ts';
+import { UNTRACKED } from '../../kube/untracked.ts';
 import { DESIRED, MAX } from '../objects.ts';
 import type { EffectContext, EffectOf } from './context.ts';
 
@@ -16,11 +17,11 @@ export async function scaleReplicaSet(
     {
       type: 'merge',
       body: {
-        metadata: { annotations: { [DESIRED]: String(desired), [MAX]: String(max) } },
+        metadata: { ...UNTRACKED, annotations: { [DESIRED]: String(desired), [MAX]: String(max) } },
         spec: { replicas },
       },
     },
-    { fieldManager: FIELD_MANAGER, signal },
+    { fieldManager: FIELD_MANAGER, signal, rank: 'soon' },
   );
 }
 

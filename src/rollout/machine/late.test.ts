@@ -15,6 +15,40 @@ afterEach(() => {
   expect(world.problems).toEqual([]);
 });
 
+describe('a crash between the first weight and the state that says so', () => {
+  /** The process dies in the turn that sets the first weight, with Preparing written. */
+  const crashed = (spec: object = {}) => {
+    given(spec).apply('v2');
+    world.phase('Preparing');
+    const weighted = () => (world.weights?.canary ?? 0) > 0;
+    for (let count = 0; count < 50 && !weighted(); count += 1) {
+      const { state } = machine(world.state, world.observe(), world.now);
+      world.turn(state.phase.name === 'Progressing' ? -1 : undefined);
+    }
+    expect([world.state.phase.name, world.weights?.canary]).toEqual(['Preparing', 10]);
+  };
+
+  test('goes on where it was', () => {
+    crashed();
+    world.rest();
+    expect(world.state.stable?.images).toEqual(['app:v2']);
+    expect(world.weightsSeen).toEqual([10, 50, 100, 0]);
+  });
+
+  test('takes the weight back while its pods are gone, or a person holds it', () => {
+    crashed();
+    const gone = world.observe();
+    for (const set of gone.replicaSets) if (set.canary) Object.assign(set, { ready: 0, available: 0 });
+    const held = world.observe();
+    held.commands.paused = { id: 'p', by: 'ann', at: '' };
+    for (const seen of [gone, held]) {
+      const { state, effects } = machine(world.state, seen, world.now);
+      expect(state.phase.name).toBe('Preparing');
+      expect(effects[0]).toEqual({ kind: 'set-weights', stable: 100, canary: 0 });
+    }
+  });
+});
+
 describe('at 100 % and later', () => {
   test('capacity that is lost while watching lowers the weight, and the way back is open', () => {
     given({ watch: '10m' }).apply('v2');

@@ -3,7 +3,7 @@ import type { Turn } from './context.ts';
 import { canaryOf, drainLeftovers, gateEntry, leaf, pinned, removeStrays, routeExists } from './goals.ts';
 import { currentSet, revisionOf } from './rest.ts';
 import { heldBy, rollBack, shortImages } from './runs.ts';
-import type { DeploymentView, ReplicaSetView, Run, Wait } from './types.ts';
+import type { DeploymentView, PhaseState, ReplicaSetView, Run } from './types.ts';
 
 /**
  * What may end a run in any phase before its release. True: it did. Order: the gate was passed, Git moved on or went
@@ -116,7 +116,19 @@ function why({ trouble, current, ready }: ReplicaSetView): string {
   return current > ready ? `: ${current - ready} running but not ready, look at the readiness probe` : '';
 }
 
-export function preparing(turn: Turn, phase: { name: 'Preparing'; run: Run; wait?: Wait }, need: number) {
+type Preparing = Extract<PhaseState, { name: 'Preparing' }>;
+
+export function preparing(turn: Turn, phase: Preparing, need: number) {
+  prepare(turn, phase, need);
+  // The first weight is set beside the write of the state that says so (`ahead`): a crash between the two leaves a weight that
+  // stands only if this turn goes on with it.
+  const forgotten = (turn.observation.route.weights?.canary ?? 0) > 0;
+  if (forgotten && turn.state.phase === phase) {
+    turn.effects.unshift({ kind: 'set-weights', stable: 100, canary: 0 });
+  }
+}
+
+function prepare(turn: Turn, phase: Preparing, need: number) {
   const { observation, state } = turn;
   const deployment = observation.deployment!;
   const { run } = phase;

@@ -209,7 +209,7 @@ export class World {
    */
   turn(crashAfter = Number.POSITIVE_INFINITY): Result {
     const result = machine(this.state, this.observe(), this.now);
-    const { first, rest } = ahead(result.effects);
+    const { first, rest } = ahead(result.effects, this.state.phase.name);
     this.last = result;
     if (crashAfter < 0) {
       for (const effect of first) this.#carryOut(effect);
