@@ -19,6 +19,7 @@ import { Fleet } from './controller/fleet.ts';
 import { canaryWeight, Held } from './controller/held.ts';
 import { Kubelet } from './controller/kubelet.ts';
 import {
+  BARS,
   bar,
   IDLE_SECONDS,
   pause,
@@ -34,6 +35,8 @@ import { difference, total } from './controller/process.ts';
 import { Subject } from './controller/subject.ts';
 import { type Bench, median, type Row } from './row.ts';
 
+/** How many Rollouts; several sizes are measured one after the other. */
+const SIZES = (process.env.WEIR_BENCH_ROLLOUTS ?? '1000').split(',');
 /** Groups of rows to measure, each after the ones before: `idle` alone is what scales to ten thousand. */
 const GROUPS = (process.env.WEIR_BENCH_ROWS ?? 'idle,single,wave,active').split(',');
 /** There is no traffic to these pods: the judge asks the metrics store and passes on its empty answer. */
@@ -51,7 +54,7 @@ export const bench: Bench = {
     const why = whyNot();
     if (why) return [{ name: 'real API server', value: `absent: ${why}`, unit: '' }];
     await buildTools();
-    if (!process.env.WEIR_NETNS) return inNamespace(flags);
+    if (!process.env.WEIR_NETNS) return SIZES.flatMap((size) => inNamespace(flags, size));
     const rows = await onCluster({}, (cluster) => measure(cluster, log));
     if (flags.includes('--peer')) rows.push(...(await peerRows(onCluster, log)));
     return rows;
@@ -90,8 +93,8 @@ export async function onCluster<T>(
   }
 }
 
-/** The same bench once more in a network namespace of its own; its rows come back on stdout. */
-function inNamespace(flags: readonly string[]): Row[] {
+/** The same bench once more in a network namespace of its own, with a cluster of that many; its rows come back on stdout. */
+function inNamespace(flags: readonly string[], size: string): Row[] {
   const namespace = `weir-${process.pid}`;
   createNamespace(namespace);
   try {
@@ -108,7 +111,7 @@ function inNamespace(flags: readonly string[]): Row[] {
     const { stdout, status, signal, error } = spawnSync('ip', args, {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, WEIR_NETNS: namespace },
+      env: { ...process.env, WEIR_NETNS: namespace, WEIR_BENCH_ROLLOUTS: size },
       maxBuffer: 1 << 24,
     });
     // It prints its rows last: without them it has died, and what it said of that stands above.
@@ -116,7 +119,9 @@ function inNamespace(flags: readonly string[]): Row[] {
       throw new Error(
         `the bench in network namespace ${namespace} ended with ${error?.message ?? signal ?? `exit code ${status}`} before it had a result: see its messages above`,
       );
-    return (JSON.parse(stdout) as { rows: Row[] }).rows;
+    const { rows } = JSON.parse(stdout) as { rows: Row[] };
+    // Next to each other they show how each figure grows.
+    return SIZES.length === 1 ? rows : rows.map((row) => ({ ...row, name: `of ${size}: ${row.name}` }));
   } finally {
     deleteNamespace(namespace);
   }
@@ -155,7 +160,7 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
     `${SIZE} Rollouts created -> all Healthy and gated`,
     round((performance.now() - started) / 1000, 1),
     's',
-    30,
+    BARS.initialised,
   );
   const first = difference(new Map(), await subject.requests());
   row('API requests to initialise one Rollout', round(total(first) / SIZE, 1), 'requests');
@@ -176,9 +181,10 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
     'idle: CPU seconds a minute',
     round((((await subject.cpuSeconds()) - idleCpu) * 60) / IDLE_SECONDS, 2),
     's',
-    0.1,
+    BARS.idleCpu,
   );
-  row('idle: RSS', round(await subject.rssMiB()), 'MiB', 200);
+  row('idle: RSS', round(await subject.rssMiB()), 'MiB', BARS.idleRss);
+  row('started anew: process -> caches complete', round(await subject.restart(), 1), 's');
 
   if (GROUPS.includes('single')) add(...(await single(cluster, fleet)));
   if (GROUPS.includes('wave')) {

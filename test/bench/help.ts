@@ -43,11 +43,12 @@ export const helps: Record<string, Help> = {
     flags: { '--peer': 'Argo Rollouts and Flagger do the same, for comparison' },
     environment: {
       WEIR_BENCH_ROWS: 'groups, separated by commas: idle, single, wave, active (all)',
-      WEIR_BENCH_ROLLOUTS: 'how many Rollouts there are (1000)',
+      WEIR_BENCH_ROLLOUTS:
+        'how many Rollouts there are; several sizes, one after the other: 100,1000,10000 (1000)',
     },
     examples: [
       'npm run bench -- controller --peer --json',
-      'WEIR_BENCH_ROWS=idle WEIR_BENCH_ROLLOUTS=100 npm run bench -- controller',
+      'WEIR_BENCH_ROWS=idle WEIR_BENCH_ROLLOUTS=100,1000,10000 npm run bench -- controller',
     ],
   },
   'metrics-store': {

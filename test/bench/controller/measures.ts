@@ -8,6 +8,9 @@ export const WAVE = Math.min(100, SIZE);
 /** How many change one after the other. */
 export const SINGLES = Math.min(10, SIZE);
 export const IDLE_SECONDS = 60;
+/** Of ten thousand less is asked for each: seconds to initialise all, CPU seconds a minute and MiB at rest. */
+export const BARS: { initialised?: number; idleCpu: number; idleRss: number } =
+  SIZE > 1000 ? { idleCpu: 0.6, idleRss: 512 } : { initialised: 30, idleCpu: 0.1, idleRss: 200 };
 
 export const percentile = (values: number[], share: number): number => {
   const sorted = [...values].sort((a, b) => a - b);

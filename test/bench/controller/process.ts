@@ -3,11 +3,25 @@ import { readFileSync } from 'node:fs';
 
 const TICKS = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
 
+/** The fields of proc_pid_stat(5) from the third on: what comes before may contain spaces. */
+function statOf(pid: number): number[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+}
+
 /** CPU seconds that a process has used, user and system. */
 export function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+  const fields = statOf(pid);
+  return (fields[11]! + fields[12]!) / TICKS;
+}
+
+/** Seconds since a process was started. */
+export function ageSeconds(pid: number): number {
+  const uptime = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+  return uptime - statOf(pid)[19]! / TICKS;
 }
 
 /** Resident set size in MiB. */

@@ -3,7 +3,7 @@ import type { KubeObject } from '../../../src/api/meta.ts';
 import { eventually, processes } from '../../e2e/support/cluster.ts';
 import type { KubernetesCluster } from '../../kubernetes/support/cluster.ts';
 import type { Row } from '../row.ts';
-import { bucketsOf, cpuSeconds, requestsOf, rssMiB } from './process.ts';
+import { ageSeconds, bucketsOf, cpuSeconds, requestsOf, rssMiB } from './process.ts';
 
 const SELECTOR = 'app.kubernetes.io/component=controller';
 
@@ -59,6 +59,26 @@ export class Subject {
 
   buckets = (name: string): Promise<[number, number][]> =>
     this.#ask(`${name} of the controller`, (_, metrics) => bucketsOf(metrics, name));
+
+  /** Ends it, and its node starts another one. Seconds from that one's start until its caches are complete. */
+  async restart(): Promise<number> {
+    const { dir } = this.#cluster;
+    const find = () => processes(dir, 'main.js controller')[0];
+    const old = find()!;
+    process.kill(old, 'SIGTERM');
+    const seconds = await eventually(
+      'the caches of a new controller are complete',
+      async () => {
+        const pid = find();
+        if (pid === undefined || pid === old) return undefined;
+        const { ok } = await fetch(`http://${(await this.#pod()).status.podIP}:9090/ready`);
+        return ok && ageSeconds(pid);
+      },
+      { timeoutMs: 300_000, everyMs: 20 },
+    );
+    await this.replaced();
+    return seconds;
+  }
 
   /** How many times since it was asked last. */
   async replaced(): Promise<number> {
