@@ -6,6 +6,13 @@ import type { BackendState, RoutingTable } from './table.ts';
 /** Endpoints tried for one request when connecting fails: nothing was sent, so each try is free of risk. */
 const MAX_CONNECTS = 5;
 
+/**
+ * Before a request is sent again: a random part of this, twice as much each time (milliseconds; full jitter, as Envoy has it). What
+ * failed for many at once would otherwise get them all back at once.
+ */
+const BACKOFF_FIRST = 25;
+const BACKOFF_MOST = 250;
+
 /** Where one request goes: the backend that was picked for it, and the endpoints of that which were tried. */
 export class Attempts {
   readonly #runtime: Runtime;
@@ -89,14 +96,19 @@ export class Attempts {
     if (this.endpoint) this.#failed = (this.#failed ?? new Set()).add(this.endpoint);
   }
 
-  /** Whether policy and budget allow to send the request again; takes it from the budget. */
-  mayRetry(on: 'connect' | '5xx'): boolean {
+  /**
+   * Milliseconds to wait before the request is sent again; undefined where policy, budget or the `left` milliseconds do not allow
+   * that. Takes it from the budget.
+   */
+  retryAfter(on: 'connect' | '5xx', left: number): number | undefined {
     const { retries } = this.table.policy;
-    return (
-      retries !== undefined &&
-      this.retries < retries.max &&
-      retries.on.includes(on) &&
-      this.table.budget.withdraw(this.#runtime.moment())
-    );
+    if (retries === undefined || this.retries >= retries.max || !retries.on.includes(on)) return undefined;
+    const wait = this.backoff(this.retries);
+    return wait < left && this.table.budget.withdraw(this.#runtime.moment()) ? wait : undefined;
+  }
+
+  /** After so many times that it was sent again. */
+  backoff(times: number): number {
+    return this.#runtime.random() * Math.min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** times);
   }
 }

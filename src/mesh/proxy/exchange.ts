@@ -44,6 +44,8 @@ export class Exchange<C extends Carrier> {
   #held = 0;
   #status = 0;
   #unprocessed = 0;
+  /** Until it is sent again. */
+  #backoff: NodeJS.Timeout | undefined;
 
   constructor(runtime: Runtime, requester: Requester<C>) {
     this.#requester = requester;
@@ -200,10 +202,7 @@ export class Exchange<C extends Carrier> {
   /** This endpoint takes too long: another may have the request, where it may be sent again. */
   #attemptExpired() {
     if (!this.busy || this.responding || !this.#carrier) return;
-    if (this.#requester.replayable && this.#attempts.mayRetry('5xx')) {
-      this.#judged(false);
-      return this.#retry();
-    }
+    if (this.#requester.replayable && this.#retried('5xx')) return;
     this.#discard();
     const { attemptTimeout } = this.#attempts.table.policy;
     this.fail('timeout', `no response to an attempt within ${attemptTimeout} ms`);
@@ -223,7 +222,9 @@ export class Exchange<C extends Carrier> {
     if (unprocessed && whole && this.#unprocessed < UNPROCESSED) {
       this.#unprocessed += 1;
       attempts.retries += 1;
-      return this.#dispatch(false);
+      // Once is a connection that goes away just then; more is a server that has too much to do.
+      if (this.#unprocessed === 1) return this.#dispatch(false);
+      return this.#pause(attempts.backoff(this.#unprocessed), () => this.#dispatch(false));
     }
     if (!carrier.ready) {
       if (attempts.evict(carrier.endpoint)) return this.#dispatch(false);
@@ -235,15 +236,28 @@ export class Exchange<C extends Carrier> {
       attempts.retries += 1;
       return this.#dispatch(true);
     }
-    if (unanswered && attempts.mayRetry('connect')) return this.#retry();
+    if (unanswered && this.#retried('connect')) return;
     this.fail('reset', reason ?? 'the upstream closed without a response');
   }
 
-  #retry() {
+  /** True when the request will be sent again, after a moment. */
+  #retried(on: 'connect' | '5xx'): boolean {
+    const left = this.#attempts.table.policy.timeout ? this.#deadline.at - this.#runtime.moment() : Infinity;
+    const wait = this.#attempts.retryAfter(on, left);
+    if (wait === undefined) return false;
+    if (on === '5xx') this.#judged(false);
+    this.#discard();
     this.#attempts.again();
     this.#series.retries += 1;
-    this.#discard();
-    this.#dispatch(false);
+    this.#pause(wait, () => this.#dispatch(false));
+    return true;
+  }
+
+  #pause(milliseconds: number, then: () => void) {
+    this.#backoff = setTimeout(() => {
+      this.#backoff = undefined;
+      then();
+    }, milliseconds);
   }
 
   #detach(carrier: C) {
@@ -270,11 +284,7 @@ export class Exchange<C extends Carrier> {
   answered(status: number, grpcStatus = -1): boolean {
     const requester = this.#requester;
     const again = status >= 500 ? requester.replayable : grpcStatus === UNAVAILABLE && requester.whole;
-    if (again && this.#attempts.mayRetry('5xx')) {
-      this.#judged(false);
-      this.#retry();
-      return false;
-    }
+    if (again && this.#retried('5xx')) return false;
     this.#runtime.wheel.disarm(this.#deadline);
     if (this.#attemptDeadline) this.#runtime.wheel.disarm(this.#attemptDeadline);
     requester.forget();
@@ -379,6 +389,8 @@ export class Exchange<C extends Carrier> {
   }
 
   #end() {
+    if (this.#backoff) clearTimeout(this.#backoff);
+    this.#backoff = undefined;
     this.#runtime.wheel.disarm(this.#deadline);
     this.#runtime.inFlight -= 1;
     this.#attempts.table.flight.count -= 1;

@@ -49,10 +49,11 @@ export function destination(addresses: string[], extra: Partial<Destination> = {
   };
 }
 
-export async function outbound(to: Destination, limits: Partial<Limits> = {}) {
+export async function outbound(to: Destination, limits: Partial<Limits> = {}, random?: () => number) {
   const plane = new DataPlane({
     transport: transport(),
     log: silentLogger,
+    ...(random ? { random } : {}),
     config: {
       inbound: [],
       outbound: [{ listen: '127.0.0.1:0', destination: to.key }],

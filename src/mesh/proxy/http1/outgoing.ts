@@ -42,9 +42,10 @@ export class OutgoingRequest {
     const method = head.method(input);
     this.method = method;
     const [message, rest] = forwardHead(head, input, bodyEnd, this.#insert(head.authority(input), more));
-    this.#message = rest ? Buffer.concat([message, rest]) : message;
+    const whole = rest ? Buffer.concat([message, rest]) : message;
+    this.#message = whole;
     this.#replayable =
-      requestBody.done && IDEMPOTENT.has(method) && message.length <= runtime.limits.replay && !this.upgrade;
+      requestBody.done && IDEMPOTENT.has(method) && whole.length <= runtime.limits.replay && !this.upgrade;
   }
 
   /** What has not left, or may be sent again, has to outlive the call that it came in; a copy of all else would be in vain. */
