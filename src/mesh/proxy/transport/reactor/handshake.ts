@@ -28,7 +28,13 @@ export function shakeHands(
     ready: () => {
       const outcome = socket.handshake();
       if (outcome === false) return;
-      done(outcome === true ? undefined : outcome);
+      try {
+        done(outcome === true ? undefined : outcome);
+      } catch (thrown) {
+        // Whoever should have it does not: nobody else would close it.
+        socket.close();
+        throw thrown;
+      }
     },
   };
   socket.watch = watch;

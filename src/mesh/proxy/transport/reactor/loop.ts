@@ -275,7 +275,7 @@ function guarded(callback: () => void): void {
 }
 
 /** To whoever handles what nobody has caught, without tearing the others of this turn along. */
-function report(thrown: unknown): void {
+export function report(thrown: unknown): void {
   setImmediate(() => {
     throw thrown;
   });

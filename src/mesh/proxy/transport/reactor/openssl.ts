@@ -1,5 +1,6 @@
 /** What the reactor calls of Node's own OpenSSL, whose symbols the node binary exports. */
 import type { Koffi } from '../koffi.ts';
+import { report } from './loop.ts';
 import { Region } from './memory.ts';
 
 export const TLS1_3 = 0x0304;
@@ -93,6 +94,8 @@ export class OpenSsl {
   readonly call: Functions;
   /** The turn of the loop since which the error queue is known to be empty. */
   clearAt = -1;
+  /** Told what one of our own functions threw that OpenSSL had called. */
+  report: (thrown: unknown) => void = report;
   readonly #koffi: Koffi;
   readonly #lists = new Map<string, Region>();
   #select = 0;
@@ -123,6 +126,7 @@ export class OpenSsl {
   /**
    * The address of the function that servers choose a protocol with; its last argument is the address of a list. One
    * for all of the process and never unregistered: a handshake may outlive the listener and the credentials it began with.
+   * Nothing may be thrown through C: it would leave a session in the middle of a call, and its connection without an end.
    */
   get selector(): number {
     if (this.#select !== 0) return this.#select;
@@ -138,10 +142,16 @@ export class OpenSsl {
       count: number,
       list: number,
     ) => {
-      const ours = [...this.#lists.values()].find(({ address }) => address === list)!;
-      const size = ours.bytes.readUInt16LE(0);
-      const found = this.call.selectProtocol(out, length, ours.address + 2, size, theirs, count);
-      return found === OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+      try {
+        const ours = [...this.#lists.values()].find(({ address }) => address === list);
+        if (!ours) throw new Error('a handshake asked for a list of protocols that is not known');
+        const size = ours.bytes.readUInt16LE(0);
+        const found = this.call.selectProtocol(out, length, ours.address + 2, size, theirs, count);
+        return found === OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+      } catch (thrown) {
+        this.report(thrown);
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+      }
     };
     this.#select = Number(koffi.address(koffi.register(choose, type)));
     return this.#select;
