@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { DEFAULT_LIMITS } from '../../mesh/proxy/runtime.ts';
 import { parseProxyFile } from './load.ts';
 
 const valid = `
@@ -19,6 +22,60 @@ test('durations become milliseconds, defaults are filled in', () => {
     policy: { timeout: 90_000, fault: { delay: { percent: 5, for: 100 } } },
   });
   expect(config.limits).toEqual({ headDeadline: 2_000 });
+});
+
+test('every limit of a proxy can be given, and says what it limits', () => {
+  const durations = {
+    headerDeadline: 'headDeadline',
+    keepAliveIdle: 'keepAliveIdle',
+    idle: 'tcpIdle',
+    bodyIdle: 'bodyIdle',
+    pooledIdle: 'pooledIdle',
+    connectTimeout: 'connectTimeout',
+    detectTimeout: 'detectTimeout',
+    handshakeTimeout: 'handshakeTimeout',
+    windowStall: 'windowStall',
+    http2Idle: 'http2Idle',
+    pingAfter: 'pingAfter',
+    pongWithin: 'pongWithin',
+  };
+  const numbers = {
+    headerBytes: 'bytes',
+    headerCount: 'count',
+    requestLine: 'startLine',
+    replay: 'replay',
+    inFlight: 'inFlight',
+    connections: 'connections',
+    streams: 'streams',
+    continuations: 'continuations',
+    unread: 'unread',
+    output: 'output',
+    backlog: 'backlog',
+  };
+  const budgets = ['resets', 'control'];
+  const written = {
+    ...Object.fromEntries(Object.keys(durations).map((key, n) => [key, `${n + 1}s`])),
+    ...Object.fromEntries(Object.keys(numbers).map((key, n) => [key, 70_000 + n])),
+    headerCount: 100,
+    continuations: 10,
+    ...Object.fromEntries(budgets.map((key) => [key, { burst: 20, perSecond: 2 }])),
+  };
+  const { limits } = parseProxyFile(
+    valid.replace('{headerDeadline: 2s}', JSON.stringify(written)),
+    'proxy.yaml',
+  );
+  expect(limits).toEqual({
+    ...Object.fromEntries(Object.values(durations).map((name, n) => [name, (n + 1) * 1_000])),
+    ...Object.fromEntries(Object.values(numbers).map((name, n) => [name, 70_000 + n])),
+    count: 100,
+    continuations: 10,
+    ...Object.fromEntries(budgets.map((name) => [name, [20, 2]])),
+  });
+  expect(Object.keys(limits).sort()).toEqual(Object.keys(DEFAULT_LIMITS).sort());
+  // And the table in the documentation has them all.
+  const doc = readFileSync(join(import.meta.dirname, '../../../docs/proxy.md'), 'utf8');
+  const table = doc.slice(doc.indexOf('## Limits'), doc.indexOf('## Transport'));
+  for (const key of Object.keys(written)) expect(table).toContain(`\`${key}\``);
 });
 
 test('tracing, the access log and the zone are off unless given; a log is beside its file', () => {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
+import { ownLimits } from '../../api/proxy-limits.ts';
 import { AppError } from '../../lib/errors.ts';
 import { fieldPath } from '../../lib/field-path.ts';
 import type { ProxyConfig } from '../../mesh/proxy/config.ts';
@@ -76,22 +77,7 @@ function normalise(file: ProxyFile, path: string): ProxyConfig {
     destinations: Object.fromEntries(
       Object.entries(file.destinations).map(([key, destination]) => [key, { key, ...destination }]),
     ),
-    limits: defined({
-      bytes: limits.headerBytes,
-      count: limits.headerCount,
-      headDeadline: limits.headerDeadline,
-      keepAliveIdle: limits.keepAliveIdle,
-      tcpIdle: limits.idle,
-      bodyIdle: limits.bodyIdle,
-      pooledIdle: limits.pooledIdle,
-      connectTimeout: limits.connectTimeout,
-      detectTimeout: limits.detectTimeout,
-      streams: limits.streams,
-      windowStall: limits.windowStall,
-      http2Idle: limits.http2Idle,
-      inFlight: limits.inFlight,
-      connections: limits.connections,
-    }),
+    limits: ownLimits(limits),
     zone: file.zone,
     tracing: file.tracing,
     accessLog: file.accessLog && {
@@ -99,8 +85,4 @@ function normalise(file: ProxyFile, path: string): ProxyConfig {
     },
     grace: file.drain.grace,
   };
-}
-
-function defined<T extends object>(value: T): Partial<T> {
-  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as Partial<T>;
 }

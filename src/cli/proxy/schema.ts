@@ -1,5 +1,6 @@
 /** The file of `weir proxy --config`: its shape is part of the public interface (docs/proxy.md). */
 import { z } from 'zod';
+import { proxyLimits } from '../../api/proxy-limits.ts';
 import { policySettings } from '../../api/traffic-policy.ts';
 import { DURATION_PATTERN, parseDuration } from '../../lib/duration.ts';
 
@@ -62,25 +63,6 @@ const destination = z.strictObject({
   policy: policy.default({}),
 });
 
-const bytes = z.number().int().min(1_024).max(16_777_216);
-
-const limits = z.strictObject({
-  headerBytes: bytes.optional(),
-  headerCount: z.number().int().min(1).max(10_000).optional(),
-  headerDeadline: duration.optional(),
-  keepAliveIdle: duration.optional(),
-  idle: duration.optional(),
-  bodyIdle: duration.optional(),
-  pooledIdle: duration.optional(),
-  connectTimeout: duration.optional(),
-  detectTimeout: duration.optional(),
-  streams: z.number().int().min(1).max(100_000).optional(),
-  windowStall: duration.optional(),
-  http2Idle: duration.optional(),
-  inFlight: z.number().int().min(1).optional(),
-  connections: z.number().int().min(1).optional(),
-});
-
 export const proxyFile = z.strictObject({
   admin: z.strictObject({ listen: address }).optional(),
   identity: z.strictObject({ certificate: z.string(), key: z.string(), trust: z.string() }).optional(),
@@ -96,7 +78,7 @@ export const proxyFile = z.strictObject({
     .default([]),
   outbound: z.array(z.strictObject({ listen: address, destination: z.string() })).default([]),
   destinations: z.record(z.string(), destination).default({}),
-  limits: limits.default({}),
+  limits: proxyLimits.default({}),
   zone: z.string().min(1).optional(),
   tracing: z
     .strictObject({

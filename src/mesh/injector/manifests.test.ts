@@ -91,7 +91,7 @@ test('the webhook’s patch makes the same pod as the pure function', async () =
     log: silentLogger,
   });
   const pod: PodLike = { metadata: { generateName: 'web-' }, spec: { containers: [{ name: 'app' }] } };
-  const review = (namespace: string) =>
+  const review = (namespace: string, object = pod) =>
     handler(
       {
         uid: '1',
@@ -100,7 +100,7 @@ test('the webhook’s patch makes the same pod as the pure function', async () =
         operation: 'CREATE',
         userInfo: { username: 'u' },
         namespace,
-        object: pod as never,
+        object: object as never,
       },
       new AbortController().signal,
     );
@@ -111,4 +111,12 @@ test('the webhook’s patch makes the same pod as the pure function', async () =
     allowed: true,
     patch: [{ path: '/metadata/annotations' }, { path: '/spec/containers' }, { path: '/spec/volumes' }],
   });
+  // A setting that cannot be followed is no pod, and no reason to let one in without it.
+  const metadata = { ...pod.metadata, annotations: { 'config.weir.dev/proxy-limits': '{inFlght: 5}' } };
+  expect(await review('shop', { ...pod, metadata })).toEqual({
+    allowed: false,
+    code: 400,
+    message: expect.stringMatching(/config\.weir\.dev\/proxy-limits is not valid: inFlght: no such limit/),
+  });
+  expect(prepared).toEqual(['shop']);
 });

@@ -62,6 +62,43 @@ test('tracing is the mesh’s unless the pod says otherwise; the access log is f
   expect(env({}, { defaults: { 'config.weir.dev/access-log': 'stdout' } })[2]).toBe('stdout');
 });
 
+describe('limits of the proxy', () => {
+  const LIMITS = 'config.weir.dev/proxy-limits';
+  const limited = (own: Record<string, string>, defaults: Record<string, string> = {}) => {
+    const plain = pod();
+    const asked = { ...plain, metadata: { ...plain.metadata, annotations: own } };
+    const text = proxyEnv(injectPodTemplate(asked, { ...options, defaults }), 'WEIR_LIMITS');
+    return text === undefined ? undefined : (JSON.parse(text) as unknown);
+  };
+
+  test('are the pod’s, or the namespace’s, by the names of the file; YAML or JSON', () => {
+    expect(limited({})).toBeUndefined();
+    expect(limited({ [LIMITS]: '{}' })).toBeUndefined();
+    expect(
+      limited({ [LIMITS]: 'headerBytes: 32768\nbodyIdle: 1m\nresets: {burst: 100, perSecond: 10}\n' }),
+    ).toEqual({
+      bytes: 32_768,
+      bodyIdle: 60_000,
+      resets: [100, 10],
+    });
+    const namespace = { [LIMITS]: '{"inFlight": 5}' };
+    expect(limited({}, namespace)).toEqual({ inFlight: 5 });
+    expect(limited({ [LIMITS]: '{"connections": 7}' }, namespace)).toEqual({ connections: 7 });
+  });
+
+  test.each([
+    ['{headerByte: 1024}', /proxy-limits is not valid: headerByte: no such limit; there are headerBytes, /],
+    ['{headerBytes: 10}', /headerBytes: .*1024/],
+    ['{bodyIdle: 90}', /bodyIdle: /],
+    ['{bodyIdle: soon, inFlight: 0}', /bodyIdle: write a number and a unit.*; inFlight: /],
+    ['{control: {burst: 5}}', /control\.perSecond: /],
+    ['many', /all of it: /],
+    ['{', /annotation config\.weir\.dev\/proxy-limits is not YAML: /],
+  ])('that are wrong are named: %s', (text, message) => {
+    expect(() => limited({ [LIMITS]: text })).toThrow(message);
+  });
+});
+
 describe('urls of Services', () => {
   test.each([
     ['http://orders', 'http://$(POD_IP):14001'],

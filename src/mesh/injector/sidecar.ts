@@ -1,4 +1,5 @@
 import { annotations, IDENTITY_AUDIENCE, labels, ports, TRUST_CONFIG_MAP } from '../../api/names.ts';
+import { readLimits } from '../../api/proxy-limits.ts';
 import type { ResolvedInjectOptions } from './options.ts';
 import type { OutboundListener } from './outbound.ts';
 import {
@@ -72,6 +73,7 @@ export function proxyContainer(pod: PodLike, options: ResolvedInjectOptions, wir
       // Kubernetes copies it from the node since 1.35 (KEP-4742); before, nothing is preferred.
       field('WEIR_ZONE', "metadata.labels['topology.kubernetes.io/zone']"),
       ...observed(config, options),
+      ...limited(pod),
       { name: 'WEIR_MESH', value: options.meshAddress },
       { name: 'WEIR_TRUST_DOMAIN', value: options.trustDomain },
       { name: 'WEIR_TRUST', value: `${TRUST_DIRECTORY}/ca.pem` },
@@ -110,6 +112,16 @@ export function proxyContainer(pod: PodLike, options: ResolvedInjectOptions, wir
       { name: IDENTITY_VOLUME, mountPath: IDENTITY_DIRECTORY, readOnly: true },
     ],
   };
+}
+
+const LIMITS = 'proxy-limits';
+
+/** What the pod or its namespace limits the proxy to. Throws Invalid, naming what is wrong. */
+function limited(pod: PodLike): EnvVar[] {
+  const text = setting(pod, LIMITS);
+  if (text === undefined) return [];
+  const limits = readLimits(text, `annotation ${annotations.configPrefix}${LIMITS}`);
+  return Object.keys(limits).length > 0 ? [{ name: 'WEIR_LIMITS', value: JSON.stringify(limits) }] : [];
 }
 
 /** Tracing and the access log, where the pod, its namespace or the mesh asks for them. */

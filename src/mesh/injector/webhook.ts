@@ -1,5 +1,6 @@
 import { annotations, labels } from '../../api/names.ts';
 import type { AdmissionHandler, JsonPatchOperation } from '../../controller/admission.ts';
+import { AppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import { sameJson } from '../../lib/same-json.ts';
 import type { InjectOptions } from './options.ts';
@@ -42,7 +43,15 @@ export function injectHandler(options: InjectHandlerOptions): AdmissionHandler {
       log.debug({ namespace, pod: name, reason }, 'pod not injected');
       return { allowed: true };
     }
-    const injected = injectPodTemplate(pod, settings);
+    let injected: PodLike;
+    try {
+      injected = injectPodTemplate(pod, settings);
+    } catch (thrown) {
+      // What somebody wrote cannot be followed: a pod without it would be another one than was asked for.
+      if (thrown instanceof AppError && thrown.code === 'Invalid')
+        return { allowed: false, code: 400, message: thrown.message };
+      throw thrown;
+    }
     if (prepare && !request.dryRun) await prepare(namespace, signal);
     log.info(
       { namespace, pod: name, inbound: injected.metadata?.annotations?.[annotations.inboundPorts] },

@@ -9,8 +9,10 @@ import { BACKLOG, DEFAULT_HTTP2_LIMITS, type Http2Limits } from './protocol/http
 import { TimerWheel } from './timers.ts';
 import type { Transport } from './transport/types.ts';
 
+type Http2Only = 'continuations' | 'resets' | 'control' | 'unread' | 'output';
+
 /** Every limit, in bytes, counts and milliseconds. All on by default. */
-export interface Limits extends HeadLimits {
+export interface Limits extends HeadLimits, Pick<Http2Limits, Http2Only> {
   /** From the first byte of a head to its end. */
   headDeadline: number;
   /** A client connection between two requests. */
@@ -36,6 +38,12 @@ export interface Limits extends HeadLimits {
   windowStall: number;
   /** An HTTP/2 connection to an endpoint without a request. */
   http2Idle: number;
+  /** Silence of one with requests after which it is asked for a sign of life … */
+  pingAfter: number;
+  /** … and how long for one. */
+  pongWithin: number;
+  /** What waits for HTTP/2 peers to take it, in bytes of all connections together. */
+  backlog: number;
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -56,6 +64,14 @@ export const DEFAULT_LIMITS: Limits = {
   streams: DEFAULT_HTTP2_LIMITS.streams,
   windowStall: 30_000,
   http2Idle: 60_000,
+  pingAfter: 30_000,
+  pongWithin: 10_000,
+  continuations: DEFAULT_HTTP2_LIMITS.continuations,
+  resets: DEFAULT_HTTP2_LIMITS.resets,
+  control: DEFAULT_HTTP2_LIMITS.control,
+  unread: DEFAULT_HTTP2_LIMITS.unread,
+  output: DEFAULT_HTTP2_LIMITS.output,
+  backlog: BACKLOG,
 };
 
 /** What the stacks of one proxy share. */
@@ -93,10 +109,11 @@ export class Runtime {
     this.transport = options.transport;
     this.metrics = options.metrics;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
-    const { bytes, count, streams } = limits;
-    const backlog = new Backlog(BACKLOG, () => this.#relieve());
+    const { bytes, count, streams, continuations, resets, control, unread, output } = limits;
+    const backlog = new Backlog(limits.backlog, () => this.#relieve());
     const http2 = {
       ...DEFAULT_HTTP2_LIMITS,
+      ...{ continuations, resets, control, unread, output },
       backlog,
       headerList: bytes,
       headerBlock: bytes,

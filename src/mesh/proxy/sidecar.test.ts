@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { silentLogger } from '../../lib/log.ts';
 import { Interception } from './intercept/index.ts';
 import { DataPlane } from './proxy.ts';
+import { DEFAULT_LIMITS } from './runtime.ts';
 import { sidecarConfig } from './sidecar.ts';
 import { PortableTransport } from './transport/portable.ts';
 
@@ -42,7 +43,41 @@ describe('the environment', () => {
     });
   });
 
+  test('limits the proxy that is started with it', () => {
+    expect(sidecarConfig(env).limits).toEqual({});
+    const limits = {
+      bytes: 2_048,
+      bodyIdle: 60_000,
+      inFlight: 5,
+      resets: [10, 1],
+      backlog: 70_000,
+      replay: 0,
+    };
+    const config = sidecarConfig({ ...env, WEIR_LIMITS: JSON.stringify(limits) });
+    expect(config.limits).toEqual(limits);
+    const { runtime } = new DataPlane({ transport: new PortableTransport(), log: silentLogger, config });
+    expect(runtime.limits).toMatchObject({
+      bodyIdle: 60_000,
+      inFlight: 5,
+      replay: 0,
+      connections: DEFAULT_LIMITS.connections,
+      http2: { headerList: 2_048, resets: [10, 1], backlog: { most: 70_000 } },
+    });
+  });
+
+  test('takes every limit that there is', () => {
+    expect(sidecarConfig({ ...env, WEIR_LIMITS: JSON.stringify(DEFAULT_LIMITS) }).limits).toEqual(
+      DEFAULT_LIMITS,
+    );
+  });
+
   test.each([
+    [{ WEIR_LIMITS: '{"byte":5}' }, /WEIR_LIMITS: there is no limit byte/],
+    [{ WEIR_LIMITS: '{"bytes":"5"}' }, /WEIR_LIMITS: bytes cannot be "5"/],
+    [{ WEIR_LIMITS: '{"resets":5}' }, /WEIR_LIMITS: resets cannot be 5/],
+    [{ WEIR_LIMITS: '{"inFlight":-1}' }, /WEIR_LIMITS: inFlight cannot be -1/],
+    [{ WEIR_LIMITS: '[]' }, /WEIR_LIMITS is not a JSON object/],
+    [{ WEIR_LIMITS: 'many' }, /WEIR_LIMITS is not a JSON object/],
     [{ WEIR_TRACE_OTLP: 'collector:4318' }, /WEIR_TRACE_OTLP is no http or https URL/],
     [{ WEIR_TRACE_SAMPLE: '2' }, /WEIR_TRACE_SAMPLE is a share, 0 to 1/],
     [{ WEIR_INTERCEPT: '{"outbound":4140}' }, /WEIR_INTERCEPT does not name outbound, inbound and uid/],

@@ -9,6 +9,7 @@ import { type InterceptConfig, type ProxyConfig, splitAddress } from './config.t
 import { TransportCaller } from './control-plane-caller.ts';
 import { Interception } from './intercept/index.ts';
 import { DataPlane } from './proxy.ts';
+import { DEFAULT_LIMITS, type Limits } from './runtime.ts';
 import type { RunningProxy } from './static.ts';
 import { createTransport } from './transport/choose.ts';
 import { PortableTransport } from './transport/portable.ts';
@@ -78,6 +79,30 @@ function observed(env: NodeJS.ProcessEnv): Pick<ProxyConfig, 'tracing' | 'access
   };
 }
 
+/** WEIR_LIMITS: what the injector made of a pod's annotation, under the names of `Limits`; or unset. */
+function limitsOf(env: NodeJS.ProcessEnv): Partial<Limits> {
+  const text = env.WEIR_LIMITS;
+  if (!text) return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Reported below, like any other text that is no such object.
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new AppError('Invalid', `WEIR_LIMITS is not a JSON object: ${text.slice(0, 100)}`);
+  const number = (each: unknown) => typeof each === 'number' && Number.isFinite(each) && each >= 0;
+  for (const [name, each] of Object.entries(value)) {
+    const usual = (DEFAULT_LIMITS as unknown as Record<string, unknown>)[name];
+    if (usual === undefined) throw new AppError('Invalid', `WEIR_LIMITS: there is no limit ${name}`);
+    const fits = Array.isArray(usual)
+      ? Array.isArray(each) && each.length === 2 && each.every(number)
+      : number(each);
+    if (!fits) throw new AppError('Invalid', `WEIR_LIMITS: ${name} cannot be ${JSON.stringify(each)}`);
+  }
+  return value;
+}
+
 /** The configuration in the environment the injector writes. */
 export function sidecarConfig(env: NodeJS.ProcessEnv): ProxyConfig {
   const podIp = variable(env, 'POD_IP');
@@ -104,7 +129,7 @@ export function sidecarConfig(env: NodeJS.ProcessEnv): ProxyConfig {
       }),
     ),
     destinations: {},
-    limits: {},
+    limits: limitsOf(env),
     ...observed(env),
     ...(env.WEIR_ZONE ? { zone: env.WEIR_ZONE } : {}),
     labels,

@@ -12,9 +12,6 @@ export interface Waiter {
   failed(reason: string | undefined, unprocessed: boolean): void;
 }
 
-/** Silence of a connection with requests on it after which it is asked for a sign of life, and how long for one. */
-const PING_AFTER = 30_000;
-const PONG_WITHIN = 10_000;
 /** Requests that may wait for one connection: what servers allow at least. */
 const WAITERS = 100;
 
@@ -96,12 +93,12 @@ export class Http2Upstream implements ConnectionHandler {
   }
 
   open() {
-    const { wheel } = this.runtime;
+    const { wheel, limits } = this.runtime;
     this.ready = true;
     this.endpoint.alive();
     this.endpoint.opened(this.connection);
     this.#wire.mark();
-    wheel.arm(this.#deadline, PING_AFTER);
+    wheel.arm(this.#deadline, limits.pingAfter);
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) {
@@ -116,7 +113,7 @@ export class Http2Upstream implements ConnectionHandler {
     if (this.http2.streamCount > 0) return;
     this.#pinged = false;
     this.#heard = true;
-    this.runtime.wheel.arm(this.#deadline, PING_AFTER);
+    this.runtime.wheel.arm(this.#deadline, this.runtime.limits.pingAfter);
   }
 
   data(chunk: Buffer) {
@@ -178,12 +175,12 @@ export class Http2Upstream implements ConnectionHandler {
     if (this.#heard) {
       this.#heard = false;
       this.#pinged = false;
-      return wheel.arm(this.#deadline, PING_AFTER);
+      return wheel.arm(this.#deadline, limits.pingAfter);
     }
     if (this.#pinged) return this.#destroy();
     this.#pinged = true;
     this.http2.ping();
-    wheel.arm(this.#deadline, PONG_WITHIN);
+    wheel.arm(this.#deadline, limits.pongWithin);
   }
 }
 
