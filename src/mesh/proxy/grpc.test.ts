@@ -1,7 +1,8 @@
 import type http2 from 'node:http2';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { cleanUp, destination, outbound } from './fixtures.ts';
+import type { Destination } from '../discovery/model.ts';
+import { cleanUp, destination, outbound, upstream } from './fixtures.ts';
 import { ask, connect, grpc, server } from './http2-fixtures.ts';
 
 afterEach(cleanUp);
@@ -74,4 +75,48 @@ describe('gRPC', () => {
     const reply = await ask(connect(plane), grpc, 'request');
     expect([reply.body, reply.trailers?.['grpc-status'], tries]).toEqual(['request', '0', 2]);
   });
+
+  describe.each(['http2', 'http1'] as const)(
+    'what only the proxy knows has a code of its own: %s servers',
+    (protocol) => {
+      const codes = async (address: string, policy: Destination['policy'], times: number, limits = {}) => {
+        const session = connect(await outbound(destination([address], { protocol, policy }), limits));
+        const all: unknown[] = [];
+        for (let n = 0; n < times; n += 1) {
+          const { headers } = await ask(session, grpc, 'request');
+          all.push([headers[':status'], headers['grpc-status'], headers['weir-proxy-error']]);
+        }
+        return all;
+      };
+      const failing = async () =>
+        protocol === 'http2'
+          ? (await server((stream) => stream.respond({ ':status': 500 }, { endStream: true }))).address
+          : upstream((socket) => socket.write('HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n'));
+      const resetting = async () =>
+        protocol === 'http2'
+          ? (await server((stream) => stream.close(2))).address
+          : upstream((socket) => socket.destroy());
+
+      test('rate-limited: RESOURCE_EXHAUSTED', async () => {
+        const policy = { rateLimit: { perSecond: 0.001, burst: 0 } };
+        expect(await codes(await failing(), policy, 1)).toEqual([[200, '8', 'rate-limited']]);
+      });
+
+      test('overload: UNAVAILABLE', async () => {
+        expect(await codes(await failing(), { maxInFlight: 0 }, 1)).toEqual([[200, '14', 'overload']]);
+        expect(await codes(await failing(), {}, 1, { inFlight: 0 })).toEqual([[200, '14', 'overload']]);
+      });
+
+      test('breaker: UNAVAILABLE', async () => {
+        const breaker = { consecutive: 1, successRate: 0, minRequests: 10, window: 10_000, eject: 60_000 };
+        const [first, second] = await codes(await failing(), { breaker }, 2);
+        expect(first).toEqual([500, undefined, undefined]);
+        expect(second).toEqual([200, '14', 'breaker']);
+      });
+
+      test('reset: UNAVAILABLE', async () => {
+        expect(await codes(await resetting(), {}, 1)).toEqual([[200, '14', 'reset']]);
+      });
+    },
+  );
 });
