@@ -28,6 +28,8 @@ function messageEnd(text: string): number {
 export class RawServer {
   /** Everything that came since `expect`. */
   seen = '';
+  /** Requests for /held, which get no answer. */
+  held = 0;
   requests = 0;
   port = 0;
   #reply = OK;
@@ -62,6 +64,10 @@ export class RawServer {
       for (let end = messageEnd(pending); end >= 0; end = messageEnd(pending)) {
         const request = pending.slice(0, end);
         pending = pending.slice(end);
+        if (request.startsWith('GET /held ')) {
+          this.held += 1;
+          continue;
+        }
         this.requests += 1;
         // The request that tries the connection out afterwards has a good answer.
         const reply = request.startsWith('GET /after ') ? OK : this.#reply;

@@ -10,6 +10,22 @@ import { Authority, createRoot } from '../../../src/mesh/identity/authority.ts';
 import { createRequest } from '../../../src/mesh/identity/client/csr.ts';
 import { freePort } from '../../support/ports.ts';
 
+/** PEM files. */
+export interface Identity {
+  certificate: string;
+  key: string;
+  trust: string;
+}
+
+/** A proxy with what it tells of itself. */
+export interface Running {
+  port: number;
+  pid: number;
+  metrics(): Promise<string>;
+  /** Requests and connections it has ended itself, by cause. */
+  failed(cause: string): Promise<number>;
+}
+
 const ID = 'spiffe://weir.local/ns/test/sa/proxy';
 
 /** Until something listens there; fails when `child` ends before. */
@@ -31,7 +47,8 @@ export async function listening(port: number, child: ChildProcess): Promise<void
 export class Proxies {
   readonly #dir = mkdtempSync(join(tmpdir(), 'weir-conformance-'));
   readonly #children: ChildProcess[] = [];
-  #identity: { certificate: string; key: string; trust: string } | undefined;
+  readonly #admin = new Map<number, number>();
+  #identity: Identity | undefined;
 
   #file(name: string, text: string): string {
     const path = join(this.#dir, name);
@@ -56,10 +73,30 @@ export class Proxies {
   }
 
   async #start(port: number, config: object): Promise<number> {
-    const file = this.#file(`${port}.yaml`, stringify(config));
+    const admin = await freePort();
+    this.#admin.set(port, admin);
+    const file = this.#file(
+      `${port}.yaml`,
+      stringify({ admin: { listen: `127.0.0.1:${admin}` }, ...config }),
+    );
     const child = this.spawn(process.execPath, ['dist/main.js', 'proxy', '--config', file]);
     await listening(port, child);
     return port;
+  }
+
+  /** The process started last, whose listener is on `port`. */
+  running(port: number): Running {
+    const admin = this.#admin.get(port);
+    const metrics = async () => (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
+    return {
+      port,
+      pid: this.last.pid!,
+      metrics,
+      failed: async (cause) => {
+        const line = new RegExp(`weir_proxy_errors_total\\{cause="${cause}"\\} (\\d+)`);
+        return Number(line.exec(await metrics())?.[1] ?? 0);
+      },
+    };
   }
 
   /** Port of an outbound listener to `upstream` (`host:port`). */
@@ -72,29 +109,58 @@ export class Proxies {
     const port = await freePort();
     const endpoint = identity ? { address: upstream, identity } : { address: upstream };
     return this.#start(port, {
-      ...(identity ? { identity: await this.#credentials() } : {}),
+      ...(identity ? { identity: await this.credentials() } : {}),
       limits,
       outbound: [{ listen: `127.0.0.1:${port}`, destination: 'web' }],
       destinations: { web: { protocol, backends: [{ name: 'web', endpoints: [endpoint] }] } },
     });
   }
 
+  /** Outbound listeners of one proxy, each to a server of its own; the proxy is that of the first. */
+  async outbounds(upstreams: string[], protocol: string, limits: object = {}): Promise<number[]> {
+    const ports: number[] = [];
+    for (let n = 0; n < upstreams.length; n += 1) ports.push(await freePort());
+    await this.#start(ports[0]!, {
+      limits,
+      outbound: ports.map((port, n) => ({ listen: `127.0.0.1:${port}`, destination: `web-${n}` })),
+      destinations: Object.fromEntries(
+        upstreams.map((address, n) => [
+          `web-${n}`,
+          { protocol, backends: [{ name: 'web', endpoints: [{ address }] }] },
+        ]),
+      ),
+    });
+    return ports;
+  }
+
   /** Port of an inbound listener in front of `upstream`. */
-  async inbound(upstream: string, tls: 'off' | 'required'): Promise<number> {
+  async inbound(
+    upstream: string,
+    tls: 'off' | 'required',
+    limits: object = {},
+    protocol = 'detect',
+  ): Promise<number> {
     const port = await freePort();
     return this.#start(port, {
-      ...(tls === 'off' ? {} : { identity: await this.#credentials() }),
-      inbound: [{ listen: `127.0.0.1:${port}`, forward: upstream, tls }],
+      ...(tls === 'off' ? {} : { identity: await this.credentials() }),
+      limits,
+      inbound: [{ listen: `127.0.0.1:${port}`, forward: upstream, tls, protocol }],
     });
   }
 
   /** Port of an outbound listener whose requests go to `upstream` through a second proxy over mutual TLS. */
   async twoHops(upstream: string, protocol: string): Promise<number> {
     const inner = await this.inbound(upstream, 'required');
+    return this.toPeer(inner, protocol);
+  }
+
+  /** Port of an outbound listener to the inbound one of another proxy. */
+  toPeer(inner: number, protocol: string): Promise<number> {
     return this.outbound(`127.0.0.1:${inner}`, protocol, ID);
   }
 
-  async #credentials() {
+  /** Of a peer in the mesh: all of these proxies have the same. */
+  async credentials(): Promise<Identity> {
     if (this.#identity) return this.#identity;
     const authority = await Authority.load(await createRoot('weir.local'), { trustDomain: 'weir.local' });
     const { key, csr } = createRequest();
