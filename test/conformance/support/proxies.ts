@@ -47,7 +47,7 @@ export async function listening(port: number, child: ChildProcess): Promise<void
 export class Proxies {
   readonly #dir = mkdtempSync(join(tmpdir(), 'weir-conformance-'));
   readonly #children: ChildProcess[] = [];
-  readonly #admin = new Map<number, number>();
+  readonly #running = new Map<number, { admin: number; pid: number }>();
   #identity: Identity | undefined;
 
   #file(name: string, text: string): string {
@@ -74,23 +74,23 @@ export class Proxies {
 
   async #start(port: number, config: object): Promise<number> {
     const admin = await freePort();
-    this.#admin.set(port, admin);
     const file = this.#file(
       `${port}.yaml`,
       stringify({ admin: { listen: `127.0.0.1:${admin}` }, ...config }),
     );
     const child = this.spawn(process.execPath, ['dist/main.js', 'proxy', '--config', file]);
+    this.#running.set(port, { admin, pid: child.pid! });
     await listening(port, child);
     return port;
   }
 
-  /** The process started last, whose listener is on `port`. */
+  /** The proxy whose first listener is on `port`. */
   running(port: number): Running {
-    const admin = this.#admin.get(port);
+    const { admin, pid } = this.#running.get(port)!;
     const metrics = async () => (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
     return {
       port,
-      pid: this.last.pid!,
+      pid,
       metrics,
       failed: async (cause) => {
         const line = new RegExp(`weir_proxy_errors_total\\{cause="${cause}"\\} (\\d+)`);
@@ -129,6 +129,22 @@ export class Proxies {
           { protocol, backends: [{ name: 'web', endpoints: [{ address }] }] },
         ]),
       ),
+    });
+    return ports;
+  }
+
+  /** Inbound listeners of one proxy that ask for certificates, each in front of a server of its own; as `outbounds`. */
+  async inbounds(upstreams: string[], limits: object): Promise<number[]> {
+    const ports: number[] = [];
+    for (let n = 0; n < upstreams.length; n += 1) ports.push(await freePort());
+    await this.#start(ports[0]!, {
+      limits,
+      identity: await this.credentials(),
+      inbound: ports.map((port, n) => ({
+        listen: `127.0.0.1:${port}`,
+        forward: upstreams[n]!,
+        tls: 'required',
+      })),
     });
     return ports;
   }
