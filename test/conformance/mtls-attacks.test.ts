@@ -20,14 +20,14 @@ const LIMITS = {
 
 type From = 'a peer' | 'behind a proxy' | 'nobody of the mesh';
 
-const SIEGES: [from: From, name: string, cause?: string][] = [
+const SIEGES: [from: From, name: string, cause: string | undefined][] = [
   ['a peer', 'slow heads, a field at a time', 'head-timeout'],
   ['a peer', 'trailers without end', 'bad-request'],
   ['a peer', 'rapid reset (CVE-2023-44487)', 'http2-protocol'],
   ['a peer', 'CONTINUATION without end (CVE-2024-27316)', 'http2-protocol'],
   ['behind a proxy', 'bodies that stand still', 'body-timeout'],
-  ['nobody of the mesh', 'silent connections'],
-  ['nobody of the mesh', 'malformed requests, again and again'],
+  ['nobody of the mesh', 'silent connections', undefined],
+  ['nobody of the mesh', 'malformed requests, again and again', undefined],
 ];
 
 (process.platform === 'linux' ? describe : describe.skip)('attacks on mutual TLS', () => {
