@@ -81,8 +81,8 @@ export async function onCluster<T>(
     apiserverFlags: [
       '--max-requests-inflight=2000',
       '--max-mutating-requests-inflight=1000',
-      // Room for the Services of ten thousand; nobody sends them anything.
-      '--service-cluster-ip-range=10.96.0.0/12',
+      // Room for the Services of ten thousand, among the addresses that are this machine.
+      '--service-cluster-ip-range=100.64.0.0/12',
     ],
     ...options,
   });
