@@ -269,8 +269,7 @@ export class RolloutController {
     }
     if (!now && !pressing(rollout.status, status)) {
       const { uid = '' } = rollout.metadata;
-      const busy = this.#controller.queued > 0;
-      const wait = this.#drafts.keep(key, uid, rollout.status, state, this.#clock.now(), busy);
+      const wait = this.#drafts.keep(key, uid, rollout.status, state, this.#clock.now());
       if (wait > 0) return wait;
     }
     await this.#writeStatus(rollout, status, signal);

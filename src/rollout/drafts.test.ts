@@ -108,15 +108,6 @@ describe('drafts', () => {
     expect(keep('a/0', 1000)).toBe(0);
   });
 
-  test('wait as long as they may while there is other work, and are asked for again', () => {
-    const drafts = new Drafts();
-    const written = status(progressing());
-    const keep = (now: number, busy: boolean) =>
-      drafts.keep('a/b', 'u', written, progressing({ acknowledgedAt: now }), now, busy);
-    expect([keep(0, true), keep(9500, true), keep(10_000, true)]).toEqual([1000, 500, 0]);
-    expect(keep(10_000, false)).toBe(0);
-  });
-
   test('are void for another object of the name, and when somebody else has written', () => {
     const drafts = new Drafts();
     const written = status(progressing());

@@ -32,23 +32,12 @@ export class Drafts {
     return undefined;
   }
 
-  /**
-   * Keeps a state for later; answers the milliseconds after which it is to be written, or asked for again: 0 means now. While others
-   * wait to be worked on (`busy`) it waits as long as it may.
-   */
-  keep(
-    key: string,
-    uid: string,
-    written: RolloutStatus | undefined,
-    state: State,
-    now: number,
-    busy = false,
-  ): number {
+  /** Keeps a state for later; answers the milliseconds after which it is to be written: 0 means now. */
+  keep(key: string, uid: string, written: RolloutStatus | undefined, state: State, now: number): number {
     const since = this.#drafts.get(key)?.since ?? now;
     this.#drafts.set(key, { uid, base: written?.machine, state, since });
-    const wait = busy ? LAZIEST_MS : Math.min(LAZIEST_MS, Math.max(LAZY_MS, EACH_MS * this.#drafts.size));
-    const left = Math.max(0, since + wait - now);
-    return busy ? Math.min(left, LAZY_MS) : left;
+    const wait = Math.min(LAZIEST_MS, Math.max(LAZY_MS, EACH_MS * this.#drafts.size));
+    return Math.max(0, since + wait - now);
   }
 
   drop(key: string): void {
