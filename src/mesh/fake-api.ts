@@ -21,6 +21,11 @@ export class FakeApi {
     this.#server = createServer((request, response) => void this.#serve(request, response));
   }
 
+  /** Watches that are open. */
+  get watchers(): number {
+    return this.#watchers.size;
+  }
+
   async start(): Promise<this> {
     await once(this.#server.listen(0, '127.0.0.1'), 'listening');
     const { port } = this.#server.address() as AddressInfo;

@@ -63,8 +63,7 @@ async function get(session: http2.ClientHttp2Session): Promise<void> {
     const bodies = name === UNREAD;
     const milliseconds = (bodies ? 4 : 2) * SECOND;
     const growth = bodies ? GROWTH_OF_BODIES : GROWTH;
-    const lingering = name.startsWith('large responses');
-    const siege = { name, proxy, ask, cause, quiet: QUIET.has(name), milliseconds, growth, lingering };
+    const siege = { name, proxy, ask, cause, quiet: QUIET.has(name), milliseconds, growth };
     const [size] = [rss(proxy.pid), await withstand(siege)];
     const after = rss(proxy.pid);
     // Attacked once more it takes no more.

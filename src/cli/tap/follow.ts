@@ -26,14 +26,20 @@ const isReady = ({ status }: KubeObject): boolean => {
 /**
  * Ends when `signal` does, or with a pod that was asked for by name. Rejects when nothing can be watched at the start.
  */
-export async function follow({
-  client,
-  target,
-  namespace,
-  signal,
-  watch,
-  problem,
-}: FollowOptions): Promise<void> {
+export async function follow(options: FollowOptions): Promise<void> {
+  const over = new AbortController();
+  try {
+    await followUntil(options, AbortSignal.any([options.signal, over.signal]));
+  } finally {
+    // What goes on watching would keep the process from ending.
+    over.abort();
+  }
+}
+
+async function followUntil(
+  { client, target, namespace, signal, watch, problem }: FollowOptions,
+  over: AbortSignal,
+): Promise<void> {
   const { items } = await client.list<KubeObject>(kinds.Pod, namespace);
   const first = proxiesOf(target, namespace, items);
   const watched = new Set(first.map(({ pod }) => pod));
@@ -52,7 +58,7 @@ export async function follow({
         else watched.delete(name);
       });
     });
-    informer.start(signal);
+    informer.start(over);
   }
   const outcomes = await Promise.allSettled(first.map(watch));
   const problems = outcomes.flatMap((each) => (each.status === 'rejected' ? [toAppError(each.reason)] : []));

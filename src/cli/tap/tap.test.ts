@@ -138,6 +138,18 @@ describe('following a Deployment', () => {
     stop.abort();
     await following;
   });
+
+  test('ends where nothing can be watched, and listens to nothing any more', async () => {
+    const { api, watched, following, answer } = await given(pod('web-a'));
+    answer(async () => {
+      await until(() => api.watchers === 1);
+      throw new Error('refused');
+    });
+    await expect(following).rejects.toThrow('refused');
+    await until(() => api.watchers === 0);
+    api.set('/api/v1/pods', pod('web-b'));
+    expect(watched).toEqual(['web-a']);
+  });
 });
 
 test('filters become a query, and only those that are given', () => {

@@ -114,6 +114,26 @@ describe('HTTP/2 connections to servers', () => {
     await until(() => sessions.size === 0, 'the connection is closed again');
   });
 
+  test('a client that leaves many answers: all are cancelled at the server, as quickly as it may be asked to', async () => {
+    let [open, cancelled] = [0, 0];
+    const { address } = await server((stream) => {
+      open += 1;
+      stream.on('close', () => {
+        cancelled += 1;
+      });
+      stream.respond();
+      stream.write('x');
+    });
+    const plane = await outbound(destination([address], { protocol: 'http2' }), { resets: [10, 50] });
+    const session = connect(plane);
+    for (let n = 0; n < 20; n += 1) session.request({ ':path': `/${n}` }).on('error', () => {});
+    await until(() => open === 20, 'all have begun');
+    session.destroy();
+    // Nothing else happens on the connection to the server: ten of them wait for their turn.
+    await until(() => cancelled === 20, 'all are over');
+    expect(plane.runtime.inFlight).toBe(0);
+  });
+
   test('PING: a server that has gone silent is asked, and left; its request fails', async () => {
     let seen = Buffer.alloc(0);
     const address = await upstream((socket, text) => {
@@ -141,7 +161,7 @@ describe('HTTP/2 connections to servers', () => {
     });
     const plane = await outbound(destination([address], { protocol: 'http2' }), {
       pingAfter: 50,
-      pongWithin: 10_000,
+      pongWithin: 1_000,
     });
     expect((await ask(connect(plane))).status).toBe(200);
     expect([pings, sessions.size]).toEqual([3, 1]);

@@ -72,8 +72,6 @@ interface Siege {
   quiet: boolean;
   /** Bytes. */
   growth: number;
-  /** Connections to servers that are not waited for, because their streams are cancelled a few at a time for minutes. */
-  lingering?: boolean;
 }
 
 /** Latencies of requests sent every ten milliseconds, each from when it was due; in order of size. */
@@ -122,7 +120,7 @@ async function besiege({ name, proxy, port = proxy.port, identity, milliseconds 
  * what must end, and has nothing left of it afterwards.
  */
 export async function withstand(siege: Siege): Promise<Toll> {
-  const { name, proxy, ask, milliseconds, cause, quiet, growth, lingering = false } = siege;
+  const { name, proxy, ask, milliseconds, cause, quiet, growth } = siege;
   const { pid } = proxy;
   const size = rss(pid);
   for (let attempt = 1; ; attempt += 1) {
@@ -147,7 +145,7 @@ export async function withstand(siege: Siege): Promise<Toll> {
     if (cause !== undefined) expect(await proxy.failed(cause)).toBeGreaterThan(counted);
     // Nothing of them is left, and nothing is being done for them. Streams are cancelled at a server as slowly as it may be asked to.
     const end = Date.now() + CLEAN_WITHIN;
-    const most = lingering ? Number.POSITIVE_INFINITY : files + 5;
+    const most = files + 5;
     while (descriptors(pid) > most && Date.now() < end) await ask();
     expect(descriptors(pid)).toBeLessThanOrEqual(most);
     let rest = cpu(pid);

@@ -127,7 +127,7 @@ export class Http2Call implements Carrier, StreamHandler, Waiter {
   /** The response is complete: a request that is not will not be read to its end. */
   release() {
     const stream = this.#stream;
-    if (stream) this.#upstream.http2.cancel(stream);
+    if (stream) this.#upstream.cancel(stream);
   }
 
   discard() {

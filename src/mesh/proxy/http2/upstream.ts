@@ -1,5 +1,6 @@
 import type { EndpointState } from '../endpoint.ts';
 import { Http2Connection } from '../protocol/http2/connection.ts';
+import type { Http2Stream } from '../protocol/http2/stream.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Deadline } from '../timers.ts';
 import type { Connection, ConnectionHandler } from '../transport/types.ts';
@@ -12,6 +13,8 @@ export interface Waiter {
   failed(reason: string | undefined, unprocessed: boolean): void;
 }
 
+/** Between two tries to cancel what could not all be cancelled at once. */
+const CANCEL_EVERY = 1_000;
 /** Requests that may wait for one connection: what servers allow at least. */
 const WAITERS = 100;
 
@@ -26,6 +29,8 @@ export class Http2Upstream implements ConnectionHandler {
   readonly #pool: Http2Pool;
   readonly #wire: Wire;
   readonly #deadline: Deadline;
+  /** Until more streams may be cancelled, where some were too many. */
+  #cancels: Deadline | undefined;
   #waiters: Waiter[] = [];
   /** Called when the server's settings come. */
   readonly #unsettled: (() => void)[] = [];
@@ -116,6 +121,20 @@ export class Http2Upstream implements ConnectionHandler {
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.pingAfter);
   }
 
+  /** Nobody wants the answer of a stream any more. */
+  cancel(stream: Http2Stream) {
+    this.http2.cancel(stream);
+    this.#cancelMore();
+  }
+
+  /** Also on a connection of which nothing is heard any more: each of those streams holds what the server has sent on it. */
+  #cancelMore() {
+    if (!this.http2.cancelMore(this.runtime.moment()) || this.#closed) return;
+    const { wheel } = this.runtime;
+    this.#cancels ??= wheel.deadline(() => this.#cancelMore());
+    wheel.arm(this.#cancels, CANCEL_EVERY);
+  }
+
   data(chunk: Buffer) {
     this.endpoint.tcp.read += chunk.length;
     this.#heard = true;
@@ -140,6 +159,7 @@ export class Http2Upstream implements ConnectionHandler {
     if (this.#closed) return;
     this.#closed = true;
     this.runtime.wheel.drop(this.#deadline);
+    if (this.#cancels) this.runtime.wheel.drop(this.#cancels);
     this.endpoint.tcp.closed += 1;
     this.#pool.remove(this);
     const waiters = this.#waiters;
@@ -170,7 +190,6 @@ export class Http2Upstream implements ConnectionHandler {
     if (!this.ready) return this.#destroy();
     if (this.http2.streamCount === 0) return this.retire();
     const { wheel, limits } = this.runtime;
-    this.http2.cancelMore(this.runtime.moment());
     this.http2.resetStalled(this.runtime.moment(), limits.bodyIdle || Number.POSITIVE_INFINITY);
     if (this.#heard) {
       this.#heard = false;

@@ -139,8 +139,10 @@ export class Http2Connection implements FrameEvents {
     this.#streams.cancel(stream, this.#control.now);
   }
 
-  cancelMore(now: number) {
+  /** Cancels those for which there was no room; true: there still is none for some. */
+  cancelMore(now: number): boolean {
     this.#streams.cancelMore(now);
+    return this.#streams.cancelling > 0;
   }
 
   /** Something on a stream ended well that goes on: one more may be broken. */

@@ -119,6 +119,11 @@ export class Streams {
     this.cancelMore(now);
   }
 
+  /** Those that were left. */
+  get cancelling(): number {
+    return this.#cancelled.size;
+  }
+
   /** Resets those that were left, as far as there is room. */
   cancelMore(now: number): void {
     for (const stream of this.#cancelled) {
