@@ -28,6 +28,25 @@ function start(
 }
 
 describe('the reconcile loop', () => {
+  test('reconciles that wait for nothing let timers run and answers be read in between', async () => {
+    let [turns, left] = [0, 100];
+    let seen = 0;
+    const { controller } = start(async () => {
+      for (const until = performance.now() + 2; performance.now() < until; );
+      left -= 1;
+      if (left === 0) seen = turns;
+    });
+    const turn = () => {
+      turns += 1;
+      if (left > 0) setImmediate(turn);
+    };
+    setImmediate(turn);
+    for (let n = 0; n < 100; n += 1) controller.enqueue(`shop/${n}`);
+    while (left > 0) await new Promise(setImmediate);
+    // 200 ms of work.
+    expect(seen).toBeGreaterThan(5);
+  });
+
   test('a key that asks to be looked at again is, no sooner', async () => {
     let looks = 0;
     const { clock, controller } = start(async () => {

@@ -24,12 +24,16 @@ export interface ControllerOptions {
 
 /** Workers that take what is urgent only, beside those that take everything. */
 const RESERVED = 4;
+/** Milliseconds after which reconciles that wait for nothing let Node's loop have its turn. */
+const HOLD_MS = 10;
 
 /** The generic loop: a deduplicating queue and workers. One key is never reconciled by two workers at once. */
 export class Controller {
   readonly #options: ControllerOptions;
   readonly #queue: WorkQueue;
   readonly #clock: Clock;
+  /** When they did last, by the real clock: it is real work that holds up the loop. */
+  #breath = 0;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -60,6 +64,16 @@ export class Controller {
     this.#queue.close();
   }
 
+  /**
+   * A reconcile that finds nothing to do asks nobody, so a thousand of them would go by without Node's loop: no answer would be
+   * read meanwhile and no timer run, the lease's among them.
+   */
+  async #breathe(): Promise<void> {
+    if (performance.now() - this.#breath < HOLD_MS) return;
+    await new Promise(setImmediate);
+    this.#breath = performance.now();
+  }
+
   async #work(signal: AbortSignal, only?: 'urgent'): Promise<void> {
     const { name, log, reconcile, onReconciled } = this.#options;
     for (;;) {
@@ -84,6 +98,7 @@ export class Controller {
         this.#queue.done(key);
         onReconciled?.({ seconds: (this.#clock.now() - started) / 1000, error: failed });
       }
+      await this.#breathe();
     }
   }
 }
