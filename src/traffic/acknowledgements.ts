@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import type { AcknowledgementFrame } from '../api/acknowledgement.ts';
 import { Backoff } from '../lib/backoff.ts';
 import type { Logger } from '../lib/log.ts';
+import { Frames } from './frames.ts';
 import { type Acknowledged, tally } from './tally.ts';
 
 export type { Acknowledged } from './tally.ts';
@@ -122,7 +123,7 @@ class Stream {
   readonly #address: string;
   readonly #options: AcknowledgementsOptions;
   readonly #tell: (split: string) => void;
-  readonly #frames = new Map<string, AcknowledgementFrame>();
+  readonly #frames = new Frames();
   readonly #backoff = new Backoff({ initial: 50, max: 2000 });
   #request: ClientRequest | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -145,8 +146,8 @@ class Stream {
     return this.#live;
   }
 
-  framesOf(split: string): AcknowledgementFrame[] {
-    return [...this.#frames.values()].filter((frame) => frame.split === split);
+  framesOf(split: string): readonly AcknowledgementFrame[] {
+    return this.#frames.of(split);
   }
 
   known(): Iterable<string> {
@@ -155,10 +156,6 @@ class Stream {
 
   lastCount(split: string): number {
     return this.#counts.get(split) ?? 0;
-  }
-
-  splits(): Set<string> {
-    return new Set([...this.#frames.values()].map(({ split }) => split));
   }
 
   stop(): void {
@@ -220,7 +217,7 @@ class Stream {
     if (this.#live || this.#stopped) return;
     this.#live = true;
     this.lostAt = undefined;
-    this.#counts = new Map([...this.splits()].map((split) => [split, this.#count(split)]));
+    this.#counts = new Map(this.#frames.splits().map((split) => [split, this.#count(split)]));
     this.#backoff.reset();
     this.#tell('');
   }
@@ -235,8 +232,7 @@ class Stream {
       return;
     }
     if (frame.type !== 'acknowledgement') return this.#greeted();
-    const before = this.#frames.get(frame.key);
-    this.#frames.set(frame.key, frame);
+    const before = this.#frames.set(frame);
     if (this.#live) this.#counts.set(frame.split, this.#count(frame.split));
     this.#agree(frame.split);
     if (before && before.split !== frame.split) this.#tell(before.split);
@@ -267,7 +263,7 @@ class Stream {
     this.#request = undefined;
     clearTimeout(this.#silence);
     outgoing.destroy();
-    const splits = this.splits();
+    const splits = this.#frames.splits();
     this.#frames.clear();
     if (this.#live) this.lostAt = Date.now();
     this.#live = false;
