@@ -7,6 +7,7 @@ import { MESH_SERVICE, METRICS_SERVICE, ports, SYSTEM_NAMESPACE, TRUST_DOMAIN } 
 import type { TrafficSplit } from '../api/traffic-split.ts';
 import { MetricsRegistry, runProcess, startHealthServer } from '../controller/index.ts';
 import { connect, Informer, LeaderElection, writeThrough } from '../kube/index.ts';
+import { aborted } from '../lib/aborted.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { IdentityClient } from '../mesh/identity/client.ts';
@@ -138,12 +139,6 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
     await Promise.all([identity.stop(), health.stop()]);
   }
 }
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 
 function identityOf(flags: Flags, log: Logger): IdentityClient {
   return new IdentityClient({

@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import { kinds } from '../api/kinds.ts';
 import { connect } from '../kube/index.ts';
 import type { KubeClient } from '../kube/types.ts';
+import { aborted } from '../lib/aborted.ts';
 import { systemClock } from '../lib/clock.ts';
 import { AppError, toAppError } from '../lib/errors.ts';
 import { findEntries } from '../local/node/entry.ts';
@@ -129,10 +130,7 @@ async function demo(
       view.say(
         `  cd ${shop.directory}\n  export KUBECONFIG=${kubeconfig}\n  kubectl get rollouts -n shop -w`,
       );
-      await new Promise<void>((resolve) => {
-        if (signal.aborted) resolve();
-        else signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+      await aborted(signal);
     }
   } catch (thrown) {
     if (!signal.aborted)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { runProcess } from '../controller/process.ts';
+import { aborted } from '../lib/aborted.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { AppError } from '../lib/errors.ts';
 import { parseListen } from '../lib/listen.ts';
@@ -68,13 +69,9 @@ export function command(): Command {
         };
         process.on('SIGHUP', reload);
         try {
-          const stopped = new Promise<void>((resolve) => {
-            if (signal.aborted) resolve();
-            signal.addEventListener('abort', () => resolve(), { once: true });
-          });
           // Discovery that fails for good ends the process; one that is merely slow keeps it not ready.
-          await Promise.race([stopped, running.ready]);
-          await stopped;
+          await Promise.race([aborted(signal), running.ready]);
+          await aborted(signal);
         } finally {
           process.off('SIGHUP', reload);
           await running.stop();

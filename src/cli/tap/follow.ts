@@ -3,6 +3,7 @@ import { kinds } from '../../api/kinds.ts';
 import type { KubeObject } from '../../api/meta.ts';
 import { Informer } from '../../kube/informer.ts';
 import type { KubeClient } from '../../kube/types.ts';
+import { aborted } from '../../lib/aborted.ts';
 import { toAppError } from '../../lib/errors.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { proxiesOf, runningProxy, type Tapped, type Target } from './target.ts';
@@ -67,9 +68,3 @@ async function followUntil(
   for (const { message } of problems) problem(message);
   if (target.kind === 'deploy') await aborted(signal);
 }
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });

@@ -5,6 +5,7 @@ import type { KubeObject } from '../../api/meta.ts';
 import { keyOf } from '../../api/meta.ts';
 import { Informer } from '../../kube/index.ts';
 import type { KubeClient } from '../../kube/types.ts';
+import { aborted } from '../../lib/aborted.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { isCode } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
@@ -90,10 +91,8 @@ export class NodeAgent {
     signal.addEventListener('abort', () => informing.abort(), { once: true });
     for (const informer of Object.values(this.#informers)) informer.start(informing.signal);
     await registerNode(client, { name: this.#name, address: `${prefix}.0.1`, log, signal });
-    const aborted = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    );
-    await Promise.race([Promise.all(Object.values(this.#informers).map(({ synced }) => synced)), aborted]);
+    const synced = Promise.all(Object.values(this.#informers).map((informer) => informer.synced));
+    await Promise.race([synced, aborted(signal)]);
     if (!signal.aborted) {
       // Addresses in use first, then what the API no longer knows, and only then new pods.
       for (const pod of pods.store.list()) this.#reserve(pod);
@@ -106,7 +105,7 @@ export class NodeAgent {
         for (const runner of this.#runners.values()) this.#refresh(runner);
       }, RENEW_EVERY_MS);
       log.info({ node: this.#name, pods: this.#runners.size }, 'node is ready');
-      if (!signal.aborted) await aborted;
+      if (!signal.aborted) await aborted(signal);
       clearInterval(timer);
     }
     this.#proxy.stop();

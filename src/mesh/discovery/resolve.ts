@@ -270,5 +270,3 @@ function protocolOf(service: Service, port: ServicePort): Protocol {
       return OPAQUE_PORTS.has(port.port) ? 'tcp' : 'detect';
   }
 }
-
-/** By code units, as the proxies do: localeCompare would depend on the locale. */

@@ -64,6 +64,15 @@ onBoth((make) => {
     expect(answer).toEqual({ path: '/a', body: { text: 'ü' } });
   });
 
+  test('an answer that is no JSON is told as such', async () => {
+    const { where } = await serve((_request, response) => response.end('<html>'));
+    const caller = new TransportCaller(() => make(), where);
+    await expect(postJson(caller, { path: '/a', body: {}, credentials: trust() })).rejects.toMatchObject({
+      code: 'Unavailable',
+      message: "the control plane's answer to /a is no JSON",
+    });
+  });
+
   test('with the certificate of the mesh, over one connection for as long as that is the same', async () => {
     const { where, connections } = await serve(echo);
     const changing = new Changing(someone.get('client'));

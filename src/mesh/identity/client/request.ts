@@ -170,5 +170,9 @@ export async function postJson(caller: Caller, options: PostOptions): Promise<un
       `the control plane refused ${path}: ${status} ${text.trim()}`,
     );
   }
-  return text === '' ? undefined : JSON.parse(text);
+  try {
+    return text === '' ? undefined : JSON.parse(text);
+  } catch (thrown) {
+    throw new AppError('Unavailable', `the control plane's answer to ${path} is no JSON`, { cause: thrown });
+  }
 }
