@@ -9,13 +9,15 @@ const start = Date.parse('2026-01-05T12:00:00Z');
 /** A metrics backend that answers by rules over the query's text and remembers what it was asked. */
 function backend(rules: [RegExp, number | Measurement['kind']][]) {
   const asked: string[] = [];
+  const answer = (query: string): Measurement => {
+    asked.push(query);
+    const found = rules.find(([pattern]) => pattern.test(query))?.[1] ?? 'no-data';
+    if (typeof found === 'number') return { kind: 'value', value: found, query };
+    return { kind: found === 'error' ? 'error' : 'no-data', query, message: found };
+  };
   const provider: MetricProvider = {
-    query: async (query) => {
-      asked.push(query);
-      const found = rules.find(([pattern]) => pattern.test(query))?.[1] ?? 'no-data';
-      if (typeof found === 'number') return { kind: 'value', value: found, query };
-      return { kind: found === 'error' ? 'error' : 'no-data', query, message: found };
-    },
+    query: async (query) => answer(query),
+    queries: async (queries) => new Map(queries.map((query) => [query, answer(query)])),
   };
   return { asked, provider };
 }

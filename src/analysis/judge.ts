@@ -1,28 +1,18 @@
-import type { MetricTemplate } from '../api/metric-template.ts';
 import type { MetricSpec } from '../api/rollout.ts';
 import { parseDuration } from '../lib/duration.ts';
-import { toAppError } from '../lib/errors.ts';
 import { type Logger, silentLogger } from '../lib/log.ts';
-import type { Judge, JudgeInput, JudgeMemory, Measurement, MetricProvider } from './ports.ts';
+import type { Judge, JudgeMemory, Measurement } from './ports.ts';
 import {
   failedRequestsQuery,
   judgedWindow,
-  latencyQuery,
   meshedCallersQuery,
   requestsQuery,
   type Source,
-  successRateQuery,
 } from './queries.ts';
-import { type BuiltInArguments, renderQuery, renderTemplate } from './template.ts';
-import { decide, type MetricReading, type Unit } from './verdict.ts';
+import { builtIn, type CustomSources, isCustom, readCustom, readingOf } from './readings.ts';
+import { decide } from './verdict.ts';
 
-export interface JudgeOptions {
-  provider: MetricProvider;
-  /** Finds a MetricTemplate; undefined when there is none. */
-  templates: (
-    namespace: string,
-    name: string,
-  ) => MetricTemplate | undefined | Promise<MetricTemplate | undefined>;
+export interface JudgeOptions extends CustomSources {
   log?: Logger;
   /** How often the backend scrapes: the shortest sensible window follows from it. */
   scrapeIntervalMs?: number;
@@ -31,97 +21,56 @@ export interface JudgeOptions {
 /** Not a metric's name (they are lower case): what the run has cost so far, kept for when Prometheus is gone. */
 const RUN = '$run';
 
-/** Threshold analysis: reads each metric once a look, all queries at the same time, and leaves the verdict to `decide`. */
+/**
+ * Threshold analysis: reads each metric once a look, everything at the same time and Weir's own queries in one
+ * request, and leaves the verdict to `decide`.
+ */
 export function createJudge(options: JudgeOptions): Judge {
   const { provider, log = silentLogger, scrapeIntervalMs = 1000 } = options;
   return {
     async look(input, signal) {
       const stepAge = Math.max(0, input.now - input.stepStartedAt);
       const runAge = Math.max(0, input.now - input.runStartedAt);
-      const ref = input.revisions;
-      const ask = (query: string) => provider.query(query, signal);
+      const { revisions: ref, spec } = input;
+      const windowOf = ({ over }: MetricSpec) => judgedWindow(parseDuration(over), stepAge, scrapeIntervalMs);
 
-      const readAll = async (source: Source) => {
-        const [requests, failed, readings] = await Promise.all([
-          ask(requestsQuery(source, ref, ref.canary, stepAge)),
-          ask(failedRequestsQuery(source, ref, ref.canary, runAge)),
-          Promise.all(
-            input.spec.metrics.map((metric) =>
-              read(
-                metric,
-                source,
-                input,
-                judgedWindow(parseDuration(metric.over), stepAge, scrapeIntervalMs),
-              ),
-            ),
-          ),
-        ]);
-        return { requests, failed, readings };
-      };
-      const read = async (
-        spec: MetricSpec,
-        source: Source,
-        { revisions }: JudgeInput,
-        window: number,
-      ): Promise<MetricReading> => {
-        if (spec.prometheus || spec.templateRef) return custom(spec, revisions, window);
-        const unit: Unit = spec.name === 'latency' ? 'seconds' : 'ratio';
-        const build = (revision: string) =>
-          spec.name === 'latency'
-            ? latencyQuery(source, revisions, revision, spec.quantile ?? 0.99, window)
-            : successRateQuery(source, revisions, revision, window);
-        const [canary, stable] = await Promise.all([
-          ask(build(revisions.canary)),
-          spec.compare ? ask(build(revisions.stable)) : undefined,
-        ]);
+      const readBuiltIn = async (source: Source, ...also: string[]) => {
+        const requests = requestsQuery(source, ref, ref.canary, stepAge);
+        const failed = failedRequestsQuery(source, ref, ref.canary, runAge);
+        const metrics = spec.metrics
+          .filter((metric) => !isCustom(metric))
+          .map((metric) => builtIn(metric, source, ref, windowOf(metric)));
+        const queries = metrics.flatMap(({ canary, stable }) => (stable ? [canary, stable] : [canary]));
+        const measured = await provider.queries([requests, failed, ...queries, ...also], signal);
+        const of = (query: string): Measurement =>
+          measured.get(query) ?? { kind: 'error', query, message: 'the query was not answered' };
         return {
-          spec,
-          unit,
-          canary: explainNoData(canary, 'canary', window),
-          stable: stable && explainNoData(stable, 'stable', window),
+          of,
+          requests: of(requests),
+          failed: of(failed),
+          readings: metrics.map((metric) => readingOf(metric, of)),
         };
       };
-      const custom = async (
-        spec: MetricSpec,
-        { namespace, service, canary, stable }: JudgeInput['revisions'],
-        window: number,
-      ): Promise<MetricReading> => {
-        const given: BuiltInArguments = { namespace, service, canary, stable, window };
-        try {
-          if (!spec.templateRef) {
-            return { spec, unit: 'count', canary: await ask(renderQuery(spec.prometheus!.query, given)) };
-          }
-          const { name, args } = spec.templateRef;
-          const template = await options.templates(namespace, name);
-          if (!template) {
-            const message = `there is no MetricTemplate "${name}" in namespace ${namespace}: create it or correct templateRef.name`;
-            return { spec, unit: 'count', canary: { kind: 'error', query: '', message } };
-          }
-          const { query, unit } = renderTemplate(template, args, given);
-          return { spec, unit, canary: await ask(query) };
-        } catch (thrown) {
-          const { message } = toAppError(thrown);
-          return {
-            spec,
-            unit: 'count',
-            canary: { kind: 'error', query: spec.prometheus?.query ?? '', message },
-          };
-        }
-      };
 
-      const callersWindow = Math.max(stepAge, 60_000);
-      const [outbound, callers] = await Promise.all([
-        readAll('outbound'),
-        ask(meshedCallersQuery(ref, callersWindow)),
+      const callers = meshedCallersQuery(ref, Math.max(stepAge, 60_000));
+      const [outbound, customs] = await Promise.all([
+        readBuiltIn('outbound', callers),
+        Promise.all(
+          spec.metrics
+            .filter(isCustom)
+            .map((metric) => readCustom(metric, { ...options, ref, window: windowOf(metric) }, signal)),
+        ),
       ]);
       // The callers' view holds as soon as one caller is meshed; the two are never summed.
-      const unmeshed = callers.kind === 'no-data' || (callers.kind === 'value' && callers.value === 0);
+      const seen = outbound.of(callers);
+      const unmeshed = seen.kind === 'no-data' || (seen.kind === 'value' && seen.value === 0);
       const { requests, failed, readings } =
-        unmeshed && outbound.requests.kind !== 'value' ? await readAll('inbound') : outbound;
+        unmeshed && outbound.requests.kind !== 'value' ? await readBuiltIn('inbound') : outbound;
 
+      const bySpec = new Map([...readings, ...customs].map((reading) => [reading.spec, reading]));
       const verdict = decide({
-        spec: input.spec,
-        readings,
+        spec,
+        readings: spec.metrics.map((metric) => bySpec.get(metric)!),
         requests: requests.kind === 'value' ? requests.value : requests.kind === 'no-data' ? 0 : undefined,
         memory: input.memory,
         at: new Date(input.now).toISOString(),
@@ -169,10 +118,4 @@ function failedSoFar(
         : undefined;
   if (now === undefined) return before;
   return Math.max(now, before ?? 0);
-}
-
-function explainNoData(measurement: Measurement, side: 'canary' | 'stable', windowMs: number): Measurement {
-  if (measurement.kind !== 'no-data') return measurement;
-  const seconds = Math.max(1, Math.ceil(windowMs / 1000));
-  return { ...measurement, message: `no requests to the ${side} were measured in the last ${seconds}s` };
 }

@@ -21,6 +21,11 @@ export interface RevisionRef {
 /** Reads numbers from somewhere. Never throws for a missing or broken backend: that is a Measurement. */
 export interface MetricProvider {
   query(expression: string, signal: AbortSignal): Promise<Measurement>;
+  /**
+   * Several at once, in as few requests as it takes. Each yields an instant vector of one element at most, and not a
+   * scalar; that is the case for what the judge builds itself, and an error of one is an error of all.
+   */
+  queries(expressions: readonly string[], signal: AbortSignal): Promise<Map<string, Measurement>>;
 }
 
 /** What the judge says after one look. `hold` means not enough to decide; it never counts as failure. */

@@ -83,6 +83,36 @@ async function serve(handler: Parameters<typeof createServer>[1]): Promise<strin
 }
 
 describe('against a real socket', () => {
+  test('several queries are one request, and what the server says of it is said of each', async () => {
+    const asked: string[] = [];
+    const real = await serve((request, response) => {
+      asked.push(new URL(request.url ?? '', 'http://x').searchParams.get('query') ?? '');
+      const refused = { status: 'error', errorType: 'execution', error: 'too many samples' };
+      const part = (weir_part: string, value: string) => ({ metric: { weir_part }, value: [1, value] });
+      const found = {
+        status: 'success',
+        data: { resultType: 'vector', result: [part('1', '2'), part('0', '1')] },
+      };
+      response
+        .writeHead(asked.length === 1 ? 200 : 422, { 'content-type': 'application/json' })
+        .end(JSON.stringify(asked.length === 1 ? found : refused));
+    });
+    const provider = prometheusProvider({ url: real });
+    expect(await provider.queries(['sum(a)', 'sum(b)', 'sum(c)'], live())).toEqual(
+      new Map([
+        ['sum(a)', { kind: 'value', query: 'sum(a)', value: 1 }],
+        ['sum(b)', { kind: 'value', query: 'sum(b)', value: 2 }],
+        ['sum(c)', { kind: 'no-data', query: 'sum(c)', message: 'the query yields no series' }],
+      ]),
+    );
+    expect(asked).toHaveLength(1);
+    const message = 'Prometheus refuses the query: too many samples';
+    expect([...(await provider.queries(['sum(a)', 'sum(b)'], live())).values()]).toEqual([
+      { kind: 'error', query: 'sum(a)', message },
+      { kind: 'error', query: 'sum(b)', message },
+    ]);
+  });
+
   test('asks /api/v1/query with the query verbatim', async () => {
     const asked: string[] = [];
     const real = await serve((request, response) => {

@@ -1,5 +1,7 @@
 import type { QueryResult } from 'prometheus-query';
+import { measurementOf } from './measurement.ts';
 import type { Measurement, MetricProvider } from './ports.ts';
+import { apart, united } from './union.ts';
 
 export interface PrometheusOptions {
   /** Root of the HTTP API, without /api/v1. */
@@ -8,69 +10,75 @@ export interface PrometheusOptions {
   headers?: Record<string, string>;
 }
 
+let loaded: Promise<typeof import('./driver.ts')> | undefined;
+/** Resolving an import again takes longer than all else that is ours of a query. */
+const library = () => (loaded ??= import('./driver.ts'));
+
 /** Any server of the Prometheus HTTP API. Every way it can fail becomes a Measurement; nothing is thrown. */
 export function prometheusProvider({
   url,
   timeoutMs = 5000,
   headers = {},
 }: PrometheusOptions): MetricProvider {
+  /** @throws {Error} whose message is for a person */
+  async function ask(expression: string, signal: AbortSignal): Promise<QueryResult> {
+    if (signal.aborted) throw new Error('stopped before it was asked');
+    // A controller of its own, and not AbortSignal.any(): that one costs more than the request and outlives it.
+    const own = new AbortController();
+    const abort = () => own.abort();
+    const timer = setTimeout(abort, timeoutMs);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      const { PrometheusDriver } = await library();
+      // One driver a query: its interceptor is the only way to hand an AbortSignal to the request.
+      const driver = new PrometheusDriver({
+        endpoint: url,
+        timeout: timeoutMs,
+        headers,
+        requestInterceptor: {
+          onFulfilled: (config) => ({
+            ...config,
+            // The time-out of the library counts from the connection's silence; this one is the whole answer's.
+            signal: own.signal,
+            // Prometheus is a neighbour: never through the environment's proxy.
+            proxy: false,
+            maxContentLength: 8 * 1024 * 1024,
+          }),
+        },
+      });
+      return await driver.instantQuery(expression);
+    } catch (thrown) {
+      throw new Error(signal.aborted ? 'stopped before it was answered' : explain(thrown, url, timeoutMs), {
+        cause: thrown,
+      });
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
   return {
     async query(expression, signal) {
-      const failed = (message: string): Measurement => ({ kind: 'error', query: expression, message });
-      if (signal.aborted) return failed('stopped before it was asked');
       try {
-        const { PrometheusDriver } = await import('./driver.ts');
-        // One driver a query: its interceptor is the only way to hand an AbortSignal to the request.
-        const driver = new PrometheusDriver({
-          endpoint: url,
-          timeout: timeoutMs,
-          headers,
-          requestInterceptor: {
-            onFulfilled: (config) => ({
-              ...config,
-              // The time-out of the library counts from the connection's silence; this one is the whole answer's.
-              signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
-              // Prometheus is a neighbour: never through the environment's proxy.
-              proxy: false,
-              maxContentLength: 8 * 1024 * 1024,
-            }),
-          },
-        });
-        return measurementOf(expression, await driver.instantQuery(expression));
+        return measurementOf(expression, await ask(expression, signal));
       } catch (thrown) {
-        if (signal.aborted) return failed('stopped before it was answered');
-        return failed(explain(thrown, url, timeoutMs));
+        return { kind: 'error', query: expression, message: (thrown as Error).message };
       }
     },
+    async queries(expressions, signal) {
+      const measured = await Promise.all(
+        united(expressions).map(async ({ union, parts }) => {
+          try {
+            return apart(parts, await ask(union, signal));
+          } catch (thrown) {
+            const { message } = thrown as Error;
+            return parts.map((query): Measurement => ({ kind: 'error', query, message }));
+          }
+        }),
+      );
+      return new Map(measured.flat().map((measurement) => [measurement.query, measurement]));
+    },
   };
-}
-
-/** One number out of whatever a query answered. */
-export function measurementOf(query: string, { resultType, result }: QueryResult): Measurement {
-  const type: string = resultType;
-  if (type !== 'vector' && type !== 'scalar') {
-    return {
-      kind: 'error',
-      query,
-      message: `the query yields a ${type}, not one number: aggregate it, for example with sum() or last_over_time()`,
-    };
-  }
-  if (type === 'vector' && result.length > 1) {
-    return {
-      kind: 'error',
-      query,
-      message: `the query yields ${result.length} series, not one number: aggregate it, for example with sum()`,
-    };
-  }
-  if (type === 'vector' && result.length === 0) {
-    return { kind: 'no-data', query, message: 'the query yields no series' };
-  }
-  // The library hands a scalar through as [time, "text"] and a vector's value through parseFloat.
-  const value: unknown = type === 'scalar' ? Number(result[1]) : result[0]?.value?.value;
-  if (typeof value !== 'number' || !Number.isFinite(value)) {
-    return { kind: 'no-data', query, message: 'the query yields no number (a division by nothing?)' };
-  }
-  return { kind: 'value', query, value };
 }
 
 /** prometheus-query rejects with plain objects; the server's own words are the most useful part of them. */

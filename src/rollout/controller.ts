@@ -9,7 +9,7 @@ import { type Clock, systemClock } from '../lib/clock.ts';
 import { isCode, toAppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { Caches } from './caches.ts';
-import { Drafts, pressing } from './drafts.ts';
+import { Drafts, pressing, tells } from './drafts.ts';
 import { GateWriter } from './effects/gate-data.ts';
 import { ahead, carryOutAll, type EffectContext } from './effects/index.ts';
 import { finalize, withoutFinalizer } from './finalize.ts';
@@ -269,7 +269,8 @@ export class RolloutController {
     }
     if (!now && !pressing(rollout.status, status)) {
       const { uid = '' } = rollout.metadata;
-      const wait = this.#drafts.keep(key, uid, rollout.status, state, this.#clock.now());
+      const draft = { written: rollout.status, state, tells: tells(rollout.status, status) };
+      const wait = this.#drafts.keep(key, uid, draft, this.#clock.now());
       if (wait > 0) return wait;
     }
     await this.#writeStatus(rollout, status, signal);

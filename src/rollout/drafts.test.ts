@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { RolloutStatus } from '../api/rollout.ts';
-import { Drafts, pressing } from './drafts.ts';
+import { Drafts, pressing, tells } from './drafts.ts';
 import { initialState, type State } from './machine.ts';
 
 const run = {
@@ -89,31 +89,72 @@ describe('drafts', () => {
   test('are due a second after the first change, however many follow', () => {
     const drafts = new Drafts();
     const written = status(progressing());
-    expect(drafts.keep('a/b', 'u', written, progressing({ acknowledgedAt: 1 }), 100)).toBe(1000);
-    expect(drafts.keep('a/b', 'u', written, progressing({ acknowledgedAt: 2 }), 600)).toBe(500);
+    expect(
+      drafts.keep('a/b', 'u', { written, state: progressing({ acknowledgedAt: 1 }), tells: true }, 100),
+    ).toBe(1000);
+    expect(
+      drafts.keep('a/b', 'u', { written, state: progressing({ acknowledgedAt: 2 }), tells: true }, 600),
+    ).toBe(500);
     expect(drafts.state('a/b', 'u', written)).toEqual(progressing({ acknowledgedAt: 2 }));
-    expect(drafts.keep('a/b', 'u', written, progressing({ acknowledgedAt: 3 }), 1100)).toBe(0);
+    expect(
+      drafts.keep('a/b', 'u', { written, state: progressing({ acknowledgedAt: 3 }), tells: true }, 1100),
+    ).toBe(0);
   });
 
-  test('of many Rollouts wait longer, so that their writes do not add up, and never longer than ten seconds', () => {
+  test('of many Rollouts wait longer, so that their writes do not add up, and never longer than half a minute', () => {
     const drafts = new Drafts();
     const written = status(progressing());
     const keep = (name: string, now: number) =>
-      drafts.keep(name, 'u', written, progressing({ acknowledgedAt: now }), now);
+      drafts.keep(name, 'u', { written, state: progressing({ acknowledgedAt: now }), tells: true }, now);
     for (let index = 0; index < 40; index += 1) keep(`a/${index}`, 0);
     expect(keep('a/0', 1000)).toBe(3000);
     for (let index = 0; index < 1000; index += 1) keep(`a/${index}`, 0);
-    expect(keep('a/0', 1000)).toBe(9000);
+    expect(keep('a/0', 1000)).toBe(29_000);
     for (let index = 1; index < 1000; index += 1) drafts.drop(`a/${index}`);
     expect(keep('a/0', 1000)).toBe(0);
+  });
+
+  test('that tell nothing but the time of their look wait a minute, and no longer once they tell more', () => {
+    const drafts = new Drafts();
+    const written = status(progressing());
+    const keep = (tells: boolean, now: number) =>
+      drafts.keep('a/b', 'u', { written, state: progressing({ acknowledgedAt: now }), tells }, now);
+    expect(keep(false, 1000)).toBe(60_000);
+    expect(keep(false, 6000)).toBe(55_000);
+    expect(keep(true, 11_000)).toBe(1000);
+    expect(keep(false, 11_500)).toBe(49_500);
+    expect(keep(true, 60_500)).toBe(500);
+  });
+
+  test('a look that found the same again tells nothing; another number, message or step does', () => {
+    const looked = (at: number, canary: number) => {
+      const metrics = [
+        { name: 'success-rate', verdict: 'pass' as const, canary, at: new Date(at).toISOString() },
+      ];
+      const analysis = {
+        id: 'a',
+        at,
+        decision: 'pass',
+        reason: '',
+        message: '',
+        metrics,
+        memory: {},
+      } as const;
+      return status({ ...progressing(), analysis }, { analysis: { verdict: 'pass', metrics } });
+    };
+    expect(tells(looked(1, 0.99), looked(6000, 0.99))).toBe(false);
+    expect(tells(looked(1, 0.99), looked(6000, 0.98))).toBe(true);
+    expect(tells(looked(1, 0.99), { ...looked(1, 0.99), message: 'another' })).toBe(true);
+    expect(tells(status(progressing()), status(progressing({ index: 1 })))).toBe(true);
+    expect(tells(undefined, looked(1, 1))).toBe(true);
   });
 
   test('are void for another object of the name, and when somebody else has written', () => {
     const drafts = new Drafts();
     const written = status(progressing());
-    drafts.keep('a/b', 'u', written, progressing({ acknowledgedAt: 1 }), 0);
+    drafts.keep('a/b', 'u', { written, state: progressing({ acknowledgedAt: 1 }), tells: true }, 0);
     expect(drafts.state('a/b', 'other', written)).toBeUndefined();
-    drafts.keep('a/b', 'u', written, progressing({ acknowledgedAt: 1 }), 0);
+    drafts.keep('a/b', 'u', { written, state: progressing({ acknowledgedAt: 1 }), tells: true }, 0);
     expect(drafts.state('a/b', 'u', status(progressing({ index: 1 })))).toBeUndefined();
     expect(drafts.state('a/b', 'u', written)).toBeUndefined();
   });

@@ -1,4 +1,4 @@
-import type { RolloutStatus } from '../api/rollout.ts';
+import type { MetricStatus, RolloutStatus } from '../api/rollout.ts';
 import { sameJson } from '../lib/same-json.ts';
 import type { State } from './machine/types.ts';
 
@@ -6,14 +6,18 @@ import type { State } from './machine/types.ts';
 const LAZY_MS = 1000;
 /** Each Rollout that has something to write makes all of them wait so much longer: some ten such writes a second, whatever runs. */
 const EACH_MS = 100;
-const LAZIEST_MS = 10_000;
+const LAZIEST_MS = 30_000;
+/** A look that found what the one before did: a person wants to see that it goes on. */
+const MOMENT_MS = 60_000;
 
 interface Draft {
   uid: string;
   /** What was written when the draft was begun: another process's write makes it void. */
   base: unknown;
   state: State;
+  /** When it began to differ from what is written, and to differ in more than the time of its look. */
   since: number;
+  told: number | undefined;
 }
 
 /**
@@ -32,12 +36,23 @@ export class Drafts {
     return undefined;
   }
 
-  /** Keeps a state for later; answers the milliseconds after which it is to be written: 0 means now. */
-  keep(key: string, uid: string, written: RolloutStatus | undefined, state: State, now: number): number {
-    const since = this.#drafts.get(key)?.since ?? now;
-    this.#drafts.set(key, { uid, base: written?.machine, state, since });
-    const wait = Math.min(LAZIEST_MS, Math.max(LAZY_MS, EACH_MS * this.#drafts.size));
-    return Math.max(0, since + wait - now);
+  /**
+   * Keeps a state for later; `tells`: it differs from what is written in more than times. Answers the milliseconds after
+   * which it is to be written: 0 means now.
+   */
+  keep(
+    key: string,
+    uid: string,
+    { written, state, tells }: { written: RolloutStatus | undefined; state: State; tells: boolean },
+    now: number,
+  ): number {
+    const before = this.#drafts.get(key);
+    const since = before?.since ?? now;
+    const told = tells ? (before?.told ?? now) : undefined;
+    this.#drafts.set(key, { uid, base: written?.machine, state, since, told });
+    const due = Math.min(LAZIEST_MS, Math.max(LAZY_MS, EACH_MS * this.#drafts.size));
+    const wait = Math.min(since + MOMENT_MS, (told ?? Number.POSITIVE_INFINITY) + due);
+    return Math.max(0, wait - now);
   }
 
   drop(key: string): void {
@@ -64,6 +79,20 @@ export function pressing(before: RolloutStatus | undefined, after: RolloutStatus
     ({ type, status }) => before.conditions.find((condition) => condition.type === type)?.status !== status,
   );
 }
+
+/** Whether the new status says more than that the same was found again. */
+export const tells = (before: RolloutStatus | undefined, after: RolloutStatus): boolean =>
+  before === undefined || !sameJson(timeless(before), timeless(after));
+
+function timeless({ analysis, machine, ...status }: RolloutStatus): unknown[] {
+  const { analysis: seen, ...state } = (machine ?? {}) as Partial<State>;
+  return [status, state, analysis && still(analysis), seen && { ...still(seen), at: undefined }];
+}
+
+const still = <T extends { metrics: MetricStatus[] }>(looked: T): T => ({
+  ...looked,
+  metrics: looked.metrics.map((metric) => ({ ...metric, at: undefined })),
+});
 
 /** Taken over as it runs, and its gate is being tried: seen again after a restart, and written with what comes of the try. */
 const adopted = ({ phase, conditions }: RolloutStatus): boolean =>

@@ -5,6 +5,9 @@ import type { Logger } from '../lib/log.ts';
 import type { EffectOf } from './effects/context.ts';
 import type { Look } from './machine/types.ts';
 
+/** Each query has a limit of its own, far below; this one is for whatever else a judge may wait for. */
+const LONGEST_MS = 30_000;
+
 /** The judge's looks, beside the reconcile loop: at most one at a time for a Rollout, its outcome kept until read. */
 export class Looks {
   readonly #judge: Judge;
@@ -41,7 +44,10 @@ export class Looks {
     if (last?.id === effect.id && last.at >= effect.after) return;
     running?.stop.abort();
     const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(), LONGEST_MS).unref();
     this.#running.set(key, { id: effect.id, stop });
+    // Neither superseded nor forgotten.
+    const wanted = () => this.#running.get(key)?.stop === stop;
     const at = this.#clock.now();
     this.#begun(at - effect.after);
     this.#judge
@@ -54,13 +60,13 @@ export class Looks {
           runStartedAt: effect.runStartedAt,
           memory: effect.memory,
         },
-        AbortSignal.any([stop.signal, AbortSignal.timeout(30_000)]),
+        stop.signal,
       )
       .then((verdict) => {
-        if (!stop.signal.aborted) this.#last.set(key, { id: effect.id, at, verdict });
+        if (wanted()) this.#last.set(key, { id: effect.id, at, verdict });
       })
       .catch((error: unknown) => {
-        if (stop.signal.aborted) return;
+        if (!wanted()) return;
         this.#log.warn({ rollout: key, error }, 'a look at the metrics failed');
         // Nothing was learnt, which holds; the next look comes at its time.
         const message = `the metrics could not be read: ${error instanceof Error ? error.message : String(error)}`;
@@ -78,8 +84,10 @@ export class Looks {
         });
       })
       .finally(() => {
-        if (this.#running.get(key)?.stop === stop) this.#running.delete(key);
-        if (!stop.signal.aborted) this.#done(key);
+        clearTimeout(timer);
+        if (!wanted()) return;
+        this.#running.delete(key);
+        this.#done(key);
       });
   }
 

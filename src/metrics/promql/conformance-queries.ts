@@ -189,6 +189,8 @@ export const QUERIES: readonly string[] = [
   'label_replace(temperature, "short", "$1-x", "job", "(.).*")',
   'label_replace(temperature, "job", "same", "job", ".*")',
   'label_replace(temperature, "job", "", "job", "web")',
+  // How the judge asks for several numbers at once.
+  'label_replace(sum(temperature), "part", "0", "", "") or label_replace((sum(nothing) or vector(0)) / sum(temperature), "part", "1", "", "") or label_replace(sum(nothing), "part", "2", "", "")',
   'label_join(response_total, "joined", "/", "job", "revision", "nothing")',
   'max_over_time(rate(response_total[1m])[10m:30s])',
   'avg_over_time(sum(rate(response_total[1m]))[5m:])',
