@@ -143,7 +143,9 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
     add(most === undefined ? { name, value, unit } : bar(name, value, unit, most));
 
   await fleet.createApplications();
-  await eventually('all pods run', async () => kubelet.latency.size >= SIZE, { timeoutMs: 300_000 });
+  await eventually('all pods run', async () => kubelet.latency.size >= SIZE, {
+    timeoutMs: Math.max(300_000, SIZE * 120),
+  });
   log(`${SIZE} applications run`);
 
   const started = performance.now();
@@ -154,7 +156,7 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
       const rollouts = await fleet.rollouts();
       return rollouts.length === SIZE && rollouts.every(healthy);
     },
-    { timeoutMs: 600_000, everyMs: 200 },
+    { timeoutMs: Math.max(600_000, SIZE * 120), everyMs: 200 },
   );
   row(
     `${SIZE} Rollouts created -> all Healthy and gated`,
@@ -255,13 +257,14 @@ async function promoted(fleet: Fleet, from: number, to: number, version: string)
 /** Milliseconds from the answer to the write until a watch shows the canary's ReplicaSet. */
 async function canaryCreated({ client }: KubernetesCluster, fleet: Fleet, index: number): Promise<number> {
   const stop = new AbortController();
-  const list = await client.list<KubeObject>(kinds.ReplicaSet, fleet.namespace, { limit: 1 });
+  const namespace = fleet.namespaceOf(index);
+  const list = await client.list<KubeObject>(kinds.ReplicaSet, namespace, { limit: 1 });
   const selection = {
     labelSelector: `weir.dev/rollout=${fleet.name(index)}`,
     resourceVersion: list.metadata.resourceVersion,
   };
   const seen = (async () => {
-    for await (const { type } of client.watch(kinds.ReplicaSet, fleet.namespace, selection, stop.signal)) {
+    for await (const { type } of client.watch(kinds.ReplicaSet, namespace, selection, stop.signal)) {
       if (type === 'ADDED') return performance.now();
     }
     throw new Error('the watch ended');
@@ -295,8 +298,9 @@ async function gateCost({ client }: KubernetesCluster, fleet: Fleet): Promise<nu
   };
   const [guarded, ungated]: [number[], number[]] = [[], []];
   for (let turn = 0; turn < GATE_ROUNDS; turn += 1) {
-    guarded.push(await change(fleet.namespace, fleet.name(turn % SIZE), turn));
-    ungated.push(await change(free.namespace, free.name(0), turn));
+    const index = turn % SIZE;
+    guarded.push(await change(fleet.namespaceOf(index), fleet.name(index), turn));
+    ungated.push(await change(free.namespaceOf(0), free.name(0), turn));
   }
   return Math.max(0, median(guarded) - median(ungated));
 }
@@ -310,13 +314,13 @@ async function wave(
 ): Promise<Row[]> {
   const { client } = cluster;
   const stop = new AbortController();
-  const list = await client.list(kinds.TrafficSplit, fleet.namespace);
+  const list = await client.list(kinds.TrafficSplit, fleet.namespaceOf(SIZE - 1));
   const weighted = new Map<string, number>();
   const watching = (async () => {
     const options = { resourceVersion: list.metadata.resourceVersion };
     for await (const event of client.watch<TrafficSplit & KubeObject>(
       kinds.TrafficSplit,
-      fleet.namespace,
+      fleet.namespaceOf(SIZE - 1),
       options,
       stop.signal,
     )) {

@@ -17,7 +17,7 @@ export async function active(
   subject: Subject,
   log: (line: string) => void,
 ): Promise<Row[]> {
-  const { namespace, size } = fleet;
+  const { size } = fleet;
   // A step that outlasts the measurement.
   const body = {
     spec: {
@@ -26,7 +26,7 @@ export async function active(
     },
   };
   await fleet.each(0, size, (index) =>
-    client.patch(kinds.Rollout, namespace, fleet.name(index), { type: 'merge', body }),
+    client.patch(kinds.Rollout, fleet.namespaceOf(index), fleet.name(index), { type: 'merge', body }),
   );
   const began = performance.now();
   await fleet.each(0, size, (index) => fleet.apply(index, 'v4'));

@@ -7,6 +7,8 @@ import { silentLogger } from '../../../src/lib/log.ts';
 import { inParallel } from './measures.ts';
 
 export const NODE = 'bench';
+/** Kubernetes' own controllers go through all of a namespace for each of its objects: nobody has ten thousand applications in one. */
+const PER_NAMESPACE = 1000;
 
 /** Whoever plays the kubelet runs it: the scheduler is not what is measured. */
 export const podTemplate = (name: string, version: string) => ({
@@ -38,9 +40,10 @@ export const applyDeployment = (
     { fieldManager: 'gitops', force: true },
   );
 
-/** A fleet of small applications in one namespace: Deployment, Service, Rollout `app-0` … */
+/** A fleet of small applications, a thousand of them in a namespace: Deployment, Service, Rollout `app-0` … */
 export class Fleet {
   readonly #client: KubeClient;
+  /** Of all of them, up to a thousand. */
   readonly namespace: string;
   readonly size: number;
   readonly #stop = new AbortController();
@@ -54,16 +57,24 @@ export class Fleet {
 
   name = (index: number): string => `app-${index}`;
 
+  namespaceOf(index: number): string {
+    return this.size <= PER_NAMESPACE
+      ? this.namespace
+      : `${this.namespace}-${Math.floor(index / PER_NAMESPACE)}`;
+  }
+
   each(from: number, to: number, work: (index: number) => Promise<unknown>, atOnce?: number): Promise<void> {
     const indices = Array.from({ length: to - from }, (_, n) => from + n);
     return inParallel(indices, work, atOnce);
   }
 
   async createApplications(): Promise<void> {
-    const { namespace } = this;
-    await this.#client.apply(kinds.Namespace, { metadata: { name: namespace } }, { fieldManager: 'bench' });
+    for (let index = 0; index < this.size; index += PER_NAMESPACE) {
+      const metadata = { name: this.namespaceOf(index) };
+      await this.#client.apply(kinds.Namespace, { metadata }, { fieldManager: 'bench' });
+    }
     await this.each(0, this.size, async (index) => {
-      const name = this.name(index);
+      const [name, namespace] = [this.name(index), this.namespaceOf(index)];
       await this.#client.create(kinds.Service, {
         metadata: { name, namespace },
         spec: { selector: { app: name }, ports: [{ name: 'http', port: 80, targetPort: 8080 }] },
@@ -74,7 +85,7 @@ export class Fleet {
 
   /** What Argo CD and Flux do on a commit. */
   apply(index: number, version: string): Promise<KubeObject> {
-    return applyDeployment(this.#client, this.namespace, this.name(index), version, 1);
+    return applyDeployment(this.#client, this.namespaceOf(index), this.name(index), version, 1);
   }
 
   async createRollouts(analysis: object, canary: object): Promise<void> {
@@ -83,7 +94,7 @@ export class Fleet {
 
   createRollout(index: number, analysis: object, canary: object): Promise<KubeObject> {
     return this.#client.create(kinds.Rollout, {
-      metadata: { name: this.name(index), namespace: this.namespace },
+      metadata: { name: this.name(index), namespace: this.namespaceOf(index) },
       spec: {
         targetRef: { name: this.name(index) },
         service: { name: this.name(index), port: 80 },
@@ -96,11 +107,11 @@ export class Fleet {
   /** As a watch shows them: asking for all of them again and again would be most of what the API server does. */
   async rollouts(): Promise<Rollout[]> {
     if (!this.#rollouts) {
-      const { namespace } = this;
+      const namespaces = new Set(Array.from({ length: this.size }, (_, index) => this.namespaceOf(index)));
       this.#rollouts = new Informer({
         client: this.#client,
         kind: kinds.Rollout,
-        namespace,
+        namespaces: [...namespaces],
         log: silentLogger,
       });
       this.#rollouts.start(this.#stop.signal);

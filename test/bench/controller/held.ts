@@ -38,7 +38,7 @@ export class Held {
 
   /** Milliseconds from the answer to the write that aborts it until a watch shows its weight at 0. */
   async abort(): Promise<number> {
-    const { namespace } = this.#fleet;
+    const namespace = this.#fleet.namespace;
     const stop = new AbortController();
     const { metadata } = await this.#client.list(kinds.TrafficSplit, namespace);
     const seen = (async () => {
