@@ -9,6 +9,7 @@ const start = Date.parse('2026-01-05T12:00:00Z');
 /** A metrics backend that answers by rules over the query's text and remembers what it was asked. */
 function backend(rules: [RegExp, number | Measurement['kind']][]) {
   const asked: string[] = [];
+  let rounds = 0;
   const answer = (query: string): Measurement => {
     asked.push(query);
     const found = rules.find(([pattern]) => pattern.test(query))?.[1] ?? 'no-data';
@@ -17,9 +18,12 @@ function backend(rules: [RegExp, number | Measurement['kind']][]) {
   };
   const provider: MetricProvider = {
     query: async (query) => answer(query),
-    queries: async (queries) => new Map(queries.map((query) => [query, answer(query)])),
+    queries: async (queries) => {
+      rounds += 1;
+      return new Map(queries.map((query) => [query, answer(query)]));
+    },
   };
-  return { asked, provider };
+  return { asked, provider, rounds: () => rounds };
 }
 
 function input(analysis: object = {}, more: Partial<JudgeInput> = {}): JudgeInput {
@@ -83,6 +87,34 @@ describe('one look', () => {
       'direction="inbound",namespace="shop",deployment="web",revision="new"',
     );
     expect(asked.length).toBeLessThanOrEqual(9);
+  });
+
+  test('where no caller was meshed before, both sides are asked for in one request, and the callers count once there are any', async () => {
+    const rules = (callers: number | 'no-data'): [RegExp, number | Measurement['kind']][] => [
+      [/outbound.*dst_revision/, callers],
+      [/outbound/, callers],
+      [/unless.*classification="failure"/, 0],
+      [/histogram_quantile/, 0.01],
+      [/success/, 1],
+      [/unless/, 80],
+    ];
+    const first = backend(rules('no-data'));
+    const { memory } = await createJudge({ provider: first.provider, templates }).look(input(), live());
+    expect(first.rounds()).toBe(2);
+    const second = backend(rules('no-data'));
+    const again = await createJudge({ provider: second.provider, templates }).look(
+      input({}, { memory }),
+      live(),
+    );
+    expect(second.rounds()).toBe(1);
+    expect(again).toMatchObject({ decision: 'pass', requests: 80, memory });
+    const third = backend(rules(1));
+    const meshed = await createJudge({ provider: third.provider, templates }).look(
+      input({}, { memory }),
+      live(),
+    );
+    expect(meshed.requests).toBe(1);
+    expect(meshed.memory.$run).not.toHaveProperty('unmeshed');
   });
 
   test('meshed callers that send the canary nothing hold: the pods’ own view is not asked', async () => {

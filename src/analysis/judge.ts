@@ -18,7 +18,7 @@ export interface JudgeOptions extends CustomSources {
   scrapeIntervalMs?: number;
 }
 
-/** Not a metric's name (they are lower case): what the run has cost so far, kept for when Prometheus is gone. */
+/** Not a metric's name (they are lower case): what the run has cost so far, kept for when Prometheus is gone; which side was read. */
 const RUN = '$run';
 
 /**
@@ -34,38 +34,46 @@ export function createJudge(options: JudgeOptions): Judge {
       const { revisions: ref, spec } = input;
       const windowOf = ({ over }: MetricSpec) => judgedWindow(parseDuration(over), stepAge, scrapeIntervalMs);
 
-      const readBuiltIn = async (source: Source, ...also: string[]) => {
-        const requests = requestsQuery(source, ref, ref.canary, stepAge);
-        const failed = failedRequestsQuery(source, ref, ref.canary, runAge);
-        const metrics = spec.metrics
+      const builtIns = (source: Source) => ({
+        requests: requestsQuery(source, ref, ref.canary, stepAge),
+        failed: failedRequestsQuery(source, ref, ref.canary, runAge),
+        metrics: spec.metrics
           .filter((metric) => !isCustom(metric))
-          .map((metric) => builtIn(metric, source, ref, windowOf(metric)));
-        const queries = metrics.flatMap(({ canary, stable }) => (stable ? [canary, stable] : [canary]));
-        const measured = await provider.queries([requests, failed, ...queries, ...also], signal);
-        const of = (query: string): Measurement =>
-          measured.get(query) ?? { kind: 'error', query, message: 'the query was not answered' };
-        return {
-          of,
-          requests: of(requests),
-          failed: of(failed),
-          readings: metrics.map((metric) => readingOf(metric, of)),
-        };
-      };
-
+          .map((metric) => builtIn(metric, source, ref, windowOf(metric))),
+      });
       const callers = meshedCallersQuery(ref, Math.max(stepAge, 60_000));
-      const [outbound, customs] = await Promise.all([
-        readBuiltIn('outbound', callers),
+      const [outbound, inbound] = [builtIns('outbound'), builtIns('inbound')];
+      const queriesOf = ({ requests, failed, metrics }: typeof outbound) => [
+        requests,
+        failed,
+        ...metrics.flatMap(({ canary, stable }) => (stable ? [canary, stable] : [canary])),
+      ];
+      // Where no caller was meshed none will be at the next look, mostly: both sides are then asked for at once.
+      const both = input.memory[RUN]?.unmeshed === true;
+      const [measured, customs] = await Promise.all([
+        provider.queries([callers, ...queriesOf(outbound), ...(both ? queriesOf(inbound) : [])], signal),
         Promise.all(
           spec.metrics
             .filter(isCustom)
             .map((metric) => readCustom(metric, { ...options, ref, window: windowOf(metric) }, signal)),
         ),
       ]);
+      const of = (query: string): Measurement =>
+        measured.get(query) ?? { kind: 'error', query, message: 'the query was not answered' };
+
       // The callers' view holds as soon as one caller is meshed; the two are never summed.
-      const seen = outbound.of(callers);
-      const unmeshed = seen.kind === 'no-data' || (seen.kind === 'value' && seen.value === 0);
-      const { requests, failed, readings } =
-        unmeshed && outbound.requests.kind !== 'value' ? await readBuiltIn('inbound') : outbound;
+      const seen = of(callers);
+      const unmeshed =
+        (seen.kind === 'no-data' || (seen.kind === 'value' && seen.value === 0)) &&
+        of(outbound.requests).kind !== 'value';
+      if (unmeshed && !both) {
+        for (const [query, measurement] of await provider.queries(queriesOf(inbound), signal)) {
+          measured.set(query, measurement);
+        }
+      }
+      const source = unmeshed ? inbound : outbound;
+      const [requests, failed] = [of(source.requests), of(source.failed)];
+      const readings = source.metrics.map((metric) => readingOf(metric, of));
 
       const bySpec = new Map([...readings, ...customs].map((reading) => [reading.spec, reading]));
       const verdict = decide({
@@ -90,9 +98,12 @@ export function createJudge(options: JudgeOptions): Judge {
         failedRequests,
         memory: {
           ...verdict.memory,
-          ...(failedRequests === undefined
-            ? {}
-            : { [RUN]: { failures: 0, startedAt: input.runStartedAt, failedRequests } }),
+          [RUN]: {
+            failures: 0,
+            startedAt: input.runStartedAt,
+            ...(failedRequests === undefined ? {} : { failedRequests }),
+            ...(unmeshed ? { unmeshed } : {}),
+          },
         },
       };
     },
