@@ -40,8 +40,8 @@ export class Exchange<C extends Carrier> {
   #number = 0;
   #started = 0;
   #headed = 0;
-  /** Milliseconds that a fault held it back. */
-  #held = 0;
+  /** When the endpoint at hand was chosen: what others took before is no matter of it. */
+  #asked = 0;
   #status = 0;
   #unprocessed = 0;
   /** Until it is sent again. */
@@ -81,7 +81,6 @@ export class Exchange<C extends Carrier> {
     this.clientFull = false;
     this.#unprocessed = 0;
     this.#headed = 0;
-    this.#held = 0;
     const { table } = requester.stack;
     this.#attempts.begin(table);
     this.#series = requester.caller?.series ?? table.orphan;
@@ -146,7 +145,6 @@ export class Exchange<C extends Carrier> {
     const begun = this.#number;
     const then = () => {
       if (this.#requester.gone || !this.busy || this.#number !== begun) return;
-      this.#held = this.#runtime.moment() - this.#started;
       if (abort && random() * 100 < abort.percent) this.fail('fault', 'injected by policy', abort.status);
       else this.#route();
     };
@@ -178,6 +176,7 @@ export class Exchange<C extends Carrier> {
     this.#series = requester.caller?.series ?? endpoint.http;
     if (attempts.first) this.#series.requests += 1;
     endpoint.pending += 1;
+    this.#asked = this.#runtime.moment();
     const { attemptTimeout } = attempts.table.policy;
     if (attemptTimeout) this.#armAttempt(attemptTimeout);
     const pooled = fresh ? undefined : requester.pooled(endpoint);
@@ -264,7 +263,11 @@ export class Exchange<C extends Carrier> {
     if (this.#carrier === carrier) this.#carrier = undefined;
     if (this.#attemptDeadline) this.#runtime.wheel.disarm(this.#attemptDeadline);
     carrier.part();
-    carrier.endpoint.pending -= 1;
+    const { endpoint } = carrier;
+    endpoint.pending -= 1;
+    if (this.#headed > 0 || !this.#requester.requestDone) return;
+    const now = this.#runtime.moment();
+    endpoint.latency.waited(now, now - this.#asked);
   }
 
   /** Lets go of the carrier, if there is one. */
@@ -290,14 +293,14 @@ export class Exchange<C extends Carrier> {
     requester.forget();
     this.#status = status;
     this.#headed = this.#runtime.moment();
+    // How long the body takes says little about the endpoint, and nothing where it is a stream of messages.
+    this.#carrier!.endpoint.latency.observe(this.#headed, this.#headed - this.#asked);
     this.#attempts.table.learnHttp(requester.version);
     return true;
   }
 
   /** The response is complete. The carrier is the caller's again. */
   finish(carrier: C, grpcStatus = -1) {
-    // How long the body takes says little about the endpoint, and nothing where it is a stream of messages.
-    carrier.endpoint.latency.observe(this.#headed, this.#headed - this.#started - this.#held);
     this.#judged(this.#status < 500 && !SERVER_FAULTS.has(grpcStatus));
     this.#series.response(this.#status, false, this.#runtime.moment() - this.#started, grpcStatus);
     if (this.seen) this.#tell(this.#status, undefined, grpcStatus);

@@ -20,6 +20,13 @@ export class PeakEwma {
     this.#stamp = now;
   }
 
+  /** No answer for so long, and none to come: no endpoint is quick because nobody waited for it. */
+  waited(now: number, milliseconds: number): void {
+    if (milliseconds <= this.at(now)) return;
+    this.#cost = milliseconds;
+    this.#stamp = now;
+  }
+
   /** The estimate at `now`: silence makes a bad endpoint worth trying again. */
   at(now: number): number {
     const idle = now - this.#stamp;
