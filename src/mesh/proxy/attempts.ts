@@ -1,6 +1,7 @@
 import { pickEndpoint } from './balance/locality.ts';
 import type { EndpointState } from './endpoint.ts';
 import type { Runtime } from './runtime.ts';
+import type { Stack } from './stack.ts';
 import type { BackendState, RoutingTable } from './table.ts';
 
 /** Endpoints tried for one request when connecting fails: nothing was sent, so each try is free of risk. */
@@ -16,7 +17,11 @@ const BACKOFF_MOST = 250;
 /** Where one request goes: the backend that was picked for it, and the endpoints of that which were tried. */
 export class Attempts {
   readonly #runtime: Runtime;
+  /** What the request began with: its policy rules to the end. Where it goes is up to the one that is in force by then. */
   table!: RoutingTable;
+  #stack!: Pick<Stack, 'table'>;
+  /** That the backend is of. */
+  #routed!: RoutingTable;
   backend: BackendState | undefined;
   endpoint: EndpointState | undefined;
   /** Times the request was sent again. */
@@ -33,8 +38,9 @@ export class Attempts {
     this.#runtime = runtime;
   }
 
-  begin(table: RoutingTable): void {
-    this.table = table;
+  begin(stack: Pick<Stack, 'table'>): void {
+    this.#stack = stack;
+    this.table = stack.table;
     this.backend = undefined;
     this.endpoint = undefined;
     this.retries = 0;
@@ -50,16 +56,31 @@ export class Attempts {
 
   /** By weight; every endpoint that is tried belongs to this backend, so an answer counts for its revision. */
   pickBackend(): BackendState | undefined {
-    this.backend = this.table.pick(this.#runtime.moment(), this.#runtime.random);
+    this.#routed = this.#stack.table;
+    this.backend = this.#routed.pick(this.#runtime.moment(), this.#runtime.random);
     return this.backend;
+  }
+
+  /** The destination may have changed meanwhile: its backend as it is now, or another one where that gets nothing any more. */
+  #renew(): void {
+    const { table } = this.#stack;
+    if (table === this.#routed) return;
+    this.#routed = table;
+    const before = this.backend?.name;
+    const same = table.backends.find(({ name, weight }) => name === before && weight > 0);
+    if (same) this.backend = same;
+    else this.pickBackend();
   }
 
   /** By load, among those that were not tried in vain. */
   pickEndpoint(): EndpointState | undefined {
     const { random } = this.#runtime;
     const now = this.#runtime.moment();
+    if (!this.first) this.#renew();
+    const { backend } = this;
     const endpoint =
-      this.#elsewhere(now) ?? pickEndpoint(this.backend!, now, random, undefined, this.#refused);
+      backend &&
+      (this.#elsewhere(backend, now) ?? pickEndpoint(backend, now, random, undefined, this.#refused));
     this.broken = endpoint?.admits(now) === false;
     if (!endpoint || this.broken) return undefined;
     this.endpoint = endpoint;
@@ -70,10 +91,10 @@ export class Attempts {
    * For a request that is sent again: one that is available and has not had it. One that fails at once is the cheapest to ask;
    * but asking it again is better than nobody.
    */
-  #elsewhere(now: number): EndpointState | undefined {
+  #elsewhere(backend: BackendState, now: number): EndpointState | undefined {
     if (!this.#failed) return undefined;
     const had = new Set([...this.#failed, ...(this.#refused ?? [])]);
-    const other = pickEndpoint(this.backend!, now, this.#runtime.random, undefined, had);
+    const other = pickEndpoint(backend, now, this.#runtime.random, undefined, had);
     return other && other.evictedUntil <= now ? other : undefined;
   }
 
@@ -87,7 +108,9 @@ export class Attempts {
     this.#connects += 1;
     this.#refused ??= new Set();
     const refused = this.#refused.add(endpoint);
-    return this.#connects < MAX_CONNECTS && this.backend!.endpoints.some((other) => !refused.has(other));
+    this.#renew();
+    if (this.#connects >= MAX_CONNECTS || !this.backend) return false;
+    return this.backend.endpoints.some((other) => !refused.has(other));
   }
 
   /** The request is sent again. */

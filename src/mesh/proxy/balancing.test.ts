@@ -1,6 +1,17 @@
-import { afterEach, describe, expect, test } from '@jest/globals';
 import { setTimeout as after } from 'node:timers/promises';
-import { answer, Client, cleanUp, count, destination, GET, outbound, upstream } from './fixtures.ts';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import type { Policy } from '../discovery/model.ts';
+import {
+  answer,
+  Client,
+  cleanUp,
+  count,
+  destination,
+  GET,
+  outbound,
+  unanswering,
+  upstream,
+} from './fixtures.ts';
 
 afterEach(cleanUp);
 
@@ -65,5 +76,76 @@ describe('an endpoint that takes requests and never answers', () => {
       await client.gone;
     }
     expect(asked).toBeLessThanOrEqual(3);
+  });
+});
+
+describe('a destination that changes while a request is under way', () => {
+  const busy = (backend: string, addresses: string[], weight = 1) => ({
+    name: backend,
+    weight,
+    endpoints: addresses.map((address) => ({ address })),
+  });
+
+  test('one that a fault holds back goes where the weights then send it', async () => {
+    let canary = 0;
+    const [stable, other] = [
+      await upstream((socket) => socket.write(answer('stable'))),
+      await upstream((socket) => {
+        canary += 1;
+        socket.write(answer('canary'));
+      }),
+    ];
+    const policy = { fault: { delay: { percent: 100, for: 100 } } };
+    const at = (weight: number) =>
+      destination([], {
+        policy,
+        backends: [busy('canary', [other], weight), busy('stable', [stable], 100 - weight)],
+      });
+    const plane = await outbound(at(100));
+    const client = new Client(plane);
+    client.socket.write(GET);
+    while (plane.runtime.inFlight === 0) await new Promise(setImmediate);
+    plane.route('web.shop:80', at(0));
+    await client.until((text) => /stable|canary/.test(text));
+    expect(canary).toBe(0);
+  });
+
+  test('one whose endpoint cannot be connected to goes to those that there are now', async () => {
+    const now = await upstream((socket) => socket.write(answer('moved')));
+    const plane = await outbound(destination([await unanswering()]), { connectTimeout: 300 });
+    const client = new Client(plane);
+    client.socket.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n');
+    while (plane.runtime.inFlight === 0) await new Promise(setImmediate);
+    plane.route('web.shop:80', destination([now]));
+    expect(await client.until((text) => /\r\n\r\n/.test(text))).toContain('moved');
+  });
+
+  test('one that is sent again does not go to an endpoint that is gone, nor to a backend without a weight', async () => {
+    let asked = 0;
+    const now = await upstream((socket) => socket.write(answer('moved')));
+    const policy: Policy = { retries: { max: 1, on: ['5xx'] } };
+    const change: { to: () => void } = { to: () => {} };
+    const sick = await upstream((socket) => {
+      asked += 1;
+      change.to();
+      socket.write('HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n');
+    });
+    const split = (weight: number) =>
+      destination([], {
+        policy,
+        backends: [busy('canary', [sick], weight), busy('stable', [now], 100 - weight)],
+      });
+    for (const [before, next] of [
+      [destination([sick], { policy }), destination([now], { policy })],
+      [split(100), split(0)],
+    ] as const) {
+      const plane = await outbound(before);
+      asked = 0;
+      change.to = () => plane.route('web.shop:80', next);
+      const client = new Client(plane);
+      client.socket.write(GET);
+      expect(await client.until((text) => /\r\n\r\n/.test(text))).toContain('moved');
+      expect(asked).toBe(1);
+    }
   });
 });

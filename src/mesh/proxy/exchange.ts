@@ -82,7 +82,7 @@ export class Exchange<C extends Carrier> {
     this.#unprocessed = 0;
     this.#headed = 0;
     const { table } = requester.stack;
-    this.#attempts.begin(table);
+    this.#attempts.begin(requester.stack);
     this.#series = requester.caller?.series ?? table.orphan;
     runtime.inFlight += 1;
     table.flight.count += 1;
@@ -165,13 +165,14 @@ export class Exchange<C extends Carrier> {
   #dispatch(fresh: boolean) {
     const attempts = this.#attempts;
     const requester = this.#requester;
-    const endpoint = fresh ? attempts.endpoint : attempts.pickEndpoint();
+    const again = fresh && !attempts.endpoint!.retired;
+    const endpoint = again ? attempts.endpoint : attempts.pickEndpoint();
     if (!endpoint) {
       if (attempts.broken)
         return this.fail('breaker', `the breaker of every endpoint of ${attempts.backend!.name} is open`);
       return attempts.connectFailed
         ? this.fail('connect', 'no endpoint could be connected to')
-        : this.fail('no-endpoint', `${attempts.backend!.name} has no ready endpoint`);
+        : this.fail('no-endpoint', `${attempts.backend?.name ?? 'no backend'} has no ready endpoint`);
     }
     this.#series = requester.caller?.series ?? endpoint.http;
     if (attempts.first) this.#series.requests += 1;

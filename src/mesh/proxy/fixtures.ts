@@ -1,4 +1,5 @@
 /** Real sockets around a data plane, for tests. */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net from 'node:net';
 import { silentLogger } from '../../lib/log.ts';
@@ -33,6 +34,24 @@ export async function upstream(serve: (socket: net.Socket, text: string) => void
     for (const socket of sockets) socket.destroy();
   });
   return `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+}
+
+/** A listener whose queue is full and that accepts nobody: SYNs go unanswered. */
+export async function unanswering(): Promise<string> {
+  const program =
+    "require('net').createServer().listen({port: 0, host: '127.0.0.1', backlog: 1}, function () { console.log(this.address().port) })";
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  cleanups.push(() => void child.kill('SIGKILL'));
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  child.kill('SIGSTOP');
+  const port = Number(line.toString());
+  for (let n = 0; ; n += 1) {
+    const socket = net.connect({ port, host: '127.0.0.1' }).on('error', () => {});
+    cleanups.push(() => void socket.destroy());
+    const full = new Promise<boolean>((resolve) => setTimeout(resolve, 500, true));
+    if (await Promise.race([once(socket, 'connect').then(() => false), full])) return `127.0.0.1:${port}`;
+    if (n > 100) throw new Error('the queue of a listener took a hundred connections');
+  }
 }
 
 export const answer = (body: string) => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`;

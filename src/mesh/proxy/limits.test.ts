@@ -1,9 +1,18 @@
 /** Limits by number: what is beyond one gets what docs/proxy.md says, what is within is served. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { answer, Client, cleanUp, cleanups, destination, GET, outbound, upstream } from './fixtures.ts';
+import {
+  answer,
+  Client,
+  cleanUp,
+  cleanups,
+  destination,
+  GET,
+  outbound,
+  unanswering,
+  upstream,
+} from './fixtures.ts';
 import { ask, connect, http1, server } from './http2-fixtures.ts';
 import { FRAME, PREFACE, SETTING } from './protocol/http2/frames.ts';
 import type { DataPlane } from './proxy.ts';
@@ -63,24 +72,6 @@ function deaf(plane: DataPlane): net.Socket {
 }
 
 describe('connectTimeout', () => {
-  /** A listener whose queue is full and that accepts nobody: SYNs go unanswered. */
-  async function unanswering(): Promise<string> {
-    const program =
-      "require('net').createServer().listen({port: 0, host: '127.0.0.1', backlog: 1}, function () { console.log(this.address().port) })";
-    const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-    cleanups.push(() => void child.kill('SIGKILL'));
-    const [line] = (await once(child.stdout, 'data')) as [Buffer];
-    child.kill('SIGSTOP');
-    const port = Number(line.toString());
-    for (let n = 0; ; n += 1) {
-      const socket = net.connect({ port, host: '127.0.0.1' }).on('error', () => {});
-      cleanups.push(() => void socket.destroy());
-      const full = new Promise<boolean>((resolve) => setTimeout(resolve, 500, true));
-      if (await Promise.race([once(socket, 'connect').then(() => false), full])) return `127.0.0.1:${port}`;
-      if (n > 100) throw new Error('the queue of a listener took a hundred connections');
-    }
-  }
-
   test.each(['http1', 'http2'] as const)('%s: 502 when nobody answers, not before', async (protocol) => {
     const address = await unanswering();
     const plane = await outbound(destination([address], { protocol }), { connectTimeout: 300 });

@@ -14,6 +14,8 @@ const REMEMBERED = 600_000;
 
 export interface BackendState {
   name: string;
+  /** One with nobody behind it gives its share to the others; a weight of 0 stays 0. */
+  weight: number;
   endpoints: EndpointState[];
   /** Where endpoints of the proxy's own zone are preferred. */
   locality: Locality<EndpointState> | undefined;
@@ -108,12 +110,10 @@ export class RoutingTable {
         state.zone = endpoint.zone;
         return state;
       });
-      return { name: backend.name, endpoints, locality: Locality.of(endpoints, zone) };
+      const weight = endpoints.length > 0 ? backend.weight : 0;
+      return { name: backend.name, weight, endpoints, locality: Locality.of(endpoints, zone) };
     });
-    // A backend with nobody behind it gives its share to the others; a weight of 0 stays 0.
-    this.#cumulative = cumulate(
-      destination.backends.map(({ weight, endpoints }) => (endpoints.length > 0 ? weight : 0)),
-    );
+    this.#cumulative = cumulate(this.backends.map(({ weight }) => weight));
     this.#lease = destination.split ? lease : undefined;
     this.#fallback = this.backends.find(({ name }) => name === destination.split?.fallback);
     for (const gone of known.values()) gone.retire();
