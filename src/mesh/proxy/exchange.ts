@@ -245,7 +245,7 @@ export class Exchange<C extends Carrier> {
     const left = this.#attempts.table.policy.timeout ? this.#deadline.at - this.#runtime.moment() : Infinity;
     const wait = this.#attempts.retryAfter(on, left);
     if (wait === undefined) return false;
-    if (on === '5xx') this.#judged(false);
+    this.#judged(false);
     this.#discard();
     this.#attempts.again();
     this.#series.retries += 1;

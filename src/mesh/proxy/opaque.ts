@@ -1,5 +1,6 @@
 import { pickEndpoint } from './balance/locality.ts';
 import type { EndpointState } from './endpoint.ts';
+import type { TcpSeries } from './metrics/series.ts';
 import type { Stack } from './stack.ts';
 import type { BackendState, RoutingTable } from './table.ts';
 import type { Deadline } from './timers.ts';
@@ -21,6 +22,8 @@ export class OpaqueSession implements ConnectionHandler {
   readonly #onServerData: (() => void) | undefined;
   #backend: BackendState | undefined;
   #endpoint: EndpointState | undefined;
+  /** Where its connection is counted. */
+  #tcp: TcpSeries | undefined;
   #server: Connection | undefined;
   #size = 0;
   #ended = false;
@@ -80,9 +83,11 @@ export class OpaqueSession implements ConnectionHandler {
       if (!this.#held) this.#client.destroy();
       return;
     }
+    const { tcp } = endpoint;
     this.#endpoint = endpoint;
+    this.#tcp = tcp;
     endpoint.pending += 1;
-    endpoint.tcp.opened += 1;
+    tcp.opened += 1;
     runtime.wheel.arm(this.#deadline, runtime.limits.connectTimeout);
     const { host, port, identity } = endpoint;
     this.#server = runtime.transport.connect(
@@ -100,7 +105,7 @@ export class OpaqueSession implements ConnectionHandler {
           const server = this.#server!;
           this.#onServerData?.();
           if (this.#held || this.#cancelled) return;
-          endpoint.tcp.read += chunk.length;
+          tcp.read += chunk.length;
           this.#stack.accepted.written += chunk.length;
           if (!this.#client.write(chunk)) server.pause();
         },
@@ -111,7 +116,7 @@ export class OpaqueSession implements ConnectionHandler {
         },
         close: () => {
           endpoint.pending -= 1;
-          endpoint.tcp.closed += 1;
+          tcp.closed += 1;
           if (this.#over) return;
           if (!this.#open) {
             endpoint.evict(runtime.now());
@@ -130,12 +135,13 @@ export class OpaqueSession implements ConnectionHandler {
     const { runtime, accepted } = this.#stack;
     const server = this.#server!;
     const endpoint = this.#endpoint!;
+    const tcp = this.#tcp!;
     this.#over = true;
     for (const chunk of this.#early.splice(0)) {
-      endpoint.tcp.written += chunk.length;
+      tcp.written += chunk.length;
       server.write(chunk);
     }
-    new Tunnel(runtime, this.#client, server, { client: accepted, server: endpoint.tcp }, () => {
+    new Tunnel(runtime, this.#client, server, { client: accepted, server: tcp }, () => {
       endpoint.pending -= 1;
       this.#stack.closed(this.#client, true);
     });

@@ -92,6 +92,25 @@ describe('breaker', () => {
   });
 });
 
+test('a reset counts where the request is sent again, too', async () => {
+  const good = await server(answer('ok'));
+  let asked = 0;
+  const bad = await upstream((socket) => {
+    asked += 1;
+    socket.resetAndDestroy();
+  });
+  const plane = await outbound(
+    destination([good.address, bad], { policy: { breaker, retries: { max: 2, on: ['connect'] } } }),
+  );
+  const { endpoints } = plane.stacks[0]!.table.backends[0]!;
+  const deadline = Date.now() + 10_000;
+  while (!endpoints.some((each) => each.breaker?.open)) {
+    expect(await statuses(plane, 1)).toEqual(['200']);
+    expect(Date.now()).toBeLessThan(deadline);
+  }
+  expect(asked).toBe(2);
+});
+
 test('an endpoint whose breaker is open and that then refuses connections takes nothing from the other', async () => {
   const good = await server(answer('ok'));
   const sockets = new Set<net.Socket>();

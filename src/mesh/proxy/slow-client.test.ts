@@ -70,3 +70,38 @@ test('an error answer to a client that does not read ends with its connection', 
   while (plane.runtime.connections > 0) await new Promise((resolve) => setTimeout(resolve, 10));
   expect(plane.runtime.inFlight).toBe(0);
 });
+
+test('interim responses without end wait for their client, too', async () => {
+  const interim = `HTTP/1.1 103 Early Hints\r\nLink: ${'x'.repeat(8_000)}\r\n\r\n`;
+  let written = 0;
+  const address = await upstream((socket) => {
+    const more = () => {
+      while (!socket.destroyed && written < 256 * 1_048_576) {
+        written += interim.length;
+        if (!socket.write(interim)) return;
+      }
+    };
+    socket.on('drain', more);
+    more();
+  });
+  const plane = await outbound(destination([address], { protocol: 'http1' }));
+  const client = new Client(plane);
+  client.socket.pause();
+  client.socket.write(GET);
+  // Until the server has to wait: it goes on no further, however often the loop turns.
+  let before = -1;
+  let still = 0;
+  while (still < 200) {
+    still = before === written ? still + 1 : 0;
+    before = written;
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  expect(written).toBeLessThan(64 * 1_048_576);
+  client.socket.removeAllListeners('data');
+  let read = 0;
+  client.socket.on('data', (chunk) => {
+    read += chunk.length;
+  });
+  client.socket.resume();
+  while (read < 2 * before) await new Promise(setImmediate);
+});

@@ -149,11 +149,11 @@ export class Http1Exchange implements Requester<Upstream> {
 
   // --- the response ---
 
-  interim(buffer: Buffer, head: Head) {
+  interim(upstream: Upstream, buffer: Buffer, head: Head) {
     if (this.#request.http10) return;
     const [bytes] = forwardHead(head, buffer, head.end, undefined);
     // A copy: what follows in this buffer is parsed and moved after this call.
-    this.#session.write(Buffer.from(bytes));
+    if (!this.#session.write(Buffer.from(bytes))) upstream.connection.pause();
   }
 
   /**
@@ -231,7 +231,7 @@ export class Http1Exchange implements Requester<Upstream> {
       runtime,
       connection,
       upstream.connection,
-      { client: within ? UNCOUNTED : stack.accepted, server: upstream.endpoint.tcp },
+      { client: within ? UNCOUNTED : stack.accepted, server: upstream.tcp },
       () => {
         if (!within) stack.closed(connection, true);
       },

@@ -89,7 +89,7 @@ export class HttpSession implements ConnectionHandler {
       return;
     }
     // The last answer is on its way out: what comes now will get none and must not be acted on.
-    if (this.closing) return;
+    if (this.closing || this.#finishing) return;
     if (this.#held) return this.#ahead(chunk);
     const input = this.#input ? Buffer.concat([this.#input, chunk]) : chunk;
     this.#input = undefined;

@@ -27,6 +27,8 @@ const CARRIED = 256;
 export class Upstream implements Carrier, ConnectionHandler {
   readonly endpoint: EndpointState;
   readonly connection: Connection;
+  /** Where its bytes are counted, to the end, whatever its endpoint is called then; those of a shared connection are counted there. */
+  readonly tcp: { read: number; written: number; closed: number };
   readonly body = new BodyReader();
   exchange: Http1Exchange | undefined;
   /** Connected, and the peer proved who it is. */
@@ -61,19 +63,16 @@ export class Upstream implements Carrier, ConnectionHandler {
       else this.#lane = new Lane(http2, this);
       this.connection = (this.#line ?? this.#lane)!;
       this.#pool = translated ? endpoint.carried : endpoint.lanes;
+      this.tcp = UNCOUNTED;
       this.ready = http2.ready;
       this.used = this.ready;
       return;
     }
     this.#pool = endpoint.idle;
     runtime.wheel.arm(this.#deadline, runtime.limits.connectTimeout);
-    this.connection = endpoint.dial(runtime.transport, this);
+    this.tcp = endpoint.tcp;
     endpoint.tcp.opened += 1;
-  }
-
-  /** Where its bytes are counted; those of a shared connection are counted there. */
-  get tcp(): { read: number; written: number; closed: number } {
-    return this.#pool === this.endpoint.idle ? this.endpoint.tcp : UNCOUNTED;
+    this.connection = endpoint.dial(runtime.transport, this);
   }
 
   /** One that translates, over a connection that is there. */
@@ -126,7 +125,7 @@ export class Upstream implements Carrier, ConnectionHandler {
       }
       if (after < 0) return void exchange.upstreamFailed();
       if (head.status < 200 && head.status !== 101) {
-        exchange.interim(buffer, head);
+        exchange.interim(this, buffer, head);
         at = after;
         if (at === buffer.length) return;
         continue;

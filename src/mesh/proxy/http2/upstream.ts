@@ -1,4 +1,5 @@
 import type { EndpointState } from '../endpoint.ts';
+import type { TcpSeries } from '../metrics/series.ts';
 import { Http2Connection } from '../protocol/http2/connection.ts';
 import type { Http2Stream } from '../protocol/http2/stream.ts';
 import type { Runtime } from '../runtime.ts';
@@ -27,6 +28,8 @@ export class Http2Upstream implements ConnectionHandler {
   /** Connected, and the peer proved who it is. */
   ready = false;
   readonly #pool: Http2Pool;
+  /** Where it is counted, to the end, whatever its endpoint is called then. */
+  readonly #tcp: TcpSeries;
   readonly #wire: Wire;
   readonly #deadline: Deadline;
   /** Until more streams may be cancelled, where some were too many. */
@@ -45,13 +48,14 @@ export class Http2Upstream implements ConnectionHandler {
     const { wheel, limits, flusher, transport } = runtime;
     this.#deadline = wheel.deadline(() => this.#expired());
     wheel.arm(this.#deadline, limits.connectTimeout);
+    this.#tcp = endpoint.tcp;
+    this.#tcp.opened += 1;
     this.connection = endpoint.dial(transport, this);
-    endpoint.tcp.opened += 1;
     this.#wire = new Wire({
       flusher,
       connection: this.connection,
       limit: limits.http2.output,
-      counts: endpoint.tcp,
+      counts: this.#tcp,
       now: () => runtime.moment(),
     });
     this.http2 = new Http2Connection(
@@ -136,7 +140,7 @@ export class Http2Upstream implements ConnectionHandler {
   }
 
   data(chunk: Buffer) {
-    this.endpoint.tcp.read += chunk.length;
+    this.#tcp.read += chunk.length;
     this.#heard = true;
     this.http2.receive(chunk, this.runtime.moment());
   }
@@ -160,7 +164,7 @@ export class Http2Upstream implements ConnectionHandler {
     this.#closed = true;
     this.runtime.wheel.drop(this.#deadline);
     if (this.#cancels) this.runtime.wheel.drop(this.#cancels);
-    this.endpoint.tcp.closed += 1;
+    this.#tcp.closed += 1;
     this.#pool.remove(this);
     const waiters = this.#waiters;
     this.#waiters = [];
