@@ -24,6 +24,7 @@ export const proxyLimits = z.strictObject({
   keepAliveIdle: duration.optional(),
   idle: duration.optional(),
   bodyIdle: duration.optional(),
+  linger: duration.optional(),
   pooledIdle: duration.optional(),
   connectTimeout: duration.optional(),
   detectTimeout: duration.optional(),

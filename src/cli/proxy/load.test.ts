@@ -30,6 +30,7 @@ test('every limit of a proxy can be given, and says what it limits', () => {
     keepAliveIdle: 'keepAliveIdle',
     idle: 'tcpIdle',
     bodyIdle: 'bodyIdle',
+    linger: 'linger',
     pooledIdle: 'pooledIdle',
     connectTimeout: 'connectTimeout',
     detectTimeout: 'detectTimeout',

@@ -19,6 +19,8 @@ export interface Limits extends HeadLimits, Pick<Http2Limits, Http2Only> {
   keepAliveIdle: number;
   /** A body that has begun, without a byte passing; 0 = no limit. */
   bodyIdle: number;
+  /** A client that has had its answer early and goes on sending its request. */
+  linger: number;
   /** A tunnel or TCP connection without a byte. */
   tcpIdle: number;
   /** A pooled upstream connection; below what servers close at themselves. */
@@ -53,6 +55,7 @@ export const DEFAULT_LIMITS: Limits = {
   headDeadline: 10_000,
   keepAliveIdle: 300_000,
   bodyIdle: 300_000,
+  linger: 5_000,
   tcpIdle: 3_600_000,
   pooledIdle: 3_000,
   connectTimeout: 5_000,

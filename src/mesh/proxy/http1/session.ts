@@ -46,6 +46,8 @@ export class HttpSession implements ConnectionHandler {
   #closed = false;
   /** It closes as soon as the client has read what was written. */
   #finishing = false;
+  /** … or, before that, once it has sent the rest of a request that was answered early. */
+  #lingering = false;
   /** Something that was written waits for the client. */
   #full = false;
   /** … so the next request has to wait, too. */
@@ -88,12 +90,18 @@ export class HttpSession implements ConnectionHandler {
       if (at < chunk.length) this.#ahead(at === 0 ? chunk : chunk.subarray(at));
       return;
     }
+    if (this.#lingering) return this.#drop(chunk);
     // The last answer is on its way out: what comes now will get none and must not be acted on.
     if (this.closing || this.#finishing) return;
     if (this.#held) return this.#ahead(chunk);
     const input = this.#input ? Buffer.concat([this.#input, chunk]) : chunk;
     this.#input = undefined;
     this.#process(input);
+  }
+
+  /** More of a request that has had its answer. */
+  #drop(chunk: Buffer) {
+    if (this.requestBody.advance(chunk, 0, chunk.length) < 0 || this.requestBody.done) this.#finish();
   }
 
   /** Bytes of the request's body went on unseen. */
@@ -197,7 +205,8 @@ export class HttpSession implements ConnectionHandler {
 
   #expired() {
     if (this.#closed || this.#exchange.core.busy) return;
-    if (this.#finishing || this.#full) this.connection.breakOff();
+    if (this.#lingering) this.#finish();
+    else if (this.#finishing || this.#full) this.connection.breakOff();
     else if (this.#input === undefined) this.#finish();
     else
       this.reject({
@@ -242,9 +251,22 @@ export class HttpSession implements ConnectionHandler {
   /** Closes behind what has been written, if the client reads it; a client that does not is not waited for. */
   #finish() {
     this.#finishing = true;
+    this.#lingering = false;
     const { wheel, limits } = this.runtime;
     this.connection.finish();
     if (!this.#closed) wheel.arm(this.#deadline, limits.bodyIdle || limits.keepAliveIdle);
+  }
+
+  /**
+   * Closes our half, and the other one when the client has sent what it was about to (RFC 9112 9.6): closing at once would make the
+   * kernel reset the connection, which takes the answer from a client that looks for it later.
+   */
+  #linger() {
+    this.#finishing = true;
+    this.#lingering = true;
+    this.connection.end();
+    this.connection.resume();
+    if (!this.#closed) this.runtime.wheel.arm(this.#deadline, this.runtime.limits.linger);
   }
 
   /** More of the request's body may come. */
@@ -257,7 +279,8 @@ export class HttpSession implements ConnectionHandler {
     this.within?.served?.();
     if (this.closing) {
       this.#input = undefined;
-      this.#finish();
+      if (this.requestBody.done || this.ended || this.#full || this.within) this.#finish();
+      else this.#linger();
       return;
     }
     const { keepAliveIdle, bodyIdle } = this.runtime.limits;
