@@ -39,7 +39,7 @@ export class ReactorConnection implements Connection, Watch, Late {
   /** The peer has half-closed. */
   #readEnded = false;
   /** What is to happen when everything written has left. */
-  #ending: 'no' | 'half' | 'close' = 'no';
+  #ending: 'no' | 'half' | 'close' | 'mute' = 'no';
   /** We have half-closed. */
   #shut = false;
   #wantsDrain = false;
@@ -95,7 +95,20 @@ export class ReactorConnection implements Connection, Watch, Late {
       this.#flush();
       if (this.#dead) return;
     }
-    if ((events & EPOLLIN) !== 0 || broken || socket.crossed) this.#read(socket, broken);
+    if (this.#ending === 'mute') this.#readLast(socket);
+    else if ((events & EPOLLIN) !== 0 || broken || socket.crossed) this.#read(socket, broken);
+  }
+
+  /** What came before the connection broke. */
+  #readLast(socket: Socket) {
+    if (this.#paused) return this.#want();
+    for (let n = 0; n < READS; n += 1) {
+      const count = socket.read();
+      if (count <= 0) return this.destroy(this.#error);
+      this.#give(this.#loop.input.bytes.subarray(0, count));
+      if (this.#dead || this.#paused) return;
+    }
+    this.#loop.again(socket);
   }
 
   #read(socket: Socket, broken: boolean) {
@@ -139,7 +152,7 @@ export class ReactorConnection implements Connection, Watch, Late {
     const { input } = this.#loop;
     const sent = to.#socket!.write(input.address, count);
     let more = true;
-    if (sent === FAILED) to.destroy(to.#socket!.error);
+    if (sent === FAILED) to.#mute();
     else if (sent < count) {
       to.#queue.push(Buffer.from(input.bytes.subarray(sent, count)));
       more = to.#queued();
@@ -222,8 +235,7 @@ export class ReactorConnection implements Connection, Watch, Late {
     const socket = this.#socket!;
     const sent = socket.write(outbox.addressOf(this), size);
     if (sent === size) return;
-    if (sent === FAILED) this.destroy(socket.error);
-    if (this.#dead) return;
+    if (sent === FAILED) return this.#mute();
     this.#queue.push(Buffer.from(outbox.bytesOf(this, sent, size)));
     this.#queued();
   }
@@ -240,7 +252,7 @@ export class ReactorConnection implements Connection, Watch, Late {
   /** False: the connection broke. */
   #sendPipe(socket: Socket): boolean {
     const broken = this.#outlet.send(socket);
-    if (broken) this.destroy(broken);
+    if (broken) this.#mute(broken);
     return !broken;
   }
 
@@ -251,7 +263,7 @@ export class ReactorConnection implements Connection, Watch, Late {
       if (this.#loop.turning && this.#loop.outbox.put(this, chunk, chunk.length)) return true;
       if (!this.#clear()) return this.write(chunk);
       const sent = this.#send(this.#socket, chunk);
-      if (sent === chunk.length || this.#dead) return true;
+      if (sent === chunk.length || sent === FAILED) return true;
       rest = chunk.subarray(sent);
     }
     this.#queue.push(this.keep(rest));
@@ -264,7 +276,7 @@ export class ReactorConnection implements Connection, Watch, Late {
     if (this.#socket && this.#waiting === 0) {
       if (this.late > 0 && !this.#clear()) return this.writeCopy(bytes, end);
       sent = this.#send(this.#socket, bytes.subarray(0, end));
-      if (sent === end || this.#dead) return true;
+      if (sent === end || sent === FAILED) return true;
     }
     this.#queue.push(Buffer.from(bytes.subarray(sent, end)));
     return this.#queued();
@@ -281,8 +293,8 @@ export class ReactorConnection implements Connection, Watch, Late {
     output.bytes.set(first, 0);
     output.bytes.set(second, first.length);
     const sent = this.#socket.write(output.address, length);
-    if (sent === FAILED) this.destroy(this.#socket.error);
-    if (sent === length || this.#dead) return true;
+    if (sent === FAILED) this.#mute();
+    if (sent === length || sent === FAILED) return true;
     if (sent < first.length) this.#queue.push(this.keep(first.subarray(sent)));
     this.#queue.push(this.keep(second.subarray(Math.max(0, sent - first.length))));
     return this.#queued();
@@ -291,8 +303,26 @@ export class ReactorConnection implements Connection, Watch, Late {
   /** Sends what it can; returns how much. */
   #send(socket: Socket, chunk: Buffer): number {
     const sent = socket.send(chunk);
-    if (sent === FAILED) this.destroy(socket.error);
+    if (sent === FAILED) this.#mute();
     return sent;
+  }
+
+  /**
+   * Nothing that is written arrives any more. What the peer has said before may still be read: a server that answers an upload
+   * early and closes is heard, and not taken for one that broke off.
+   */
+  #mute(error = this.#socket!.error): void {
+    const socket = this.#socket!;
+    const listens = !this.#readEnded && !this.#paused && this.#ending !== 'close';
+    if (!listens || socket.tls) return this.destroy(error);
+    this.#ending = 'mute';
+    this.#shut = true;
+    this.#error = error;
+    this.#queue.clear();
+    this.#outlet.drop();
+    this.#passing = undefined;
+    this.#want();
+    this.#loop.again(socket);
   }
 
   #queued(): boolean {
@@ -311,7 +341,7 @@ export class ReactorConnection implements Connection, Watch, Late {
     while (queue.size > 0) {
       const size = queue.peek(output.bytes);
       const count = socket.write(output.address, size);
-      if (count === FAILED) return this.destroy(socket.error);
+      if (count === FAILED) return this.#mute();
       queue.take(count);
       if (count < size) return this.#want();
     }
@@ -345,6 +375,7 @@ export class ReactorConnection implements Connection, Watch, Late {
 
   #endAs(how: 'half' | 'close'): void {
     if (this.#dead || this.#ending === how || this.#ending === 'close') return;
+    if (this.#ending === 'mute') return how === 'close' ? this.destroy(this.#error) : undefined;
     this.sendLate();
     if (this.#dead) return;
     this.#ending = how;
