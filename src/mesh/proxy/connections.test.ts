@@ -2,6 +2,7 @@ import type net from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { answer, Client, cleanUp, destination, GET, outbound, upstream } from './fixtures.ts';
 import { connect, server } from './http2-fixtures.ts';
+import { FRAME, SETTING } from './protocol/http2/frames.ts';
 import type { DataPlane } from './proxy.ts';
 
 afterEach(cleanUp);
@@ -58,3 +59,50 @@ describe('a connection is counted where it was opened, whatever its endpoint is 
     expect(open(plane)).toEqual({ v1: 0, v2: 0 });
   });
 });
+
+test('a connection to a server of HTTP/2 that reads nothing any more does not stay when it is given up', async () => {
+  const frame = (type: number, flags: number, id: number, payload = Buffer.alloc(0)) => {
+    const head = Buffer.alloc(9);
+    head.writeUIntBE(payload.length, 0, 3);
+    head[3] = type;
+    head[4] = flags;
+    head.writeUInt32BE(id, 5);
+    return Buffer.concat([head, payload]);
+  };
+  const setting = Buffer.alloc(6);
+  setting.writeUInt16BE(SETTING.initialWindowSize);
+  setting.writeUInt32BE(0x7fff_ffff, 2);
+  const window = Buffer.alloc(4);
+  window.writeUInt32BE(0x7fff_0000 - 65_535);
+  let begun = false;
+  const address = await upstream((socket) => {
+    if (begun) return;
+    begun = true;
+    // Windows without end, and then not a byte more is read.
+    socket.write(
+      Buffer.concat([frame(FRAME.settings, 0, 0, setting), frame(FRAME.windowUpdate, 0, 0, window)]),
+    );
+    socket.pause();
+  });
+  const to = destination([address], { protocol: 'http2' });
+  const plane = await outbound(to, { http2Idle: 200, windowStall: 500 });
+  const session = connect(plane);
+  const stream = session.request({ ':method': 'POST', ':path': '/' });
+  stream.on('error', () => {});
+  // Until no more fits into the buffers on the way.
+  let sent = 0;
+  let seen = 0;
+  for (let still = 0; still < 100; still = sent === seen ? still + 1 : 0) {
+    seen = sent;
+    if (stream.writableLength < 1_048_576)
+      stream.write(Buffer.alloc(262_144), () => {
+        sent += 262_144;
+      });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  stream.close(8);
+  const deadline = Date.now() + 10_000;
+  while (open(plane).v1 !== 0 && Date.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(open(plane)).toEqual({ v1: 0 });
+}, 30_000);

@@ -38,6 +38,7 @@ export class Http2Upstream implements ConnectionHandler {
   /** Called when the server's settings come. */
   readonly #unsettled: (() => void)[] = [];
   #closed = false;
+  #finishing = false;
   #heard = false;
   #pinged = false;
 
@@ -72,7 +73,7 @@ export class Http2Upstream implements ConnectionHandler {
         failed: (_code, reason) => {
           runtime.log.debug({ reason, endpoint: endpoint.address }, 'upstream broke HTTP/2');
           this.#pool.remove(this);
-          this.#wire.finish();
+          this.#finish();
         },
         threw: (error) => runtime.log.error({ error }, 'unexpected error; its stream was reset'),
       },
@@ -181,17 +182,24 @@ export class Http2Upstream implements ConnectionHandler {
   #leave() {
     this.#pool.remove(this);
     for (const lane of this.endpoint.lanes.filter((each) => each.over(this))) lane.retire();
-    if (this.ready && this.http2.streamCount === 0) this.#wire.finish();
+    if (this.ready && this.http2.streamCount === 0) this.#finish();
+  }
+
+  /** Closes behind what has been written, if the server reads it; one that does not is not waited for. */
+  #finish() {
+    this.#finishing = true;
+    this.#wire.finish();
+    if (!this.#closed) this.runtime.wheel.arm(this.#deadline, this.runtime.limits.windowStall);
   }
 
   #idle() {
     if (this.#closed) return;
-    if (this.http2.leaving) return this.#wire.finish();
+    if (this.http2.leaving) return this.#finish();
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.http2Idle);
   }
 
   #expired() {
-    if (!this.ready) return this.#destroy();
+    if (!this.ready || this.#finishing) return this.#destroy();
     if (this.http2.streamCount === 0) return this.retire();
     const { wheel, limits } = this.runtime;
     this.http2.resetStalled(this.runtime.moment(), limits.bodyIdle || Number.POSITIVE_INFINITY);
