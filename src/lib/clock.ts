@@ -4,19 +4,30 @@ export interface Clock {
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** What one timer of Node can hold, 24 days; with more it would fire at once, and whoever waits for a date would spin. */
+const LONGEST = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: (milliseconds, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(abortError());
+      let timer: NodeJS.Timeout;
       const onAbort = () => {
         clearTimeout(timer);
         reject(abortError());
       };
-      const timer = setTimeout(() => {
-        signal?.removeEventListener('abort', onAbort);
-        resolve();
-      }, milliseconds);
+      const wait = (left: number) => {
+        timer = setTimeout(
+          () => {
+            if (left > LONGEST) return wait(left - LONGEST);
+            signal?.removeEventListener('abort', onAbort);
+            resolve();
+          },
+          Math.min(left, LONGEST),
+        );
+      };
+      wait(milliseconds);
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
 };

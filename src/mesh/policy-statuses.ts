@@ -7,6 +7,7 @@ import { toAppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { sameJson } from '../lib/same-json.ts';
 import type { ClusterIndex } from './discovery/cluster-index.ts';
+import { tcpPorts } from './discovery/objects.ts';
 import { type PolicySurroundings, policyStatus } from './policy/status.ts';
 
 export interface PolicyStatusesOptions {
@@ -41,7 +42,7 @@ export class PolicyStatuses {
     this.#surroundings = {
       portsOf: (service) => {
         const found = index.service(service);
-        return found && (found.spec?.ports ?? []);
+        return found && tcpPorts(found);
       },
       policiesOf: (service) => index.policiesOf(service),
     };

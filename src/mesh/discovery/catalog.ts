@@ -9,6 +9,7 @@ import {
 } from './destination-key.ts';
 import { diffDestination } from './diff.ts';
 import type { Destination, DownFrame } from './model.ts';
+import { tcpPorts } from './objects.ts';
 import { type Resolution, resolve, resolveAddress } from './resolve.ts';
 
 /** One destination that somebody follows, with its frames serialised once per version however many follow it. */
@@ -170,7 +171,8 @@ export class Catalog {
     const { index } = this.#options;
     if (index.splitsOf(service).length === 0) return;
     const [namespace, name] = service.split('/');
-    for (const { port } of index.service(service)?.spec?.ports ?? []) {
+    const found = index.service(service);
+    for (const { port } of found ? tcpPorts(found) : []) {
       const key = `${name}.${namespace}:${port}`;
       if (this.#entries.has(key)) continue;
       const entry = this.#create(key);

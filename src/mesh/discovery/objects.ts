@@ -43,3 +43,7 @@ export interface Pod extends KubeObject {
     conditions?: { type: string; status: string }[];
   };
 }
+
+/** Those that a proxy has to do with: a number may stand for TCP and for UDP, with other targets. */
+export const tcpPorts = (service: Service): ServicePort[] =>
+  (service.spec?.ports ?? []).filter(({ protocol }) => (protocol ?? 'TCP') === 'TCP');

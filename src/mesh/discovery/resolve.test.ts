@@ -88,6 +88,23 @@ describe('a plain Service', () => {
     });
   });
 
+  test('goes by its TCP port where UDP has the same number', () => {
+    const ports = [
+      { name: 'quic', port: 443, protocol: 'UDP', targetPort: 8443 },
+      { name: 'web', port: 443, protocol: 'TCP', targetPort: 9443, appProtocol: 'http' },
+    ];
+    index.set({ kind: 'Service', object: service('web', { ports }) });
+    const object = slice('web', [{ ip: '10.0.0.1', pod: 'a' }]);
+    object.ports = ports.map(({ name, protocol, targetPort }) => ({ name, protocol, port: targetPort }));
+    index.set({ kind: 'EndpointSlice', object });
+    const { destination } = at('web.shop:443');
+    expect(destination).toMatchObject({
+      protocol: 'http1',
+      backends: [{ endpoints: [{ address: '10.0.0.1:9443' }] }],
+    });
+    expect(at('web.shop:53').problem?.message).toContain('it serves 443');
+  });
+
   test('protocol comes from appProtocol, the opaque list or an annotation', () => {
     const protocol = (port: object, annotations = {}) => {
       const object = service('web', { ports: [{ port: 80, ...port }] });

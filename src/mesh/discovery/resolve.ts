@@ -7,7 +7,13 @@ import { effectivePolicy } from '../policy/attach.ts';
 import { type ClusterIndex, isHeadless, rootOf } from './cluster-index.ts';
 import type { AddressKey, DestinationKey } from './destination-key.ts';
 import type { Backend, Destination, Policy, Protocol } from './model.ts';
-import type { EndpointSlice, Service, ServicePort, SliceEndpoint } from './objects.ts';
+import {
+  type EndpointSlice,
+  type Service,
+  type ServicePort,
+  type SliceEndpoint,
+  tcpPorts,
+} from './objects.ts';
 import { meshPort, type PodInfo } from './pod-info.ts';
 
 type BackendEndpoint = Backend['endpoints'][number];
@@ -31,13 +37,12 @@ export function resolve(index: ClusterIndex, key: DestinationKey, leaseSeconds: 
   const service = index.service(rootKey);
   if (!service)
     return missing('NoSuchService', `Service ${rootKey} does not exist: check name and namespace`);
-  const port = (service.spec?.ports ?? []).find((each) => each.port === key.port);
+  const ports = tcpPorts(service);
+  const port = ports.find((each) => each.port === key.port);
   if (!port)
     return missing(
       'NoSuchPort',
-      `Service ${rootKey} has no port ${key.port}: it serves ${
-        (service.spec?.ports ?? []).map((each) => each.port).join(', ') || 'none'
-      }`,
+      `Service ${rootKey} has no port ${key.port}: it serves ${ports.map((each) => each.port).join(', ') || 'none'}`,
     );
   const split = index.splitsOf(rootKey)[0];
   const destination: Destination = {
@@ -85,7 +90,7 @@ export function resolveAddress(index: ClusterIndex, { ip, port }: AddressKey): R
   if (service) {
     const { name, namespace = 'default' } = service.metadata;
     // A port that the Service does not have is nobody's, and its client shall see the same as without a mesh.
-    const known = (service.spec?.ports ?? []).some((each) => each.port === port);
+    const known = tcpPorts(service).some((each) => each.port === port);
     return known ? { destination: null, alias: `${name}.${namespace}:${port}` } : { destination: null };
   }
   const pod = index.podAt(ip);
@@ -119,7 +124,7 @@ function podPolicy(index: ClusterIndex, pod: PodInfo, port: number): Policy {
   for (const service of services.sort((a, b) => byCodeUnits(keyOf(a), keyOf(b)))) {
     const policies = index.policiesOf(keyOf(service));
     if (policies.length === 0) continue;
-    for (const each of service.spec?.ports ?? [])
+    for (const each of tcpPorts(service))
       if (index.slicesOf(keyOf(service)).some((slice) => slicePort(slice, each) === port))
         return effectivePolicy(policies, service.metadata.name, each);
   }
@@ -130,7 +135,7 @@ function podPolicy(index: ClusterIndex, pod: PodInfo, port: number): Policy {
 function podProtocol(index: ClusterIndex, pod: PodInfo, port: number): Protocol {
   if (inPorts(pod.opaque, port)) return 'tcp';
   for (const service of index.servicesOf(pod)) {
-    for (const each of service.spec?.ports ?? []) {
+    for (const each of tcpPorts(service)) {
       const serves = index.slicesOf(keyOf(service)).some((slice) => slicePort(slice, each) === port);
       const protocol = serves ? protocolOf(service, each) : 'detect';
       if (protocol !== 'detect') return protocol;
@@ -145,7 +150,7 @@ function missing(code: string, message: string): Resolution {
 
 /** The leaf port that stands for the root's: same number, else same name, else the only one. */
 function matchingPort(leaf: Service, root: ServicePort): ServicePort | undefined {
-  const ports = leaf.spec?.ports ?? [];
+  const ports = tcpPorts(leaf);
   return (
     ports.find(({ port }) => port === root.port) ??
     ports.find(({ name }) => name !== undefined && name === root.name) ??

@@ -47,6 +47,33 @@ describe('gRPC', () => {
     ]);
   });
 
+  test('an answer without a status of gRPC counts as what its client makes of it', async () => {
+    const { address } = await server((stream, headers) => {
+      const alone = headers['x-alone'] === '1';
+      stream.respond(
+        { ':status': Number(headers['x-status']), 'content-type': 'text/html' },
+        { endStream: alone },
+      );
+      if (!alone) stream.end('<h1>not here</h1>');
+    });
+    const plane = await outbound(destination([address]));
+    const session = connect(plane);
+    for (const alone of ['0', '1'])
+      for (const status of [503, 404, 401, 200])
+        await ask(session, { ...grpc, 'x-status': status, 'x-alone': alone }, 'request');
+    const counted = [
+      ...plane.runtime.metrics
+        .expose()
+        .matchAll(/classification="(\w+)",.*grpc_status_code="(\d+)"\} (\d+)$/gm),
+    ];
+    expect(counted.map(([, ...each]) => each.join(' ')).sort()).toEqual([
+      'failure 12 2',
+      'failure 14 2',
+      'failure 2 2',
+      'success 16 2',
+    ]);
+  });
+
   test('errors of the proxy are trailers-only, with the cause', async () => {
     const plane = await outbound(destination([]));
     const reply = await ask(connect(plane), grpc, 'request');

@@ -2,10 +2,15 @@
 import type { Cause } from '../answers.ts';
 import { Field, STATIC, share } from '../protocol/http2/field.ts';
 
-/** A gRPC client is told by its own codes (grpc/doc/http-grpc-status-mapping.md); what only we know goes first. */
+/** A gRPC client is told by its own codes; what only we know goes first. */
 export function grpcStatus(status: number, cause: Cause): number {
   if (cause === 'timeout') return 4;
   if (cause === 'rate-limited') return 8;
+  return grpcStatusOf(status);
+}
+
+/** What an answer without a gRPC status is to its client (grpc/doc/http-grpc-status-mapping.md). */
+export function grpcStatusOf(status: number): number {
   switch (status) {
     case 400:
       return 13;

@@ -12,7 +12,7 @@ import type { Requester } from '../requester.ts';
 import type { Caller, Stack } from '../stack.ts';
 import { NOBODY } from '../transport/nobody.ts';
 import { Tunnel } from '../tunnel.ts';
-import { answerFields, grpcAnswerFields, grpcStatus, sizeOf } from './answers.ts';
+import { answerFields, grpcAnswerFields, grpcStatus, grpcStatusOf, sizeOf } from './answers.ts';
 import { type CallOwner, Http2Call } from './call.ts';
 import type { Http2Session } from './session.ts';
 
@@ -33,6 +33,8 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
   /** An extended CONNECT (RFC 8441): what follows its answer is a tunnel. */
   #extended = false;
   #grpc = false;
+  /** What an answer without a gRPC status is to a gRPC client; -1: it is none. */
+  #unsaid = -1;
   /** The head while it can be read from the connection; afterwards the kept copy. */
   #live: FieldList | undefined;
   #fields: Field[] = [];
@@ -232,12 +234,13 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
     const { core } = this;
     const { sender } = this.#session.http2;
     if (list.status < 200) return sender.headers(this.#stream, list.items, list.count, list.size, false);
-    const grpc = this.#grpc && end ? Math.max(list.grpcStatus, -1) : -1;
+    this.#unsaid = this.#grpc ? grpcStatusOf(list.status) : -1;
+    const grpc = this.#grpc && end ? list.grpcStatus : -1;
     if (!core.answered(list.status, grpc)) return;
     if (this.#extended && list.status < 300 && !end) return this.#tunnel(call, list);
     core.responding = true;
     sender.headers(this.#stream, list.items, list.count, list.size, end);
-    if (end) this.#finish(call, grpc);
+    if (end) this.#finish(call, grpc < 0 ? this.#unsaid : grpc);
     else core.progress();
   }
 
@@ -261,7 +264,7 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
     const { core } = this;
     if (core.seen) core.seen.responseBytes += to - from;
     const direct = http2.sender.data(this.#stream, bytes, from, to, end, runtime.moment());
-    if (end) return this.#finish(call, this.#grpc ? 2 : -1);
+    if (end) return this.#finish(call, this.#unsaid);
     core.clientFull = direct < to - from;
     call.consume(direct);
     core.progress();
@@ -269,8 +272,7 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
 
   responseTrailers(call: Http2Call, list: FieldList) {
     this.#session.http2.sender.trailers(this.#stream, list);
-    // A gRPC answer without a status is UNKNOWN to its client.
-    this.#finish(call, this.#grpc ? (list.grpcStatus < 0 ? 2 : list.grpcStatus) : -1);
+    this.#finish(call, this.#grpc && list.grpcStatus >= 0 ? list.grpcStatus : this.#unsaid);
   }
 
   #finish(call: Http2Call, grpc: number) {

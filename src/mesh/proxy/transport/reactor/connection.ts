@@ -235,7 +235,10 @@ export class ReactorConnection implements Connection, Watch, Late {
     const socket = this.#socket!;
     const sent = socket.write(outbox.addressOf(this), size);
     if (sent === size) return;
-    if (sent === FAILED) return this.#mute();
+    if (sent === FAILED) {
+      this.#mute();
+      return;
+    }
     this.#queue.push(Buffer.from(outbox.bytesOf(this, sent, size)));
     this.#queued();
   }
@@ -311,7 +314,7 @@ export class ReactorConnection implements Connection, Watch, Late {
    * Nothing that is written arrives any more. What the peer has said before may still be read: a server that answers an upload
    * early and closes is heard, and not taken for one that broke off.
    */
-  #mute(error = this.#socket!.error): void {
+  #mute(error = this.#socket!.error) {
     const socket = this.#socket!;
     const listens = !this.#readEnded && !this.#paused && this.#ending !== 'close';
     if (!listens || socket.tls) return this.destroy(error);
@@ -373,7 +376,7 @@ export class ReactorConnection implements Connection, Watch, Late {
     this.#endAs('close');
   }
 
-  #endAs(how: 'half' | 'close'): void {
+  #endAs(how: 'half' | 'close') {
     if (this.#dead || this.#ending === how || this.#ending === 'close') return;
     if (this.#ending === 'mute') return how === 'close' ? this.destroy(this.#error) : undefined;
     this.sendLate();
