@@ -1,5 +1,5 @@
 /** The transport on node:net and node:tls: every platform. */
-import { constants } from 'node:crypto';
+import { constants, X509Certificate } from 'node:crypto';
 import net from 'node:net';
 import tls from 'node:tls';
 import { GUESTS } from './guests.ts';
@@ -25,6 +25,8 @@ class PortableConnection implements Connection {
   peerIdentity: string | undefined;
   alpn: string | undefined;
   readonly secure: boolean;
+  /** Why the peer may have ended it without a word. */
+  suspicion: (() => Error | undefined) | undefined;
   readonly #socket: net.Socket;
   readonly #terminate: Terminate | undefined;
   #error: Error | undefined;
@@ -36,6 +38,7 @@ class PortableConnection implements Connection {
     this.secure = secure;
     // An error in handling one connection ends that connection and nothing else.
     socket.on('data', (chunk: Buffer) => {
+      this.suspicion = undefined;
       try {
         this.handler.data(chunk);
       } catch (thrown) {
@@ -50,7 +53,7 @@ class PortableConnection implements Connection {
     socket.on('close', () => {
       const last = this.handler;
       this.handler = NOBODY;
-      last.close(this.#error);
+      last.close(this.suspicion?.() ?? this.#error);
     });
   }
 
@@ -294,6 +297,8 @@ export class PortableTransport implements Transport {
     connection.peerIdentity = identity;
     socket.once('secureConnect', () => {
       connection.alpn = socket.alpnProtocol || undefined;
+      // TLS 1.3: the server judges our certificate after that, and Node's own sends no alert when it refuses it.
+      connection.suspicion = () => ownExpiry(current.cert);
       connection.handler.open?.();
     });
     return connection;
@@ -316,6 +321,14 @@ export class PortableTransport implements Transport {
     socket.once('secureConnect', () => connection.handler.open?.());
     return connection;
   }
+}
+
+function ownExpiry(cert: string): Error | undefined {
+  const { validToDate } = new X509Certificate(cert);
+  if (validToDate.getTime() > Date.now()) return undefined;
+  return new Error(
+    `the peer closed after the TLS handshake: this proxy's own certificate expired at ${validToDate.toISOString()}; is the mesh control plane reachable?`,
+  );
 }
 
 /** What tells one connection of a listener from another. */
