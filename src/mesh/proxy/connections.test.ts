@@ -1,7 +1,7 @@
 import type net from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { answer, Client, cleanUp, destination, GET, outbound, upstream } from './fixtures.ts';
-import { connect, server } from './http2-fixtures.ts';
+import { ask, connect, server } from './http2-fixtures.ts';
 import { FRAME, SETTING } from './protocol/http2/frames.ts';
 import type { DataPlane } from './proxy.ts';
 
@@ -58,6 +58,18 @@ describe('a connection is counted where it was opened, whatever its endpoint is 
     while (open(plane).v1 !== 0 && Date.now() < deadline) await new Promise(setImmediate);
     expect(open(plane)).toEqual({ v1: 0, v2: 0 });
   });
+});
+
+test('a burst to a server that takes few streams at a time goes over as many connections as it needs', async () => {
+  const { address } = await server((stream) => {
+    setTimeout(() => stream.respond({}, { endStream: true }), 20);
+  });
+  // What is beyond is refused at once, as Go's server does; Node's own lets it in until its settings are acknowledged.
+  const narrow = await outbound(destination([address], { protocol: 'http2' }), { streams: 4 });
+  const plane = await outbound(destination([`127.0.0.1:${narrow.ports[0]}`], { protocol: 'http2' }));
+  const session = connect(plane);
+  const replies = await Promise.all(Array.from({ length: 200 }, () => ask(session)));
+  expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([200]));
 });
 
 test('a connection to a server of HTTP/2 that reads nothing any more does not stay when it is given up', async () => {

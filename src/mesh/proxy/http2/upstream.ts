@@ -1,6 +1,7 @@
 import type { EndpointState } from '../endpoint.ts';
 import type { TcpSeries } from '../metrics/series.ts';
 import { Http2Connection } from '../protocol/http2/connection.ts';
+import { ASSUMED_STREAMS } from '../protocol/http2/peer-settings.ts';
 import type { Http2Stream } from '../protocol/http2/stream.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Deadline } from '../timers.ts';
@@ -16,8 +17,6 @@ export interface Waiter {
 
 /** Between two tries to cancel what could not all be cancelled at once. */
 const CANCEL_EVERY = 1_000;
-/** Requests that may wait for one connection: what servers allow at least. */
-const WAITERS = 100;
 
 /** One HTTP/2 connection to an endpoint, shared by the requests of all clients. */
 export class Http2Upstream implements ConnectionHandler {
@@ -66,6 +65,7 @@ export class Http2Upstream implements ConnectionHandler {
           if (this.ready) this.#wire.mark();
         },
         settings: () => {
+          this.#pool.streams = this.http2.mostStreams;
           for (const each of this.#unsettled.splice(0)) each();
         },
         goaway: () => this.#leave(),
@@ -82,6 +82,8 @@ export class Http2Upstream implements ConnectionHandler {
       endpoint.identity === undefined,
     );
     this.#wire.http2 = this.http2;
+    // One that took none may take some by now.
+    this.http2.mostStreams = Math.max(1, pool.streams);
   }
 
   get waiting(): number {
@@ -218,6 +220,8 @@ export class Http2Upstream implements ConnectionHandler {
 /** The HTTP/2 connections of one endpoint: as few as its limit on streams allows. */
 export class Http2Pool {
   readonly #connections: Http2Upstream[] = [];
+  /** That the server takes on one of them, as it said last. */
+  streams = ASSUMED_STREAMS;
 
   /** One that is connected and takes another request. */
   live(): Http2Upstream | undefined {
@@ -229,7 +233,9 @@ export class Http2Pool {
 
   /** One to wait for. */
   connecting(runtime: Runtime, endpoint: EndpointState): Http2Upstream {
-    const known = this.#connections.find((upstream) => !upstream.ready && upstream.waiting < WAITERS);
+    // More would be refused.
+    const most = Math.min(ASSUMED_STREAMS, Math.max(1, this.streams));
+    const known = this.#connections.find((upstream) => !upstream.ready && upstream.waiting < most);
     if (known) return known;
     const upstream = new Http2Upstream(runtime, endpoint, this);
     this.#connections.push(upstream);

@@ -117,6 +117,16 @@ export class Http2Connection implements FrameEvents {
     return this.#streams.count < this.#peer.streams && this.#streams.unspent;
   }
 
+  /** Client role: how many requests at a time the server takes; until it has said so, what is assumed. */
+  get mostStreams(): number {
+    return this.#peer.streams;
+  }
+
+  /** … by what it has said on another connection. */
+  set mostStreams(count: number) {
+    this.#peer.streams = count;
+  }
+
   /** Client role: whether the server takes extended CONNECT; undefined until it has said what it takes. */
   get takesConnect(): boolean | undefined {
     return this.#peer.connectProtocol;

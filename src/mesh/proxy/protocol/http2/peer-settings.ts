@@ -3,7 +3,7 @@ import type { HpackEncoder } from './hpack-encoder.ts';
 import type { Http2Stream } from './stream.ts';
 
 /** Until the peer says otherwise (RFC 9113 6.5.2 recommends no less). */
-const ASSUMED_STREAMS = 100;
+export const ASSUMED_STREAMS = 100;
 
 /** Why the connection cannot go on. */
 export interface Problem {
