@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import './messages.ts';
 import type { ObjectMeta } from './meta.ts';
 
 export const metricTemplateSpecSchema = z.strictObject({

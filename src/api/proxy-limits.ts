@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { DURATION_PATTERN, parseDuration } from '../lib/duration.ts';
 import { AppError } from '../lib/errors.ts';
 import { fieldPath } from '../lib/field-path.ts';
+import './messages.ts';
 
 const duration = z
   .string()

@@ -166,7 +166,7 @@ export function command(): Command {
 
   root
     .command('lint')
-    .description('check Rollout manifests without a cluster')
+    .description('check Rollouts, MetricTemplates, TrafficPolicies and TrafficSplits without a cluster')
     .requiredOption('-f, --filename <file...>', 'YAML files; - reads standard input')
     .addHelpText(
       'after',

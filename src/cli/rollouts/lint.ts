@@ -1,6 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { LineCounter, type LineCounter as LineCounterType, parseAllDocuments } from 'yaml';
-import { rolloutSpecSchema } from '../../api/rollout.ts';
+import type { z } from 'zod';
+import { kinds } from '../../api/kinds.ts';
+import type { ResourceKind } from '../../api/meta.ts';
+import { metricTemplateSpecSchema } from '../../api/metric-template.ts';
+import { GROUP } from '../../api/names.ts';
+import { type RolloutSpec, rolloutSpecSchema } from '../../api/rollout.ts';
+import { trafficPolicySpecSchema } from '../../api/traffic-policy.ts';
+import { trafficSplitSpecSchema } from '../../api/traffic-split.ts';
+import { AppError } from '../../lib/errors.ts';
+import { fieldPath } from '../../lib/field-path.ts';
 import { specWarnings } from '../../rollout/advice.ts';
 import { windowProblems } from '../../rollout/windows.ts';
 
@@ -27,11 +36,15 @@ function lineOf(document: YamlDocument, path: (string | number)[], counter: Line
   return 1;
 }
 
-/** Every problem of every Rollout in a YAML text; other kinds are left alone. Pure. */
-export function lintText(text: string, file: string): { problems: LintProblem[]; rollouts: number } {
+/** Every problem of every object of Weir's in a YAML text; other kinds are left alone. Pure. */
+export function lintText(
+  text: string,
+  file: string,
+): { problems: LintProblem[]; rollouts: number; others: number } {
   const counter = new LineCounter();
   const problems: LintProblem[] = [];
   let rollouts = 0;
+  let others = 0;
   const documents = parseAllDocuments(text, { lineCounter: counter });
   for (const document of Array.isArray(documents) ? documents : []) {
     for (const error of document.errors) {
@@ -44,45 +57,105 @@ export function lintText(text: string, file: string): { problems: LintProblem[];
       });
     }
     if (document.errors.length > 0) continue;
-    const value = document.toJS() as {
-      kind?: string;
-      apiVersion?: string;
-      metadata?: { name?: string };
-      spec?: unknown;
-    } | null;
-    if (value?.kind !== 'Rollout' || !value.apiVersion?.startsWith('weir.dev/')) continue;
-    rollouts += 1;
+    const value = document.toJS() as Manifest | null;
+    const [group = '', version = ''] = (value?.apiVersion ?? '').split('/');
+    const known = KINDS[value?.kind ?? ''];
+    if (group === GROUP && !known) {
+      const message = `there is no ${value?.kind} in ${GROUP}: it has Rollout, MetricTemplate and TrafficPolicy`;
+      problems.push({ file, line: lineOf(document, ['kind'], counter), object: '', field: 'kind', message });
+    }
+    if (value === null || known?.group !== group) continue;
+    if (value.kind === 'Rollout') rollouts += 1;
+    else others += 1;
     const object = value.metadata?.name ?? '(no name)';
-    if (!value.metadata?.name) {
+    const tell = ({ path, ...found }: Finding) =>
       problems.push({
         file,
-        line: lineOf(document, ['metadata'], counter),
+        line: lineOf(document, path, counter),
         object,
-        field: 'metadata.name',
-        message: 'is missing: give the Rollout a name',
+        field: fieldPath(path),
+        ...found,
       });
-    }
-    for (const { path, ...found } of specFindings(value.spec ?? {})) {
-      problems.push({ file, line: lineOf(document, path, counter), object, field: path.join('.'), ...found });
-    }
+    if (!value.metadata?.name)
+      tell({ path: ['metadata', 'name'], message: `is missing: give the ${value.kind} a name` });
+    if (!known.versions.includes(version))
+      tell({
+        path: ['apiVersion'],
+        message: `must be ${known.versions.map((each) => `${group}/${each}`).join(' or ')}`,
+      });
+    for (const each of known.findings(value.spec ?? {})) tell(each);
   }
-  return { problems, rollouts };
+  return { problems, rollouts, others };
+}
+
+interface Manifest {
+  kind?: string;
+  apiVersion?: string;
+  metadata?: { name?: string };
+  spec?: unknown;
 }
 
 type Finding = Pick<LintProblem, 'message' | 'warning'> & { path: (string | number)[] };
 
-/** What the schema, the API server's rules and the controller would say of a spec. */
-function specFindings(value: unknown): Finding[] {
-  const { data: spec, error } = rolloutSpecSchema.safeParse(value);
-  if (error)
-    return error.issues.map(({ path, message }) => ({
+/** What the schema, which the API server has too, says of a spec. */
+function schemaFindings(schema: z.ZodType): (value: unknown) => Finding[] {
+  return (value) =>
+    (schema.safeParse(value).error?.issues ?? []).map(({ path, message }) => ({
       path: ['spec', ...path.map((part) => (typeof part === 'symbol' ? String(part) : part))],
       message,
     }));
+}
+
+/** … and the API server's rules and the controller of a Rollout's. */
+function rolloutFindings(value: unknown): Finding[] {
+  const { data: spec } = rolloutSpecSchema.safeParse(value);
+  if (!spec) return schemaFindings(rolloutSpecSchema)(value);
+  const { apiVersion, kind } = spec.targetRef;
   return [
+    ...(apiVersion === 'apps/v1' && kind === 'Deployment'
+      ? []
+      : [
+          {
+            path: ['spec', 'targetRef', 'kind'],
+            message: `${kind} (${apiVersion}) cannot be rolled out: this version serves apps/v1 Deployment only`,
+          },
+        ]),
     ...windowProblems(spec),
-    ...specWarnings(spec).map((each) => ({ ...each, warning: true as const })),
+    ...[...specWarnings(spec), ...shareWarnings(spec)].map((each) => ({ ...each, warning: true as const })),
   ];
+}
+
+/** A success rate is a share: `99` would be 9900 %, and no canary has that. */
+function shareWarnings({ analysis }: RolloutSpec): Finding[] {
+  return analysis.metrics.flatMap(({ name, threshold, prometheus, templateRef }, at) =>
+    (['min', 'max'] as const).flatMap((side) => {
+      const limit = threshold?.[side];
+      if (name !== 'success-rate' || prometheus || templateRef || typeof limit !== 'number' || limit <= 1)
+        return [];
+      return [
+        {
+          path: ['spec', 'analysis', 'metrics', at, 'threshold', side],
+          message: `a success rate is a share from 0 to 1: for ${limit} percent write ${limit}%`,
+        },
+      ];
+    }),
+  );
+}
+
+const SPLIT_VERSIONS = ['v1alpha4', 'v1alpha2'];
+
+const KINDS: Record<string, { group: string; versions: string[]; findings: (spec: unknown) => Finding[] }> = {
+  Rollout: of(kinds.Rollout, rolloutFindings),
+  MetricTemplate: of(kinds.MetricTemplate, schemaFindings(metricTemplateSpecSchema)),
+  TrafficPolicy: of(kinds.TrafficPolicy, schemaFindings(trafficPolicySpecSchema)),
+  TrafficSplit: {
+    ...of(kinds.TrafficSplit, schemaFindings(trafficSplitSpecSchema)),
+    versions: SPLIT_VERSIONS,
+  },
+};
+
+function of({ group, version }: ResourceKind, findings: (spec: unknown) => Finding[]) {
+  return { group, versions: [version], findings };
 }
 
 /** Reads files (`-` is standard input), prints problems and warnings; the number of problems decides the exit code. */
@@ -90,9 +163,11 @@ export function lintFiles(files: string[], write: (text: string) => void): numbe
   let problems = 0;
   let warnings = 0;
   let rollouts = 0;
+  let others = 0;
   for (const file of files) {
-    const result = lintText(readFileSync(file === '-' ? 0 : file, 'utf8'), file);
+    const result = lintText(read(file), file);
     rollouts += result.rollouts;
+    others += result.others;
     for (const { line, object, field, message, warning } of result.problems) {
       if (warning) warnings += 1;
       else problems += 1;
@@ -100,9 +175,23 @@ export function lintFiles(files: string[], write: (text: string) => void): numbe
       write(`${file}:${line}: ${warning ? 'warning: ' : ''}${what}: ${message}\n`);
     }
   }
-  const found = problems === 0 ? `${count(rollouts, 'Rollout')}, no problems` : count(problems, 'problem');
+  const seen = [count(rollouts, 'Rollout'), ...(others > 0 ? [count(others, 'other object')] : [])].join(
+    ', ',
+  );
+  const found = problems === 0 ? `${seen}, no problems` : count(problems, 'problem');
   write(`${found}${warnings === 0 ? '' : `, ${count(warnings, 'warning')}`}\n`);
   return problems;
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new AppError('Invalid', `cannot read ${file} (${code}): name YAML files, or - for standard input`, {
+      cause,
+    });
+  }
 }
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`;

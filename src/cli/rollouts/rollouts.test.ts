@@ -121,6 +121,7 @@ describe('lint', () => {
     expect(lintText(`${good}---\nkind: Service\napiVersion: v1\n`, 'a.yaml')).toEqual({
       problems: [],
       rollouts: 1,
+      others: 0,
     });
   });
 
@@ -130,7 +131,7 @@ describe('lint', () => {
       expect.objectContaining({
         line: 9,
         object: 'web',
-        field: 'spec.strategy.canary.weights.1',
+        field: 'spec.strategy.canary.weights[1]',
         message: expect.stringContaining('at most 100'),
       }),
     ]);
@@ -141,7 +142,7 @@ describe('lint', () => {
     expect(problems).toEqual([
       expect.objectContaining({
         line: 11,
-        field: 'spec.windows.0.allow',
+        field: 'spec.windows[0].allow',
         message: expect.stringContaining('is not a cron expression'),
       }),
     ]);
@@ -172,6 +173,50 @@ describe('lint', () => {
       /:1?\d: warning: web spec\.analysis: green .*\n1 Rollout, no problems, 1 warning\n$/,
     );
     rmSync(directory, { recursive: true });
+  });
+
+  test('what a person gets wrong is told by field, in their words, for every kind of Weir', () => {
+    const told = (text: string) =>
+      lintText(text, 'a.yaml').problems.map(({ field, message }) => `${field}: ${message}`);
+    const manifest = (kind: string, spec: string, apiVersion = 'weir.dev/v1alpha1') =>
+      `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: x}\nspec: ${spec}\n`;
+    expect(told(manifest('Rollout', '{service: {name: web, port: http}}', 'weir.dev/v1'))).toEqual([
+      'apiVersion: must be weir.dev/v1alpha1',
+      'spec.targetRef: is missing: it must be an object of fields',
+      'spec.service.port: must be a number, not a string',
+      'spec.strategy: is missing: it must be an object of fields',
+    ]);
+    expect(told(good.replace('{name: web}\n  service', '{kind: StatefulSet, name: web}\n  service'))).toEqual(
+      [expect.stringContaining('spec.targetRef.kind: StatefulSet (apps/v1) cannot be rolled out')],
+    );
+    expect(
+      told(`${good}  analysis: {metrics: [{name: success-rate, threshold: {min: 99}}], interval: 5}\n`),
+    ).toEqual(['spec.analysis.interval: must be a duration such as 30s, 10m or 1h30m']);
+    expect(told(`${good}  analysis: {metrics: [{name: success-rate, threshold: {min: 99}}]}\n`)).toEqual([
+      expect.stringContaining(
+        'threshold.min: a success rate is a share from 0 to 1: for 99 percent write 99%',
+      ),
+    ]);
+    expect(told(manifest('TrafficPolicy', '{targetRefs: [], retries: {max: 11, on: [all]}}'))).toEqual([
+      'spec.targetRefs: must not be empty',
+      'spec.retries.max: must be at most 10',
+      'spec.retries.on[0]: must be one of connect, 5xx',
+    ]);
+    expect(told(manifest('MetricTemplate', '{query: 5}'))).toEqual([
+      'spec.query: must be a string, not a number',
+    ]);
+    const split = manifest(
+      'TrafficSplit',
+      '{service: web, backends: [{service: a, weight: -1}]}',
+      'split.smi-spec.io/v1',
+    );
+    expect(told(split)).toEqual([
+      'apiVersion: must be split.smi-spec.io/v1alpha4 or split.smi-spec.io/v1alpha2',
+      'spec.backends[0].weight: must be at least 0',
+    ]);
+    expect(told(manifest('Rolout', '{}'))).toEqual([
+      expect.stringContaining('kind: there is no Rolout in weir.dev'),
+    ]);
   });
 
   test('broken YAML is one problem, not a crash', () => {
