@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { SYSTEM_NAMESPACE } from '../api/names.ts';
 import { connect } from '../kube/index.ts';
 import { toAppError } from '../lib/errors.ts';
+import { count } from './arguments.ts';
 import { clusterChecks, rightsChecks } from './check/cluster.ts';
 import { installationChecks, meshChecks, rolloutChecks } from './check/installation.ts';
 import { metricsChecks } from './check/metrics.ts';
@@ -13,7 +14,7 @@ interface Flags {
   output: 'table' | 'json' | 'short';
   namespace: string;
   kubeconfig?: string;
-  timeout: string;
+  timeout: number;
 }
 
 export function command(): Command {
@@ -29,20 +30,20 @@ export function command(): Command {
         .default('table'),
     )
     .option('-n, --namespace <name>', 'where the control plane lives', SYSTEM_NAMESPACE)
-    .option('--timeout <seconds>', 'for all checks together', '30')
+    .option('--timeout <seconds>', 'for all checks together', count, 30)
     .option('--kubeconfig <file>', 'cluster to look at')
     .addHelpText(
       'after',
       '\nExit codes: 0 nothing failed (there may be warnings), 1 a check failed, 2 wrong usage.\n\nExamples:\n  weir check --pre && weir install | kubectl apply --server-side -f -\n  weir check\n  weir check -o short --timeout 60',
     )
     .action(async ({ pre, output, namespace, kubeconfig, timeout }: Flags) => {
-      const signal = AbortSignal.timeout(Number(timeout) * 1000);
+      const signal = AbortSignal.timeout(timeout * 1000);
       let results: Result[];
       try {
         const client = await connect(kubeconfig ? { kubeconfig } : {});
         const groups = pre
-          ? [clusterChecks, rightsChecks]
-          : [clusterChecks, installationChecks, metricsChecks, rolloutChecks, meshChecks];
+          ? [...clusterChecks, rightsChecks]
+          : [...clusterChecks, installationChecks, metricsChecks, rolloutChecks, meshChecks];
         results = await runChecks(groups, { client, namespace, signal });
       } catch (thrown) {
         const hint = 'Name a cluster with --kubeconfig or $KUBECONFIG, or start one with `weir local up`.';

@@ -13,6 +13,7 @@ import type { Logger } from '../lib/log.ts';
 import { IdentityClient } from '../mesh/identity/client.ts';
 import { RolloutController } from '../rollout/index.ts';
 import { routers } from '../traffic/index.ts';
+import { count } from './arguments.ts';
 import { followMesh } from './mesh-replicas.ts';
 import { replicaName } from './replica.ts';
 
@@ -23,7 +24,7 @@ interface Flags {
   listen: string;
   namespace: string[];
   systemNamespace: string;
-  concurrency: string;
+  concurrency: number;
 }
 
 export function command(): Command {
@@ -51,7 +52,7 @@ export function command(): Command {
       [],
     )
     .option('--system-namespace <name>', "Weir's own namespace", system)
-    .option('--concurrency <number>', 'Rollouts reconciled at the same time', '32')
+    .option('--concurrency <number>', 'Rollouts reconciled at the same time', count, 32)
     .addHelpText(
       'after',
       '\nExamples:\n  weir controller\n  weir controller --prometheus-url http://prometheus.monitoring.svc:9090\n  weir controller --kubeconfig ~/.kube/config --listen 127.0.0.1:9090',
@@ -60,10 +61,7 @@ export function command(): Command {
 }
 
 async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<void> {
-  const concurrency = Number(flags.concurrency);
-  if (!Number.isInteger(concurrency) || concurrency < 1) {
-    throw new AppError('Invalid', `--concurrency ${flags.concurrency} is not a whole number of 1 or more`);
-  }
+  const { concurrency } = flags;
   const scope = { namespaces: flags.namespace };
   const metrics = new MetricsRegistry();
   const requests = metrics.counter(

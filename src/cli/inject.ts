@@ -17,7 +17,7 @@ export function command(): Command {
   return new Command('inject')
     .summary('add the sidecar to manifests')
     .description(
-      'Adds the proxy to every workload of a YAML stream and prints the result; what was done is said on stderr. The same\npatch as the webhook’s: labelling the namespace weir.dev/inject=enabled does it without this command.',
+      'Adds the proxy to every workload of a YAML stream and prints the result; what was done is said on stderr. The same patch as the webhook’s: labelling the namespace weir.dev/inject=enabled does it without this command.',
     )
     .argument('<file>', 'manifests; - reads stdin')
     .option('-n, --namespace <name>', 'for objects that name none', 'default')

@@ -70,7 +70,7 @@ export function command(): Command {
         process.stdout.write(toYaml(crdManifests()));
         return;
       }
-      const { admission, why } = await chooseAdmission(flags);
+      const { admission, why, guessed } = await chooseAdmission(flags);
       const options = installOptions({
         ha: flags.ha,
         namespace: flags.namespace,
@@ -82,7 +82,10 @@ export function command(): Command {
         ...(flags.traceSample ? { traceSample: flags.traceSample } : {}),
         ...(flags.prometheusUrl ? { prometheusUrl: flags.prometheusUrl } : {}),
       });
-      process.stdout.write(`# Admission: ${admission}${why ? ` (${why})` : ''}.\n`);
+      const chosen = `${admission}${why ? ` (${why})` : ''}`;
+      process.stdout.write(`# Admission: ${chosen}.\n`);
+      // Where the YAML goes on to kubectl, nobody reads its comments.
+      if (guessed) process.stderr.write(`weir: admission by ${chosen}\n`);
       process.stdout.write(toYaml(generateManifests(options)));
     });
 }
@@ -97,7 +100,13 @@ function share(text: string): string {
   throw new InvalidArgumentError('Write a share from 0 to 1, such as 0.01.');
 }
 
-export const namespaceList = (text: string): string[] => text.split(',').filter((name) => name !== '');
+/** None would mean all: not what an empty variable of a script was meant for. */
+export function namespaceList(text: string): string[] {
+  const names = text.split(',').map((name) => name.trim());
+  const wrong = names.find((name) => !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name));
+  if (wrong === undefined) return names;
+  throw new InvalidArgumentError(`"${wrong}" is not the name of a namespace; write them as shop,payments.`);
+}
 
 export const toYaml = (objects: KubeObject[]): string =>
   objects
@@ -107,14 +116,18 @@ export const toYaml = (objects: KubeObject[]): string =>
 async function chooseAdmission({ admission, kubeconfig }: Flags): Promise<{
   admission: 'policies' | 'webhooks';
   why: string;
+  guessed?: boolean;
 }> {
   if (admission !== 'auto') return { admission, why: '' };
   try {
     return await admissionOf(await connect(kubeconfig ? { kubeconfig } : {}));
   } catch (thrown) {
+    // Asked to ask that one: a guess might install the wrong gate.
+    if (kubeconfig) throw thrown;
     const reason = toAppError(thrown).message.replaceAll(/\s+/g, ' ');
     return {
       admission: 'webhooks',
+      guessed: true,
       why: `no cluster to ask: ${reason}; --admission=policies suits Kubernetes 1.36 and newer`,
     };
   }

@@ -14,6 +14,7 @@ import { parseListen } from '../lib/listen.ts';
 import type { Logger } from '../lib/log.ts';
 import { type ControlPlane, meshMetrics, startControlPlane } from '../mesh/index.ts';
 import { backstopHandler, gateHandler } from '../rollout/gate/handler.ts';
+import { durationText } from './arguments.ts';
 import { installOptions } from './install/options.ts';
 import { replicaName } from './replica.ts';
 
@@ -36,7 +37,7 @@ export function command(): Command {
   return new Command('mesh')
     .summary('run the mesh control plane: discovery, identity, admission')
     .description(
-      'Serves the proxies (endpoints, splits, certificates), the controller (acknowledgements) and the API server\n(webhooks of gate and injector). Stateless but for the CA in Secret weir-identity-issuer; run as many as you like.',
+      'Serves the proxies (endpoints, splits, certificates), the controller (acknowledgements) and the API server (webhooks of gate and injector). Stateless but for the CA in Secret weir-identity-issuer; run as many as you like.',
     )
     .option('--listen <address>', 'discovery and identity (TLS)', `:${ports.discovery}`)
     .option('--webhook-listen <address>', 'admission webhooks (TLS)', `:${ports.webhook}`)
@@ -51,7 +52,7 @@ export function command(): Command {
       'of every identity; $WEIR_TRUST_DOMAIN',
       process.env.WEIR_TRUST_DOMAIN ?? TRUST_DOMAIN,
     )
-    .option('--certificate-lifetime <duration>', 'of a proxy’s certificate', '24h')
+    .option('--certificate-lifetime <duration>', 'of a proxy’s certificate', durationText, '24h')
     .addOption(
       new Option(
         '--sidecar <placement>',

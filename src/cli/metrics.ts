@@ -21,7 +21,7 @@ export function command(): Command {
   return new Command('metrics')
     .summary('run the metrics store (Prometheus HTTP API)')
     .description(
-      'Scrapes what a Prometheus configuration file names, keeps it compressed in memory and answers the Prometheus HTTP\nAPI. Optional: any Prometheus does. SIGHUP reads the file again; what is in memory is lost when the process ends.',
+      'Scrapes what a Prometheus configuration file names, keeps it compressed in memory and answers the Prometheus HTTP API. Optional: any Prometheus does. SIGHUP reads the file again; what is in memory is lost when the process ends.',
     )
     .requiredOption(
       '--config <file>',

@@ -1,5 +1,5 @@
-import { Command, CommanderError } from 'commander';
-import { toAppError } from '../lib/errors.ts';
+import { Command, CommanderError, Help, Option } from 'commander';
+import { type AppError, toAppError } from '../lib/errors.ts';
 import { commands } from './commands.ts';
 
 export const VERSION = '0.1.0';
@@ -16,7 +16,7 @@ export async function main(argv: string[]): Promise<void> {
   }
   program.addHelpText(
     'after',
-    '\nExamples:\n  weir demo                       the whole story on this machine\n  weir rollouts watch web -n shop  follow a rollout\n  weir install | kubectl apply --server-side -f -',
+    '\nExamples:\n  weir demo                        the whole story on this machine\n  weir rollouts watch web -n shop  follow a rollout\n  weir install | kubectl apply --server-side -f -',
   );
   helpHint(program, 'weir');
   try {
@@ -31,14 +31,43 @@ export async function main(argv: string[]): Promise<void> {
       return;
     }
     const error = toAppError(thrown);
-    process.stderr.write(`weir: ${error.message}\n`);
+    process.stderr.write(`weir: ${told(error)}\n`);
     if (process.env.WEIR_LOG === 'debug') process.stderr.write(`${error.stack}\n`);
     process.exitCode = 1;
   }
 }
 
+/** Commander's, without defaults that say nothing: off, and empty. */
+function optionDescription(option: Option): string {
+  const { defaultValue } = option;
+  const nothing = defaultValue === false || (Array.isArray(defaultValue) && defaultValue.length === 0);
+  if (!nothing && defaultValue !== '') return new Help().optionDescription(option);
+  const plain = new Option(option.flags, option.description);
+  if (option.argChoices) plain.choices(option.argChoices as string[]);
+  if (option.envVar) plain.env(option.envVar);
+  return new Help().optionDescription(plain);
+}
+
+/** What kube says of a connection that could not be had, with what to do about it. */
+function told({ code, message, cause }: AppError): string {
+  const { code: reason = '' } = (cause ?? {}) as { code?: string };
+  const call = /^(GET|POST|PUT|PATCH|DELETE|WATCH) ([^/ ]+)/.exec(message);
+  if (code !== 'Unavailable' || !call || !NO_CONNECTION.has(reason)) return message;
+  return `no answer from the API server ${call[2]} (${reason}): is the cluster up, and does --kubeconfig or $KUBECONFIG name the right one?`;
+}
+
+const NO_CONNECTION = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+]);
+
 /** Wrong usage, at any depth, is exit code 2 and two lines: what was wrong, and where to read on. */
 function helpHint(command: Command, path: string): void {
-  command.exitOverride().showHelpAfterError(`See \`${path} --help\`.`);
+  command.exitOverride().showHelpAfterError(`See \`${path} --help\`.`).configureHelp({ optionDescription });
   for (const sub of command.commands) helpHint(sub, `${path} ${sub.name()}`);
 }

@@ -1,10 +1,9 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import { kinds } from '../api/kinds.ts';
 import type { Rollout } from '../api/rollout.ts';
 import { connect } from '../kube/index.ts';
-import { parseDuration } from '../lib/duration.ts';
-import { toAppError } from '../lib/errors.ts';
+import { duration } from './arguments.ts';
 import { act, findRollout, type Verb } from './rollouts/actions.ts';
 import { lintFiles } from './rollouts/lint.ts';
 import { historyTable, rolloutCard, rolloutTable, whyText } from './rollouts/view.ts';
@@ -29,15 +28,6 @@ const get = async (name: string, options: Options) =>
 
 const output = (rest: string) =>
   new Option('-o, --output <format>', 'output').choices([rest, 'json', 'yaml']).default(rest);
-
-/** A duration, or wrong usage. */
-function duration(text: string): number {
-  try {
-    return parseDuration(text);
-  } catch (error) {
-    throw new InvalidArgumentError(toAppError(error).message);
-  }
-}
 
 const VERBS: Record<Verb, string> = {
   approve: 'approve the revision that waits for approval',

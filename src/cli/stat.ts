@@ -6,8 +6,8 @@ import { METRICS_SERVICE, SYSTEM_NAMESPACE } from '../api/names.ts';
 import { connect } from '../kube/index.ts';
 import type { KubeClient } from '../kube/types.ts';
 import { systemClock } from '../lib/clock.ts';
-import { parseDuration } from '../lib/duration.ts';
 import { AppError, isCode, toAppError } from '../lib/errors.ts';
+import { durationText } from './arguments.ts';
 import {
   buildRows,
   countPods,
@@ -56,7 +56,7 @@ export function command(): Command {
     .option('-n, --namespace <name>', 'namespace', 'default')
     .option('-A, --all-namespaces', 'all namespaces', false)
     .option('--by-revision', 'a row per revision (pod-template-hash)', false)
-    .option('-w, --window <duration>', 'what rates and latencies cover', '1m')
+    .option('-w, --window <duration>', 'what rates and latencies cover', durationText, '1m')
     .option('--watch', 'again every two seconds, until Ctrl-C', false)
     .addOption(new Option('-o, --output <format>', 'output').choices(['table', 'json']).default('table'))
     .option('--prometheus-url <url>', "default: the address of Weir's metrics store")
@@ -75,7 +75,6 @@ function kindOf(text: string): StatKind {
 }
 
 async function run(kind: StatKind, name: string | undefined, flags: Flags): Promise<void> {
-  parseDuration(flags.window);
   const scope: StatScope = {
     kind,
     name,

@@ -4,9 +4,11 @@ import { Command, Option } from 'commander';
 import { connect } from '../kube/index.ts';
 import { AppError } from '../lib/errors.ts';
 import type { AccessRecord } from '../mesh/proxy/access-log/line.ts';
+import { parseFilter } from '../mesh/proxy/tap/filter.ts';
+import { checked, count } from './arguments.ts';
 import { follow } from './tap/follow.ts';
 import { type Reached, reach } from './tap/reach.ts';
-import { parseTarget, type Tapped } from './tap/target.ts';
+import { parseTarget, type Tapped, type Target } from './tap/target.ts';
 import { header, line, type Seen } from './tap/view.ts';
 
 interface Flags {
@@ -19,7 +21,7 @@ interface Flags {
   direction?: string;
   revision?: string;
   maxRps: string;
-  count?: string;
+  count?: number;
   output: 'table' | 'wide' | 'json';
   kubeconfig?: string;
 }
@@ -30,17 +32,17 @@ export function command(): Command {
     .description(
       'Shows live what passes the proxies of a workload: method, authority, path, status, time, upstream. No headers, no bodies, no queries.\nOf a Deployment also the pods that start meanwhile.\nOn a cluster it goes through kubectl port-forward: whoever may do that to the pods may look.',
     )
-    .argument('<target>', 'deploy/NAME or pod/NAME')
+    .argument('<target>', 'deploy/NAME or pod/NAME', checked(parseTarget))
     .option('-n, --namespace <name>', 'namespace', 'default')
     .option('--to <destination>', 'sent to this destination, such as orders.shop')
     .option('--path <prefix>', 'whose path begins so')
     .option('--method <method>', 'with this method')
     .option('--authority <authority>', 'to this authority')
-    .option('--status <status>', 'answered so: 404, or a class such as 5xx')
+    .option('--status <status>', 'answered so: 404, or a class such as 5xx', filter('status'))
     .addOption(new Option('--direction <direction>', 'only one').choices(['inbound', 'outbound']))
     .option('--revision <hash>', 'served by this revision (pod-template-hash)')
-    .option('--max-rps <number>', 'at most so many a second from each pod', '100')
-    .option('-c, --count <number>', 'end after so many requests')
+    .option('--max-rps <number>', 'at most so many a second from each pod', filter('maxRps'), '100')
+    .option('-c, --count <number>', 'end after so many requests', count)
     .addOption(
       new Option('-o, --output <format>', 'output').choices(['table', 'wide', 'json']).default('table'),
     )
@@ -52,6 +54,13 @@ export function command(): Command {
     .action(run);
 }
 
+/** What the proxies would refuse is wrong usage. */
+const filter = (name: string) =>
+  checked((text) => {
+    parseFilter(new URLSearchParams({ [name]: text }));
+    return text;
+  });
+
 /** The filters as the admin server takes them. */
 export function tapQuery(flags: Omit<Flags, 'namespace' | 'output'>): string {
   const { to, path, method, authority, status, direction, revision, maxRps } = flags;
@@ -61,31 +70,30 @@ export function tapQuery(flags: Omit<Flags, 'namespace' | 'output'>): string {
   return query.toString();
 }
 
-async function run(text: string, flags: Flags): Promise<void> {
+async function run(target: Target, flags: Flags): Promise<void> {
   const { namespace } = flags;
-  const count = flags.count === undefined ? Number.POSITIVE_INFINITY : Number(flags.count);
-  if (!(count >= 1)) throw new AppError('Invalid', `--count ${flags.count}: write a number from 1`);
-  const target = parseTarget(text);
   const client = await connect({ kubeconfig: flags.kubeconfig });
   const stopped = new AbortController();
   // Also when told to end: a kubectl port-forward must not outlive who started it.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stopped.abort());
   process.stdout.once('error', () => stopped.abort());
   const view = { wide: flags.output === 'wide' };
-  let left = count;
+  let left = flags.count ?? Number.POSITIVE_INFINITY;
   const show = (seen: Seen) => {
     if (left <= 0) return;
     left -= 1;
     process.stdout.write(flags.output === 'json' ? `${JSON.stringify(seen)}\n` : line(seen, view));
     if (left <= 0) stopped.abort();
   };
-  if (flags.output !== 'json') process.stdout.write(header(view));
   const { signal } = stopped;
   await follow({
     client,
     target,
     namespace,
     signal,
+    found: () => {
+      if (flags.output !== 'json') process.stdout.write(header(view));
+    },
     watch: (proxy) => watch(proxy, { flags, signal, show }),
     problem: (message) => process.stderr.write(`${message}\n`),
   });

@@ -84,5 +84,8 @@ async function mayCreate(
 }
 
 /** Is there a cluster, and could Weir be installed on it? */
-export const clusterChecks: CheckGroup = { name: 'Kubernetes', fatal: true, checks: [version, admission] };
+export const clusterChecks: CheckGroup[] = [
+  { name: 'Kubernetes', fatal: true, checks: [version] },
+  { name: 'Kubernetes', fatal: true, checks: [admission] },
+];
 export const rightsChecks: CheckGroup = { name: 'Before installation', checks: [mayInstall] };

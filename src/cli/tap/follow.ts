@@ -13,6 +13,8 @@ export interface FollowOptions {
   target: Target;
   namespace: string;
   signal: AbortSignal;
+  /** There is something to watch. */
+  found?: () => void;
   /** Resolves when the stream of a proxy has ended, rejects when it cannot be had. */
   watch: (proxy: Tapped) => Promise<void>;
   /** Told of proxies that cannot be watched while others can. */
@@ -38,11 +40,12 @@ export async function follow(options: FollowOptions): Promise<void> {
 }
 
 async function followUntil(
-  { client, target, namespace, signal, watch, problem }: FollowOptions,
+  { client, target, namespace, signal, found, watch, problem }: FollowOptions,
   over: AbortSignal,
 ): Promise<void> {
   const { items } = await client.list<KubeObject>(kinds.Pod, namespace);
   const first = proxiesOf(target, namespace, items);
+  found?.();
   const watched = new Set(first.map(({ pod }) => pod));
   if (target.kind === 'deploy') {
     const informer = new Informer<KubeObject>({ client, kind: kinds.Pod, namespace, log: silentLogger });

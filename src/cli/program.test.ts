@@ -1,0 +1,104 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { main } from './program.ts';
+
+let directory: string;
+let kubeconfig: string;
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'weir-cli-'));
+  kubeconfig = join(directory, 'kubeconfig');
+  // A port on which nobody listens any more.
+  const server = net.createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as net.AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  writeFileSync(
+    kubeconfig,
+    `apiVersion: v1
+kind: Config
+clusters: [{name: a, cluster: {server: "https://127.0.0.1:${port}"}}]
+users: [{name: u, user: {token: x}}]
+contexts: [{name: c, context: {cluster: a, user: u}}]
+current-context: c
+`,
+  );
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+afterEach(() => {
+  jest.restoreAllMocks();
+  process.exitCode = undefined;
+});
+
+/** What a command prints, and its exit code. */
+async function run(...argv: string[]): Promise<{ out: string; err: string; code: number }> {
+  let [out, err] = ['', ''];
+  jest.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    out += String(text);
+    return true;
+  });
+  jest.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    err += String(text);
+    return true;
+  });
+  await main(argv);
+  return { out, err, code: Number(process.exitCode ?? 0) };
+}
+
+describe('a cluster that does not answer', () => {
+  test.each([
+    ['rollouts', 'list'],
+    ['rollouts', 'get', 'web'],
+    ['stat', 'deploy'],
+    ['tap', 'deploy/web'],
+    ['install'],
+  ])('weir %s %s: one line that says what to do, exit code 1', async (...argv) => {
+    const { out, err, code } = await run(...argv, '--kubeconfig', kubeconfig);
+    expect(err).toMatch(
+      /^weir: no answer from the API server 127\.0\.0\.1:\d+ \(ECONNREFUSED\): .*--kubeconfig.*\n$/,
+    );
+    expect([out, code]).toEqual(['', 1]);
+  });
+
+  test('weir check tells it once', async () => {
+    const { out, code } = await run('check', '--kubeconfig', kubeconfig);
+    expect(out).toMatch(
+      /^Kubernetes\n× API server: .*\n {4}Is the cluster up.*\n\n0 ok, 0 with warnings, 1 failed\n$/,
+    );
+    expect(code).toBe(1);
+  });
+});
+
+describe('wrong usage is found before a cluster is asked for', () => {
+  test.each([
+    [['stat', 'deploy', '--window', 'abc'], /--window.*"abc" is not a duration/],
+    [['tap', 'web/1/2'], /write deploy\/NAME or pod\/NAME/],
+    [['tap', 'deploy/web', '--status', '99'], /--status.*write a status such as 404/],
+    [['tap', 'deploy/web', '--max-rps', 'x'], /--max-rps/],
+    [['tap', 'deploy/web', '-c', '0'], /--count.*whole number of 1 or more/],
+    [['controller', '--concurrency', '1.5'], /--concurrency.*whole number of 1 or more/],
+    [['mesh', '--certificate-lifetime', '12'], /--certificate-lifetime.*is not a duration/],
+    [['check', '--timeout', 'soon'], /--timeout.*whole number of 1 or more/],
+    [['install', '--namespaces', ''], /--namespaces.*"" is not the name of a namespace/],
+    [['install', '--namespaces', 'shop,Pay'], /"Pay" is not the name of a namespace/],
+  ])('%j', async (argv, message) => {
+    const { out, err, code } = await run(...argv);
+    expect(err).toMatch(message);
+    expect(err).toMatch(/See `weir \w+ --help`\.\n$/);
+    expect([out, code]).toEqual(['', 2]);
+  });
+});
+
+test('--help fits a terminal of 80 columns and tells no default that says nothing', async () => {
+  const columns = process.stdout.columns;
+  process.stdout.columns = 80;
+  for (const name of ['install', 'inject', 'stat', 'metrics', 'mesh', 'proxy-init', 'controller']) {
+    const { out } = await run(name, '--help');
+    const [text = ''] = out.split(/^(Examples?|Exit codes):/m);
+    expect(text.split('\n').filter((line) => line.length > 80)).toEqual([]);
+    expect(text).not.toMatch(/default:\s+(false|\[\]|"")/);
+  }
+  process.stdout.columns = columns;
+});
