@@ -1,4 +1,7 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { parseAllDocuments } from 'yaml';
 import { customResourceDefinitions } from './crd.ts';
 import { rolloutSpecSchema } from './rollout.ts';
 import type { SchemaNode } from './structural.ts';
@@ -133,5 +136,40 @@ describe('a malformed Rollout names the field', () => {
   ])('%j', (change, field) => {
     const result = rolloutSpecSchema.safeParse({ ...good, ...change });
     expect(result.error?.issues.map(({ path }) => path.join('.'))).toContain(field);
+  });
+});
+
+describe('YAML as kubectl, Argo CD and Flux read it (1.1, where on, off, yes, no, y and n are booleans)', () => {
+  const booleans = /^(y|n|yes|no|on|off|true|false)$/i;
+  const names = (schema: unknown): string[] =>
+    typeof schema !== 'object' || schema === null
+      ? []
+      : Object.entries(schema).flatMap(([key, value]) => [
+          ...(key === 'properties' ? Object.keys(value as object) : []),
+          ...names(value),
+        ]);
+
+  test('no field of a CRD has such a name', () => {
+    expect(
+      customResourceDefinitions()
+        .flatMap(names)
+        .filter((name) => booleans.test(name)),
+    ).toEqual([]);
+  });
+
+  test('no key of the examples is one there', () => {
+    const keys = (value: unknown): string[] =>
+      typeof value !== 'object' || value === null
+        ? []
+        : [...(Array.isArray(value) ? [] : Object.keys(value)), ...Object.values(value).flatMap(keys)];
+    const files = readdirSync('examples', { recursive: true, encoding: 'utf8' }).filter((each) =>
+      each.endsWith('.yaml'),
+    );
+    expect(files.length).toBeGreaterThan(5);
+    for (const file of files) {
+      const documents = parseAllDocuments(readFileSync(join('examples', file), 'utf8'), { version: '1.1' });
+      const found = [documents].flat().flatMap((each) => keys(each.toJSON()));
+      expect({ file, found: found.filter((key) => booleans.test(key)) }).toEqual({ file, found: [] });
+    }
   });
 });

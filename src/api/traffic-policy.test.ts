@@ -13,7 +13,7 @@ describe('a TrafficPolicy', () => {
       trafficPolicySpecSchema.parse({
         targetRefs: [{ name: 'web' }, { name: 'api', sectionName: 'http' }],
         timeouts: { request: '1m30s500ms', backendRequest: '30s' },
-        retries: { max: 2, on: ['connect', '5xx'], budget: { percent: 5 } },
+        retries: { max: 2, retryOn: ['connect', '5xx'], budget: { percent: 5 } },
         breaker: { successRate: 90 },
         rateLimit: { perSecond: 2.5 },
         maxInFlight: 10,
@@ -59,7 +59,7 @@ describe('a TrafficPolicy', () => {
       'timeouts.backendRequest: must be at most request',
     ],
     [{ retries: { max: 11 } }, 'retries.max: '],
-    [{ retries: { max: 1, on: ['4xx'] } }, 'retries.on.0: '],
+    [{ retries: { max: 1, retryOn: ['4xx'] } }, 'retries.retryOn.0: '],
     [{ breaker: { consecutive: 0 } }, 'breaker: give consecutive or successRate'],
     [{ breaker: { window: '0s' } }, 'breaker.window: must be more than 0'],
     [{ rateLimit: { perSecond: 0 } }, 'rateLimit.perSecond: '],

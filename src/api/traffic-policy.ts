@@ -22,7 +22,8 @@ export function policySettings(duration: z.ZodType<number, string>) {
     retries: z
       .strictObject({
         max: z.number().int().min(0).max(10).describe('Times that one request is sent again.'),
-        on: z
+        // Not `on`, which is `true` in the YAML of kubectl, Argo CD and Flux.
+        retryOn: z
           .array(z.enum(['connect', '5xx']))
           .max(2)
           .default(['connect'])
@@ -37,6 +38,7 @@ export function policySettings(duration: z.ZodType<number, string>) {
           .optional()
           .describe('So that retries cannot multiply an overload; 20 percent and 10 a second unless given.'),
       })
+      .transform(({ retryOn, ...rest }) => ({ ...rest, on: retryOn }))
       .describe('Sending a request again when that is safe.'),
     breaker: z
       .strictObject({

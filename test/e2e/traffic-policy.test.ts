@@ -93,7 +93,7 @@ describe('a TrafficPolicy', () => {
     await fault(1);
     await eventually('a failure', async () => (await statuses(8)).includes(500));
     const budget = { percent: 100, minPerSecond: 100 };
-    await apply('retries', { retries: { max: 1, on: ['connect', '5xx'], budget } });
+    await apply('retries', { retries: { max: 1, retryOn: ['connect', '5xx'], budget } });
     await eventually('no failure', async () => (await statuses(20)).every((each) => each === 200));
     await remove('retries');
     await eventually('a failure again', async () => (await statuses(8)).includes(500));

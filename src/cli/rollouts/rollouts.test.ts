@@ -197,10 +197,10 @@ describe('lint', () => {
         'threshold.min: a success rate is a share from 0 to 1: for 99 percent write 99%',
       ),
     ]);
-    expect(told(manifest('TrafficPolicy', '{targetRefs: [], retries: {max: 11, on: [all]}}'))).toEqual([
+    expect(told(manifest('TrafficPolicy', '{targetRefs: [], retries: {max: 11, retryOn: [all]}}'))).toEqual([
       'spec.targetRefs: must not be empty',
       'spec.retries.max: must be at most 10',
-      'spec.retries.on[0]: must be one of connect, 5xx',
+      'spec.retries.retryOn[0]: must be one of connect, 5xx',
     ]);
     expect(told(manifest('MetricTemplate', '{query: 5}'))).toEqual([
       'spec.query: must be a string, not a number',

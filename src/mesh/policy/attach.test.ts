@@ -26,7 +26,7 @@ describe('the policy of a destination', () => {
     const policies = [
       source(
         'younger',
-        { retries: { max: 5, on: ['5xx'] }, maxInFlight: 7 },
+        { retries: { max: 5, retryOn: ['5xx'] }, maxInFlight: 7 },
         { created: '2026-02-01T00:00:00Z' },
       ),
       source('older', { timeouts: { request: '2s' }, retries: { max: 1 } }),
@@ -77,7 +77,7 @@ describe('any policies', () => {
     { timeouts: { request: '1s' } },
     { timeouts: { request: '2s', backendRequest: '1s' } },
     { retries: { max: 1 } },
-    { retries: { max: 2, on: ['5xx'] } },
+    { retries: { max: 2, retryOn: ['5xx'] } },
     { maxInFlight: 1 },
     { maxInFlight: 2 },
     { fault: { abort: { percent: 1 } } },
