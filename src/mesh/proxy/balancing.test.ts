@@ -15,6 +15,9 @@ import {
 
 afterEach(cleanUp);
 
+/** Milliseconds; an answer takes less, on a busy machine too. */
+const PATIENCE = 600;
+
 /** How many of `times` requests, one after the other and each on a connection of its own, had an answer of 200. */
 async function good(plane: Awaited<ReturnType<typeof outbound>>, times: number): Promise<number> {
   let fine = 0;
@@ -34,11 +37,11 @@ describe('an endpoint that takes requests and never answers', () => {
   test('is not the one that looks quickest', async () => {
     const plane = await outbound(
       destination([await upstream(silent), await upstream((socket) => socket.write(answer('ok')))], {
-        policy: { timeout: 60 },
+        policy: { timeout: PATIENCE },
       }),
     );
     // Two random ones of two: the better one of both is asked each time, once both are known.
-    expect(await good(plane, 20)).toBeGreaterThanOrEqual(18);
+    expect(await good(plane, 8)).toBeGreaterThanOrEqual(6);
   });
 
   test('makes an attempt at another one look no slower than it was', async () => {
@@ -51,10 +54,10 @@ describe('an endpoint that takes requests and never answers', () => {
           }),
           await upstream((socket) => socket.write(answer('ok'))),
         ],
-        { policy: { attemptTimeout: 60, retries: { max: 1, on: ['5xx'] } } },
+        { policy: { attemptTimeout: PATIENCE, retries: { max: 1, on: ['5xx'] } } },
       ),
     );
-    expect(await good(plane, 20)).toBe(20);
+    expect(await good(plane, 8)).toBe(8);
     expect(asked).toBeLessThanOrEqual(2);
   });
 
@@ -68,14 +71,14 @@ describe('an endpoint that takes requests and never answers', () => {
         await upstream((socket) => socket.write(answer('ok'))),
       ]),
     );
-    for (let n = 0; n < 20; n += 1) {
+    for (let n = 0; n < 8; n += 1) {
       const client = new Client(plane);
       client.socket.write(GET);
-      await Promise.race([client.until((text) => count(text, 'ok') === 1), after(60)]);
+      await Promise.race([client.until((text) => count(text, 'ok') === 1), after(PATIENCE)]);
       client.socket.resetAndDestroy();
       await client.gone;
     }
-    expect(asked).toBeLessThanOrEqual(3);
+    expect(asked).toBeLessThanOrEqual(2);
   });
 });
 

@@ -1,8 +1,7 @@
 import type net from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { answer, Client, cleanUp, destination, GET, outbound, upstream } from './fixtures.ts';
-import { ask, connect, server } from './http2-fixtures.ts';
-import { FRAME, SETTING } from './protocol/http2/frames.ts';
+import { ask, connect, ENDLESS, server } from './http2-fixtures.ts';
 import type { DataPlane } from './proxy.ts';
 
 afterEach(cleanUp);
@@ -73,27 +72,12 @@ test('a burst to a server that takes few streams at a time goes over as many con
 });
 
 test('a connection to a server of HTTP/2 that reads nothing any more does not stay when it is given up', async () => {
-  const frame = (type: number, flags: number, id: number, payload = Buffer.alloc(0)) => {
-    const head = Buffer.alloc(9);
-    head.writeUIntBE(payload.length, 0, 3);
-    head[3] = type;
-    head[4] = flags;
-    head.writeUInt32BE(id, 5);
-    return Buffer.concat([head, payload]);
-  };
-  const setting = Buffer.alloc(6);
-  setting.writeUInt16BE(SETTING.initialWindowSize);
-  setting.writeUInt32BE(0x7fff_ffff, 2);
-  const window = Buffer.alloc(4);
-  window.writeUInt32BE(0x7fff_0000 - 65_535);
   let begun = false;
   const address = await upstream((socket) => {
     if (begun) return;
     begun = true;
     // Windows without end, and then not a byte more is read.
-    socket.write(
-      Buffer.concat([frame(FRAME.settings, 0, 0, setting), frame(FRAME.windowUpdate, 0, 0, window)]),
-    );
+    socket.write(ENDLESS);
     socket.pause();
   });
   const to = destination([address], { protocol: 'http2' });

@@ -5,6 +5,7 @@ import type net from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { Destination } from '../discovery/model.ts';
 import { cleanups, destination } from './fixtures.ts';
+import { FRAME, SETTING } from './protocol/http2/frames.ts';
 import type { DataPlane } from './proxy.ts';
 
 export type Serve = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => void;
@@ -88,3 +89,23 @@ export const grpc = {
   'content-type': 'application/grpc',
   te: 'trailers',
 };
+
+/** A frame as bytes. */
+export function frame(type: number, flags: number, id: number, payload: Buffer = Buffer.alloc(0)): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head[3] = type;
+  head[4] = flags;
+  head.writeUInt32BE(id, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** SETTINGS and WINDOW_UPDATE of a peer whose windows are never full. */
+export const ENDLESS = (() => {
+  const setting = Buffer.alloc(6);
+  setting.writeUInt16BE(SETTING.initialWindowSize);
+  setting.writeUInt32BE(0x7fff_ffff, 2);
+  const window = Buffer.alloc(4);
+  window.writeUInt32BE(0x7fff_0000 - 65_535);
+  return Buffer.concat([frame(FRAME.settings, 0, 0, setting), frame(FRAME.windowUpdate, 0, 0, window)]);
+})();

@@ -13,8 +13,8 @@ import {
   unanswering,
   upstream,
 } from './fixtures.ts';
-import { ask, connect, http1, server } from './http2-fixtures.ts';
-import { FRAME, PREFACE, SETTING } from './protocol/http2/frames.ts';
+import { ask, connect, ENDLESS, frame, http1, server } from './http2-fixtures.ts';
+import { FRAME, PREFACE } from './protocol/http2/frames.ts';
 import type { DataPlane } from './proxy.ts';
 import type { Limits } from './runtime.ts';
 
@@ -46,28 +46,12 @@ async function holding() {
   return { held, address };
 }
 
-function frame(type: number, flags: number, id: number, payload: Buffer = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(id, 5);
-  return Buffer.concat([head, payload]);
-}
-
 /** A client of HTTP/2 that reads nothing, with windows that are never full. */
 function deaf(plane: DataPlane): net.Socket {
   const socket = net.connect({ port: plane.ports[0]!, host: '127.0.0.1' });
   socket.pause().on('error', () => {});
   cleanups.push(() => void socket.destroy());
-  const setting = Buffer.alloc(6);
-  setting.writeUInt16BE(SETTING.initialWindowSize);
-  setting.writeUInt32BE(0x7fff_ffff, 2);
-  const window = Buffer.alloc(4);
-  window.writeUInt32BE(0x7fff_0000 - 65_535);
-  socket.write(
-    Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0, setting), frame(FRAME.windowUpdate, 0, 0, window)]),
-  );
+  socket.write(Buffer.concat([PREFACE, ENDLESS]));
   return socket;
 }
 
