@@ -5,7 +5,7 @@ import { type KubeObject, keyOf } from '../api/meta.ts';
 import type { MetricTemplate } from '../api/metric-template.ts';
 import { MESH_SERVICE, METRICS_SERVICE, ports, SYSTEM_NAMESPACE, TRUST_DOMAIN } from '../api/names.ts';
 import type { TrafficSplit } from '../api/traffic-split.ts';
-import { MetricsRegistry, runProcess, startHealthServer } from '../controller/index.ts';
+import { giveBackAtRest, MetricsRegistry, runProcess, startHealthServer } from '../controller/index.ts';
 import { connect, Informer, LeaderElection, writeThrough } from '../kube/index.ts';
 import { aborted } from '../lib/aborted.ts';
 import { AppError } from '../lib/errors.ts';
@@ -129,6 +129,7 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
       Promise.all([controller.start(signal), splits.synced, templates.synced, mesh.slices.synced]),
       aborted(signal),
     ]);
+    giveBackAtRest(controller, signal);
     await leader.run(signal, (lead) => controller.run(lead));
     // Whoever lost the lease starts over with nothing in memory.
     if (!signal.aborted) throw new AppError('Unavailable', 'another replica leads now: starting over');

@@ -34,6 +34,7 @@ export class Controller {
   readonly #clock: Clock;
   /** When they did last, by the real clock: it is real work that holds up the loop. */
   #breath = 0;
+  #lastActivity = performance.now();
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -46,7 +47,13 @@ export class Controller {
     return this.#queue.length;
   }
 
+  /** When there was something to do last, by `performance.now`. */
+  get lastActivity(): number {
+    return this.#lastActivity;
+  }
+
   enqueue(key: string): void {
+    this.#lastActivity = performance.now();
     this.#queue.add(key);
   }
 
@@ -96,6 +103,7 @@ export class Controller {
         else this.#queue.addAfter(key, 30_000);
       } finally {
         this.#queue.done(key);
+        this.#lastActivity = performance.now();
         onReconciled?.({ seconds: (this.#clock.now() - started) / 1000, error: failed });
       }
       await this.#breathe();

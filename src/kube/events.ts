@@ -23,8 +23,18 @@ const HOLD_MS = 2000;
 /** Characters of a message that an API server takes. */
 const LONGEST = 1024;
 
+/** As an Event names it. Not the object itself: a thousand may wait, and each has changed many times when it is their turn. */
+const referenceTo = ({ apiVersion, kind, metadata }: KubeObject) => ({
+  apiVersion,
+  kind,
+  name: metadata.name,
+  namespace: metadata.namespace,
+  uid: metadata.uid,
+  resourceVersion: metadata.resourceVersion,
+});
+
 interface Recorded {
-  object: KubeObject;
+  of: ReturnType<typeof referenceTo>;
   uid: string;
   type: 'Normal' | 'Warning';
   reason: string;
@@ -70,7 +80,8 @@ export class EventRecorder {
         return;
       }
     }
-    const recorded = { object, uid, type, reason, message, signal, happened: this.#clock.now() };
+    const of = referenceTo(object);
+    const recorded = { of, uid, type, reason, message, signal, happened: this.#clock.now() };
     this.#waiting.push(recorded);
     if (type === 'Normal') this.#open.set(uid, recorded);
     else {
@@ -127,9 +138,9 @@ export class EventRecorder {
     return tokens >= 1;
   }
 
-  async #write({ object, uid, type, reason, message, signal, happened }: Recorded): Promise<void> {
+  async #write({ of, uid, type, reason, message, signal, happened }: Recorded): Promise<void> {
     const { client, component } = this.#options;
-    const namespace = object.metadata.namespace ?? 'default';
+    const namespace = of.namespace ?? 'default';
     const key = createHash('sha1').update([uid, type, reason, message].join('\0')).digest('hex');
     const at = new Date(happened).toISOString().replace(/\.\d+Z/, 'Z');
     const known = this.#known.get(key);
@@ -145,17 +156,10 @@ export class EventRecorder {
         this.#known.delete(key);
       }
     }
-    const name = `${object.metadata.name}.${key.slice(0, 8)}${this.#clock.now().toString(16)}`;
+    const name = `${of.name}.${key.slice(0, 8)}${this.#clock.now().toString(16)}`;
     const event = {
       metadata: { name, namespace },
-      involvedObject: {
-        apiVersion: object.apiVersion,
-        kind: object.kind,
-        name: object.metadata.name,
-        namespace: object.metadata.namespace,
-        uid: object.metadata.uid,
-        resourceVersion: object.metadata.resourceVersion,
-      },
+      involvedObject: of,
       type,
       reason,
       message: message.slice(0, LONGEST),

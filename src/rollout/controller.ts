@@ -14,7 +14,7 @@ import { GateWriter } from './effects/gate-data.ts';
 import { ahead, carryOutAll, type EffectContext } from './effects/index.ts';
 import { finalize, withoutFinalizer } from './finalize.ts';
 import { probeGate } from './gate/probe.ts';
-import { GateProbes } from './gate/probes.ts';
+import { GateProbes, type GateTarget } from './gate/probes.ts';
 import { GateWatch } from './gate/watch.ts';
 import { Looks } from './looks.ts';
 import { acts } from './machine/context.ts';
@@ -83,8 +83,8 @@ export class RolloutController {
     const enqueue = (key: string) => this.#controller.enqueue(key);
     this.#metrics = options.metrics && new RolloutMetrics(options.metrics, this.caches.rollouts.store);
     this.#probes = new GateProbes({
-      probe: ({ namespace, deployment }, tries, stop) =>
-        probeGate(client, namespace, deployment, tries, () => clock.now(), stop),
+      probe: ({ namespace, deployment, rank }, tries, signal) =>
+        probeGate(client, namespace, deployment, tries, () => clock.now(), { signal, rank }),
       done: enqueue,
     });
     const begun = (lateMs: number) => this.#metrics?.looked(lateMs);
@@ -98,6 +98,11 @@ export class RolloutController {
       clock,
       onReconciled: (outcome) => this.#metrics?.reconciled(outcome),
     });
+  }
+
+  /** When there was something to do last, by `performance.now`. */
+  get lastActivity(): number {
+    return this.#controller.lastActivity;
   }
 
   /** Fills the caches; on every replica, so that a new leader starts warm. */
@@ -136,6 +141,8 @@ export class RolloutController {
     if (status?.phase === 'RollingBack' || metadata?.annotations?.[annotations.abort] !== undefined)
       return 'urgent';
     if (status?.phase === 'Preparing') return 'soon';
+    // Of a thousand new ones each is seen through once it is begun, and written once, with what came of trying its gate.
+    if (!metadata?.finalizers?.includes(FINALIZER)) return 'later';
     return underWay(status?.phase) ? 'later' : 'next';
   }
 
@@ -326,7 +333,12 @@ export class RolloutController {
       },
       gated: () => this.#probes.named(key),
       probeGate: () => {
-        const target = { namespace, deployment: spec.targetRef.name, version: this.#gate.version };
+        const target: GateTarget = {
+          namespace,
+          deployment: spec.targetRef.name,
+          version: this.#gate.version,
+          rank: rollout.status ? 'later' : 'next',
+        };
         this.#probes.start(key, target, this.#signal);
       },
       log: log.child({ rollout: key }),

@@ -149,6 +149,21 @@ describe('drafts', () => {
     expect(tells(undefined, looked(1, 1))).toBe(true);
   });
 
+  test('of a new Rollout wait for what comes of trying its gate, and not for ever', () => {
+    const drafts = new Drafts();
+    expect(drafts.keep('a/b', 'u', { written: undefined, state: progressing(), tells: true }, 0)).toBe(
+      30_000,
+    );
+    expect(
+      drafts.keep(
+        'a/b',
+        'u',
+        { written: undefined, state: progressing({ acknowledgedAt: 1 }), tells: true },
+        30_000,
+      ),
+    ).toBe(0);
+  });
+
   test('are void for another object of the name, and when somebody else has written', () => {
     const drafts = new Drafts();
     const written = status(progressing());

@@ -50,7 +50,8 @@ export class Drafts {
     const since = before?.since ?? now;
     const told = tells ? (before?.told ?? now) : undefined;
     this.#drafts.set(key, { uid, base: written?.machine, state, since, told });
-    const due = Math.min(LAZIEST_MS, Math.max(LAZY_MS, EACH_MS * this.#drafts.size));
+    // A new one says nothing else before, and what comes of trying its gate is about to: a second write is what costs most of all.
+    const due = written ? Math.min(LAZIEST_MS, Math.max(LAZY_MS, EACH_MS * this.#drafts.size)) : LAZIEST_MS;
     const wait = Math.min(since + MOMENT_MS, (told ?? Number.POSITIVE_INFINITY) + due);
     return Math.max(0, wait - now);
   }

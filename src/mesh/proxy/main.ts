@@ -6,12 +6,12 @@ import { readFileSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
 import { toAppError } from '../../lib/errors.ts';
+import { restWhenQuiet } from '../../lib/rest.ts';
+import { returnMemory } from '../../lib/return-memory.ts';
 import type { ProxyConfig } from './config.ts';
 import { drain } from './drain.ts';
 import { createLineLogger } from './log.ts';
-import { restWhenQuiet } from './rest.ts';
 import type { RunningProxy } from './static.ts';
-import { returnMemory } from './transport/trim.ts';
 
 const log = createLineLogger({ component: 'proxy' }, { level: process.env.WEIR_LOG });
 

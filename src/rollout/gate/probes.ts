@@ -1,3 +1,4 @@
+import type { Rank } from '../../kube/index.ts';
 import type { GateProbe } from '../machine/types.ts';
 import type { Probed } from './probe.ts';
 
@@ -14,6 +15,8 @@ export interface GateTarget {
   deployment: string;
   /** Of the gate's admission objects; undefined: they cannot be watched. */
   version: string | undefined;
+  /** Before which other calls it goes. */
+  rank: Rank;
 }
 
 export interface GateProbesOptions {

@@ -1,6 +1,6 @@
 /** Where a connection was going before a REDIRECT rule of iptables turned it here: asked of the kernel, once each. */
 import { isIPv4, SocketAddress } from 'node:net';
-import { loadKoffi } from './koffi.ts';
+import { loadKoffi } from '../../../lib/koffi.ts';
 import type { Address } from './types.ts';
 
 // linux/in.h, linux/netfilter_ipv4.h, linux/netfilter_ipv6/ip6_tables.h

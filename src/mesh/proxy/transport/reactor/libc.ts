@@ -1,6 +1,6 @@
 /** The system calls of the reactor. Each returns what the C function returns; `errno` tells more after -1. */
 import { getSystemErrorMap } from 'node:util';
-import type { Koffi } from '../koffi.ts';
+import type { Koffi } from '../../../../lib/koffi.ts';
 
 export const EPOLLIN = 0x1;
 export const EPOLLOUT = 0x4;

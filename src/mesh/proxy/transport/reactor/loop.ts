@@ -1,7 +1,7 @@
 /** The reactor's epoll set and what happens in one turn of it. */
 import { isIPv4 } from 'node:net';
 import { setImmediate } from 'node:timers';
-import type { Koffi } from '../koffi.ts';
+import type { Koffi } from '../../../../lib/koffi.ts';
 import type { Address } from '../types.ts';
 import {
   bindLibc,

@@ -1,5 +1,5 @@
 /** Memory that C code reads and writes: bytes that do not move, with their address. */
-import type { Koffi } from '../koffi.ts';
+import type { Koffi } from '../../../../lib/koffi.ts';
 
 /** Below this size V8 may keep bytes inside its own heap, where they move. */
 const SMALLEST = 256;

@@ -1,5 +1,5 @@
 /** What the reactor calls of Node's own OpenSSL, whose symbols the node binary exports. */
-import type { Koffi } from '../koffi.ts';
+import type { Koffi } from '../../../../lib/koffi.ts';
 import { report } from './loop.ts';
 import { Region } from './memory.ts';
 

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { loadKoffi } from '../koffi.ts';
+import { loadKoffi } from '../../../../lib/koffi.ts';
 import { Region } from './memory.ts';
 import { type Late, Outbox } from './outbox.ts';
 

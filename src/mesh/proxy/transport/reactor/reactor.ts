@@ -1,7 +1,7 @@
 /** The transport of Linux: an event loop of our own on system calls, TLS by Node's own OpenSSL. */
 import { isMainThread } from 'node:worker_threads';
+import { loadKoffi } from '../../../../lib/koffi.ts';
 import type { MakeKey } from '../../../identity/client/csr.ts';
-import { loadKoffi } from '../koffi.ts';
 import { serverName } from '../spiffe.ts';
 import type {
   Connection,

@@ -2,7 +2,7 @@
  * Lets Node's own loop wait for the reactor's epoll set: libuv polls the set's file descriptor like any other, so one
  * blocking wait serves both, timers keep their time and an idle process sleeps.
  */
-import type { Koffi } from '../koffi.ts';
+import type { Koffi } from '../../../../lib/koffi.ts';
 import { Region } from './memory.ts';
 
 const UV_POLL = 8;

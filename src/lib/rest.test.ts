@@ -50,3 +50,19 @@ test('a probe every ten seconds is no reason to do it more than once a minute', 
   jest.advanceTimersByTime(3_600_000);
   expect(given()).toBe(before);
 });
+
+test('not where it would give back nothing', () => {
+  const runtime = { lastActivity: 0, now: () => performance.now() };
+  let worth = false;
+  let given = 0;
+  restWhenQuiet(runtime, () => (given += 1), { everyMs: 2_000, worth: () => worth });
+  jest.advanceTimersByTime(2_000);
+  // What starting up has left behind is always worth it.
+  expect(given).toBe(1);
+  runtime.lastActivity = runtime.now() + 1;
+  jest.advanceTimersByTime(600_000);
+  expect(given).toBe(1);
+  worth = true;
+  jest.advanceTimersByTime(4_000);
+  expect(given).toBe(2);
+});

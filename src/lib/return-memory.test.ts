@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { loadKoffi } from './koffi.ts';
-import { rereadable, returnMemory } from './trim.ts';
+import { rereadable, returnMemory } from './return-memory.ts';
 
 const entry = (head: string, anonymous: number) =>
   `${head}\nSize:               3352 kB\nRss:                3352 kB\nAnonymous:     ${anonymous} kB\nVmFlags: rd mr mw me sd\n`;

@@ -1,0 +1,29 @@
+import { restWhenQuiet } from '../lib/rest.ts';
+import { returnMemory } from '../lib/return-memory.ts';
+
+/** Bytes of heap that have come since the last time: to collect what thousands of Rollouts hold stops a process for a moment. */
+const WORTH = 32 * 2 ** 20;
+const LOOK_MS = 2_000;
+
+/**
+ * Gives memory back when there has been nothing to do for a while: V8 keeps the pages that a busy time has filled, and collects
+ * little while nothing is allocated.
+ */
+export function giveBackAtRest(work: { readonly lastActivity: number }, signal: AbortSignal): void {
+  const heap = () => process.memoryUsage().heapTotal;
+  let left = 0;
+  const stop = restWhenQuiet(
+    {
+      now: () => performance.now(),
+      get lastActivity() {
+        return work.lastActivity;
+      },
+    },
+    (fresh) => {
+      returnMemory(fresh);
+      left = heap();
+    },
+    { everyMs: LOOK_MS, worth: () => heap() - left >= WORTH },
+  );
+  signal.addEventListener('abort', stop, { once: true });
+}

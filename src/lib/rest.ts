@@ -1,0 +1,52 @@
+/** Decides when a process that has nothing to do gives memory back. */
+
+/** Milliseconds from the start to the first look. */
+const FIRST = 2_000;
+/** Without anything new to do for so long it is quiet. */
+const QUIET = 1_500;
+/** Between two times: probes of a kubelet come every few seconds for as long as the pod lives. */
+const RARELY = 60_000;
+
+/** What has a clock, milliseconds, and knows when it was last busy by it. */
+export interface Busy {
+  now(): number;
+  readonly lastActivity: number;
+}
+
+export interface RestOptions {
+  /** Milliseconds between two looks. */
+  everyMs?: number;
+  /** Whether there is anything to give back, after the first time; default: yes. */
+  worth?: () => boolean;
+}
+
+/**
+ * Calls `give` once it has become quiet after the start, a minute after that, for what a process does only once in its first
+ * seconds, and again after it has been busy; `fresh`: it has not been busy yet. Returns how to stop that.
+ */
+export function restWhenQuiet(
+  process: Busy,
+  give: (fresh: boolean) => void,
+  { everyMs = 10_000, worth = () => true }: RestOptions = {},
+): () => void {
+  let given: number | undefined;
+  let fresh = true;
+  let times = 0;
+  let timer: NodeJS.Timeout;
+  const look = () => {
+    const now = process.now();
+    const busy = given !== undefined && process.lastActivity > given;
+    fresh &&= !busy;
+    const due = given === undefined || (now - given >= RARELY && (busy || times === 1) && worth());
+    if (due && now - process.lastActivity >= QUIET) {
+      give(fresh);
+      given = process.now();
+      times += 1;
+    }
+    // Not quiet from the beginning.
+    fresh &&= times > 0;
+    timer = setTimeout(look, everyMs).unref();
+  };
+  timer = setTimeout(look, FIRST).unref();
+  return () => clearTimeout(timer);
+}
