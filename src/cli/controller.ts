@@ -120,7 +120,7 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
   const health = await startHealthServer({
     listen: flags.listen,
     ready: () => controller.caches.synced || 'the caches are still being filled',
-    metrics: () => metrics.text(),
+    metrics: () => metrics.parts(),
   });
   try {
     void identity.start();

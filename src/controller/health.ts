@@ -7,7 +7,8 @@ export interface HealthServerOptions {
   listen: string;
   /** True, or why not: shown to whoever asks. */
   ready: () => boolean | string | Promise<boolean | string>;
-  metrics?: () => string;
+  /** In the Prometheus text format, as one or as several parts. */
+  metrics?: () => string | readonly (string | Uint8Array)[];
 }
 
 export interface RunningServer {
@@ -23,9 +24,17 @@ export async function startHealthServer({
 }: HealthServerOptions): Promise<RunningServer> {
   const server = createServer(async (request, response) => {
     const path = request.url?.split('?')[0];
-    const answer = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
-      response.writeHead(status, { 'content-type': type });
-      response.end(body);
+    const answer = (
+      status: number,
+      body: string | readonly (string | Uint8Array)[],
+      type = 'text/plain; charset=utf-8',
+    ) => {
+      const parts = typeof body === 'string' ? [body] : body;
+      const length = parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0);
+      response.cork();
+      response.writeHead(status, { 'content-type': type, 'content-length': length });
+      for (const part of parts) response.write(part);
+      response.end();
     };
     try {
       if (path === '/live') answer(200, 'ok\n');

@@ -113,7 +113,7 @@ export const gaugeText = (name: string, help: string, read: Reading): string =>
 
 /** A process's own metrics in the Prometheus text format (0.0.4). */
 export class MetricsRegistry {
-  readonly #metrics: { text(): string }[] = [];
+  readonly #metrics: { text(): string | Buffer }[] = [];
 
   counter(name: string, help: string): Counter {
     return this.#add(new Counter(name, help));
@@ -133,8 +133,8 @@ export class MetricsRegistry {
     this.#add(new Readout(type, name, help, read));
   }
 
-  /** Families that somebody else renders, and may keep rendered (`gaugeText`): a scrape of thousands of series that did not change. */
-  rendered(text: () => string): void {
+  /** Families that somebody else renders, and may keep as they are sent (`gaugeText`): a scrape of thousands of series that did not change. */
+  rendered(text: () => Buffer): void {
     this.#metrics.push({ text });
   }
 
@@ -143,7 +143,12 @@ export class MetricsRegistry {
   }
 
   text(): string {
-    return this.#metrics.map((metric) => metric.text()).join('');
+    return this.parts().join('');
+  }
+
+  /** All of it, one part after the other; what is kept rendered is not encoded again. */
+  parts(): (string | Buffer)[] {
+    return this.#metrics.map((metric) => metric.text());
   }
 
   #add<T extends Metric>(metric: T): T {

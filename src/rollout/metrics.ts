@@ -63,7 +63,7 @@ const FAMILIES = [
 /** What alert rules need: which phase, stuck or not, how long, and how the controller itself is doing. */
 export class RolloutMetrics {
   readonly #rollouts: { list(): Rollout[] };
-  #rendered: { of: Rollout[]; text: string } = { of: [], text: '' };
+  #rendered: { of: Rollout[]; text: Buffer } = { of: [], text: Buffer.alloc(0) };
   readonly #duration: Histogram;
   readonly #errors: Counter;
   readonly #lateness: Histogram;
@@ -86,13 +86,13 @@ export class RolloutMetrics {
   }
 
   /** Most scrapes find every Rollout as the one before did. */
-  #text(): string {
+  #text(): Buffer {
     const rollouts = this.#rollouts.list();
     const { of } = this.#rendered;
     const same = rollouts.length === of.length && rollouts.every((rollout, index) => rollout === of[index]);
     if (!same) {
       const series = rollouts.map(seriesOf);
-      this.#rendered = { of: rollouts, text: FAMILIES.map((family) => family(series)).join('') };
+      this.#rendered = { of: rollouts, text: Buffer.from(FAMILIES.map((family) => family(series)).join('')) };
     }
     return this.#rendered.text;
   }
