@@ -4,6 +4,7 @@ import { returnMemory } from '../lib/return-memory.ts';
 /** Bytes of heap that have come since the last time: to collect what thousands of Rollouts hold stops a process for a moment. */
 const WORTH = 32 * 2 ** 20;
 const LOOK_MS = 2_000;
+const APART_MS = 20_000;
 
 /**
  * Gives memory back when there has been nothing to do for a while: V8 keeps the pages that a busy time has filled, and collects
@@ -23,7 +24,7 @@ export function giveBackAtRest(work: { readonly lastActivity: number }, signal: 
       returnMemory(fresh);
       left = heap();
     },
-    { everyMs: LOOK_MS, worth: () => heap() - left >= WORTH },
+    { everyMs: LOOK_MS, apartMs: APART_MS, worth: () => heap() - left >= WORTH },
   );
   signal.addEventListener('abort', stop, { once: true });
 }

@@ -62,6 +62,21 @@ describe('the reconcile loop', () => {
     expect(looks).toBe(2);
   });
 
+  test('a later reconcile that has nothing to wait for takes the wake-up away', async () => {
+    let looks = 0;
+    const { clock, controller } = start(async () => {
+      looks += 1;
+      return looks === 1 ? { requeueAfterMs: 1000 } : undefined;
+    });
+    controller.enqueue('shop/web');
+    await clock.advance(500);
+    controller.enqueue('shop/web');
+    await clock.advance(0);
+    expect(looks).toBe(2);
+    await clock.advance(60_000);
+    expect(looks).toBe(2);
+  });
+
   test.each([
     ['Unavailable', 100],
     ['NotFound', 100],

@@ -5,7 +5,7 @@ import { isCode, toAppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 
 export interface ReconcileResult {
-  /** Look again after this many milliseconds, if nothing else happens before. */
+  /** Look again after this many milliseconds, if nothing else happens before; the last reconcile of a key decides. */
   requeueAfterMs?: number;
 }
 
@@ -57,10 +57,6 @@ export class Controller {
     this.#queue.add(key);
   }
 
-  enqueueAfter(key: string, milliseconds: number): void {
-    this.#queue.addAfter(key, milliseconds);
-  }
-
   /** Works until aborted; resolves when the reconciles in progress have ended. */
   async run(signal: AbortSignal): Promise<void> {
     const { workers = 4, rank } = this.#options;
@@ -91,6 +87,8 @@ export class Controller {
       try {
         const result = await reconcile(key, signal);
         this.#queue.forget(key);
+        // It has seen all that an earlier one had set a wake-up for.
+        this.#queue.unset(key);
         if (result?.requeueAfterMs !== undefined) this.#queue.addAfter(key, result.requeueAfterMs);
       } catch (thrown) {
         failed = true;

@@ -13,7 +13,7 @@ export interface WorkQueueOptions {
 type Taker = (key: string) => void;
 
 /** Otherwise each abort makes an error, with its stack, for nobody. */
-const SUPERSEDED = 'an earlier wake-up is set';
+const SUPERSEDED = 'another wake-up is set, or none';
 
 /**
  * Keys to be worked on, as client-go's queue: a key waits at most once; a key that is added while it is worked on is handed
@@ -78,6 +78,12 @@ export class WorkQueue {
       },
       () => {},
     );
+  }
+
+  /** Forgets the wake-up that is set for the key. */
+  unset(key: string): void {
+    this.#waiting.get(key)?.cancel.abort(SUPERSEDED);
+    this.#waiting.delete(key);
   }
 
   /** Adds the key after its own growing delay. */

@@ -4,8 +4,8 @@
 const FIRST = 2_000;
 /** Without anything new to do for so long it is quiet. */
 const QUIET = 1_500;
-/** Between two times: probes of a kubelet come every few seconds for as long as the pod lives. */
-const RARELY = 60_000;
+/** Until what a process does only once in its first seconds is over. */
+const SETTLED = 60_000;
 
 /** What has a clock, milliseconds, and knows when it was last busy by it. */
 export interface Busy {
@@ -16,6 +16,8 @@ export interface Busy {
 export interface RestOptions {
   /** Milliseconds between two looks. */
   everyMs?: number;
+  /** Milliseconds between two times; default: a minute, for probes of a kubelet come every few seconds for as long as the pod lives. */
+  apartMs?: number;
   /** Whether there is anything to give back, after the first time; default: yes. */
   worth?: () => boolean;
 }
@@ -27,7 +29,7 @@ export interface RestOptions {
 export function restWhenQuiet(
   process: Busy,
   give: (fresh: boolean) => void,
-  { everyMs = 10_000, worth = () => true }: RestOptions = {},
+  { everyMs = 10_000, apartMs = SETTLED, worth = () => true }: RestOptions = {},
 ): () => void {
   let given: number | undefined;
   let fresh = true;
@@ -37,8 +39,9 @@ export function restWhenQuiet(
     const now = process.now();
     const busy = given !== undefined && process.lastActivity > given;
     fresh &&= !busy;
-    const due = given === undefined || (now - given >= RARELY && (busy || times === 1) && worth());
-    if (due && now - process.lastActivity >= QUIET) {
+    const since = given === undefined ? Number.POSITIVE_INFINITY : now - given;
+    const due = since >= apartMs && (busy || times === 0 || (times === 1 && since >= SETTLED));
+    if (due && now - process.lastActivity >= QUIET && (times === 0 || worth())) {
       give(fresh);
       given = process.now();
       times += 1;

@@ -14,7 +14,7 @@ import { GateWriter } from './effects/gate-data.ts';
 import { ahead, carryOutAll, type EffectContext } from './effects/index.ts';
 import { finalize, withoutFinalizer } from './finalize.ts';
 import { probeGate } from './gate/probe.ts';
-import { GateProbes, type GateTarget } from './gate/probes.ts';
+import { GateProbes } from './gate/probes.ts';
 import { GateWatch } from './gate/watch.ts';
 import { Looks } from './looks.ts';
 import { acts } from './machine/context.ts';
@@ -83,8 +83,8 @@ export class RolloutController {
     const enqueue = (key: string) => this.#controller.enqueue(key);
     this.#metrics = options.metrics && new RolloutMetrics(options.metrics, this.caches.rollouts.store);
     this.#probes = new GateProbes({
-      probe: ({ namespace, deployment, rank }, tries, signal) =>
-        probeGate(client, namespace, deployment, tries, () => clock.now(), { signal, rank }),
+      probe: ({ namespace, deployment }, tries, stop) =>
+        probeGate(client, namespace, deployment, tries, () => clock.now(), stop),
       done: enqueue,
     });
     const begun = (lateMs: number) => this.#metrics?.looked(lateMs);
@@ -333,12 +333,7 @@ export class RolloutController {
       },
       gated: () => this.#probes.named(key),
       probeGate: () => {
-        const target: GateTarget = {
-          namespace,
-          deployment: spec.targetRef.name,
-          version: this.#gate.version,
-          rank: rollout.status ? 'later' : 'next',
-        };
+        const target = { namespace, deployment: spec.targetRef.name, version: this.#gate.version };
         this.#probes.start(key, target, this.#signal);
       },
       log: log.child({ rollout: key }),

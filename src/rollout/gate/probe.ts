@@ -1,5 +1,5 @@
 import { kinds } from '../../api/kinds.ts';
-import type { KubeClient, WriteOptions } from '../../kube/types.ts';
+import type { KubeClient } from '../../kube/types.ts';
 import { toAppError } from '../../lib/errors.ts';
 import type { GateProbe } from '../machine/types.ts';
 import type { Deployment } from '../objects.ts';
@@ -16,7 +16,7 @@ export async function probeGate(
   name: string,
   tries: number,
   now: () => number,
-  asked: Pick<WriteOptions, 'signal' | 'rank'>,
+  signal: AbortSignal,
 ): Promise<Probed> {
   try {
     for (let attempt = 1; attempt <= tries; attempt += 1) {
@@ -26,7 +26,7 @@ export async function probeGate(
         namespace,
         name,
         { type: 'merge', body: { spec: { paused: false, template: { metadata: { annotations } } } } },
-        { fieldManager: 'weir-gate-probe', dryRun: true, ...asked },
+        { fieldManager: 'weir-gate-probe', dryRun: true, signal },
       );
       if (answer.spec.paused !== true) {
         return {

@@ -6,7 +6,6 @@ const target = (deployment: string, version: string | undefined = 'v1'): GateTar
   namespace: 'shop',
   deployment,
   version,
-  rank: 'later',
 });
 
 /** Probes whose answers are given by hand; `tried` says of which Deployment how many tries in a row were asked for. */
@@ -77,11 +76,35 @@ test('a few at a time, each once, and none for a Rollout that is gone', async ()
     probes.start(`r${index}`, target(`r${index}`), signal);
     probes.start(`r${index}`, target(`r${index}`), signal);
   }
-  expect(tried).toHaveLength(8);
+  expect(tried).toEqual(['r0 3']);
+  await answer(true);
+  expect(tried).toHaveLength(1 + 8);
   probes.forget('r19');
   while (answers.length > 0) await answer(true);
   expect(tried).toHaveLength(19);
+  expect(tried.slice(1).every((each) => each.endsWith(' 1'))).toBe(true);
   expect(new Set(done).size).toBe(19);
+});
+
+test('nobody waits for three tries where they do not hold, cannot tell of others, or are of another namespace', async () => {
+  const { probes, tried, answer } = byHand();
+  const start = (name: string, more: Partial<GateTarget> = {}) =>
+    probes.start(name, { ...target(name), ...more }, signal);
+  for (const name of ['a', 'b', 'c']) start(name);
+  start('d', { namespace: 'other' });
+  start('e', { version: undefined });
+  expect(tried).toEqual(['a 3', 'd 3', 'e 3']);
+  await answer(false);
+  expect(tried.slice(3)).toEqual(['b 3', 'c 3']);
+});
+
+test('who waits for the tries of a Rollout that is forgotten goes on', () => {
+  const { probes, tried } = byHand();
+  probes.start('a', target('a'), signal);
+  probes.start('b', target('b'), signal);
+  probes.forget('a');
+  probes.start('c', target('c'), signal);
+  expect(tried).toEqual(['a 3', 'b 3']);
 });
 
 test('nothing is learnt or told after the end', async () => {

@@ -1,4 +1,3 @@
-import type { Rank } from '../../kube/index.ts';
 import type { GateProbe } from '../machine/types.ts';
 import type { Probed } from './probe.ts';
 
@@ -15,8 +14,6 @@ export interface GateTarget {
   deployment: string;
   /** Of the gate's admission objects; undefined: they cannot be watched. */
   version: string | undefined;
-  /** Before which other calls it goes. */
-  rank: Rank;
 }
 
 export interface GateProbesOptions {
@@ -31,9 +28,16 @@ interface Started {
   signal: AbortSignal;
 }
 
+/** When three tries that all held began, and of which gate. */
+interface Proof {
+  version: string;
+  at: number;
+}
+
 /**
  * Whether the gate of each Rollout was seen to hold. All Deployments of a namespace are named by one object, so three tries
- * in a row of any of them show that the API servers know every name that was written before: each other one is then tried once.
+ * in a row of any of them show that the API servers know every name that was written before: each other one is then tried once,
+ * and waits for that while somebody's three are under way, unless the ones before did not hold.
  */
 export class GateProbes {
   readonly #options: GateProbesOptions;
@@ -44,7 +48,10 @@ export class GateProbes {
   #busy = 0;
   /** When a name was written, and when three tries began that all held: in steps of #step, which no clock can set back. */
   readonly #named = new Map<string, number>();
-  readonly #proven = new Map<string, { version: string; at: number }>();
+  readonly #proven = new Map<string, Proof>();
+  /** Who is at its three, by namespace, and where they failed last. */
+  readonly #proving = new Map<string, Started>();
+  readonly #open = new Set<string>();
   #step = 0;
 
   constructor(options: GateProbesOptions) {
@@ -69,6 +76,8 @@ export class GateProbes {
   }
 
   forget(key: string): void {
+    for (const [namespace, started] of this.#proving)
+      if (started === this.#running.get(key)) this.#proving.delete(namespace);
     this.#last.delete(key);
     this.#named.delete(key);
     this.#pending.delete(key);
@@ -77,16 +86,25 @@ export class GateProbes {
 
   clear(): void {
     for (const map of [this.#last, this.#named, this.#pending, this.#running, this.#proven]) map.clear();
+    this.#proving.clear();
+    this.#open.clear();
   }
 
   #next(): void {
     for (const [key, started] of this.#pending) {
       if (this.#busy >= AT_ONCE) return;
+      const { namespace, version } = started.target;
+      const known = this.#known(key, started.target);
+      if (!known && version !== undefined && !this.#open.has(namespace)) {
+        if (this.#proving.has(namespace)) continue;
+        this.#proving.set(namespace, started);
+      }
       this.#pending.delete(key);
       this.#running.set(key, started);
       this.#busy += 1;
-      void this.#run(key, started).finally(() => {
+      void this.#run(key, started, known).finally(() => {
         this.#busy -= 1;
+        if (this.#proving.get(namespace) === started) this.#proving.delete(namespace);
         if (this.#running.get(key) === started) {
           this.#running.delete(key);
           if (!started.signal.aborted) this.#options.done(key);
@@ -96,16 +114,21 @@ export class GateProbes {
     }
   }
 
-  async #run(key: string, started: Started): Promise<void> {
+  /** Whether the API servers were seen to know its name. */
+  #known(key: string, { namespace, version }: GateTarget): boolean {
+    const proven = this.#proven.get(namespace);
+    return proven !== undefined && proven.version === version && proven.at > (this.#named.get(key) ?? 0);
+  }
+
+  async #run(key: string, started: Started, known: boolean): Promise<void> {
     const { target, signal } = started;
     const { namespace, version } = target;
-    const proven = this.#proven.get(namespace);
-    const known =
-      proven !== undefined && proven.version === version && proven.at > (this.#named.get(key) ?? 0);
     this.#step += 1;
     const at = this.#step;
     const probed = await this.#options.probe(target, known ? 1 : TRIES, signal);
     if (signal.aborted || this.#running.get(key) !== started) return;
+    if (probed.holds) this.#open.delete(namespace);
+    else this.#open.add(namespace);
     if (!probed.holds) this.#proven.delete(namespace);
     else if (!known && version !== undefined && at > (this.#proven.get(namespace)?.at ?? 0))
       this.#proven.set(namespace, { version, at });
