@@ -1,8 +1,9 @@
 import { restWhenQuiet } from '../lib/rest.ts';
 import { returnMemory } from '../lib/return-memory.ts';
 
-/** Bytes of heap that have come since the last time: to collect what thousands of Rollouts hold stops a process for a moment. */
+/** Bytes of heap that have come since the last time, and their share of it: what thousands of Rollouts hold takes a moment to look through. */
 const WORTH = 32 * 2 ** 20;
+const SHARE = 0.5;
 const LOOK_MS = 2_000;
 const APART_MS = 20_000;
 
@@ -24,7 +25,7 @@ export function giveBackAtRest(work: { readonly lastActivity: number }, signal: 
       returnMemory(fresh);
       left = heap();
     },
-    { everyMs: LOOK_MS, apartMs: APART_MS, worth: () => heap() - left >= WORTH },
+    { everyMs: LOOK_MS, apartMs: APART_MS, worth: () => heap() - left >= Math.max(WORTH, left * SHARE) },
   );
   signal.addEventListener('abort', stop, { once: true });
 }
