@@ -5,7 +5,7 @@ beforeEach(() => void jest.useFakeTimers());
 afterEach(() => void jest.useRealTimers());
 
 function proxy() {
-  const runtime = { lastActivity: 0, now: () => performance.now() };
+  const runtime = { lastActivity: 0, requests: 0, now: () => performance.now() };
   const given: boolean[] = [];
   const stop = restWhenQuiet(runtime, (fresh) => {
     given.push(fresh);
@@ -34,6 +34,18 @@ test('not while there are requests, but after them', () => {
   expect(given()).toBe(0);
   jest.advanceTimersByTime(12_000);
   expect(fresh()).toEqual([false]);
+});
+
+test('not in a pause of load, but half a minute after it', () => {
+  const { runtime, given } = proxy();
+  for (let n = 0; n < 10; n += 1) {
+    runtime.requests += 5_000;
+    runtime.lastActivity = runtime.now();
+    jest.advanceTimersByTime(20_000);
+  }
+  expect(given()).toBe(0);
+  jest.advanceTimersByTime(20_000);
+  expect(given()).toBe(1);
 });
 
 test('a probe every ten seconds is no reason to do it more than once a minute', () => {

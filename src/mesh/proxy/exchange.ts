@@ -85,6 +85,7 @@ export class Exchange<C extends Carrier> {
     this.#attempts.begin(requester.stack);
     this.#series = requester.caller?.series ?? table.orphan;
     runtime.inFlight += 1;
+    runtime.requests += 1;
     table.flight.count += 1;
     if (runtime.inFlight > runtime.limits.inFlight) {
       return this.fail('overload', 'too many requests in flight; scale out or raise limits.inFlight');

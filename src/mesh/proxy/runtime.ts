@@ -94,6 +94,8 @@ export class Runtime {
   /** Answers carry `Connection: close` from now on. */
   draining = false;
   inFlight = 0;
+  /** That have begun. */
+  requests = 0;
   connections = 0;
   /** While somebody watches requests. */
   observers: Observers | undefined;

@@ -179,7 +179,7 @@ export const ATTACKS: Record<string, Attack> = {
   },
   'header names of one hash (CVE-2026-21717)': {
     begin: start(),
-    next: (n) => request(2 * n + 1, Buffer.concat([SMALL, COLLIDING])),
+    next: (n) => repeat(5, (k) => request(2 * (5 * n + k) + 1, Buffer.concat([SMALL, COLLIDING]))),
   },
   'streams that never end (slowloris)': {
     cause: 'body-timeout',

@@ -6,6 +6,7 @@ import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLNONE, EPOLLOUT } from './libc.ts';
 import type { Loop, Watch } from './loop.ts';
 import type { Late } from './outbox.ts';
 import type { Pipe } from './pipes.ts';
+import { LEAST, MOST, portionAfter, SHARE } from './portion.ts';
 import { AGAIN, FAILED, REFUSED, type Socket } from './socket.ts';
 import { Outlet, Passage } from './splice.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -48,6 +49,8 @@ export class ReactorConnection implements Connection, Watch, Late {
   lateAt = 0;
   /** Before the queue: bytes that were moved here and have not left. */
   readonly #outlet: Outlet;
+  /** Bytes that are read and handled at a time. */
+  #portion = MOST;
   /** Where what comes in may go unseen. */
   #passing: Passage<ReactorConnection> | undefined;
   #dead = false;
@@ -115,24 +118,30 @@ export class ReactorConnection implements Connection, Watch, Late {
     if (this.#readEnded && broken) return this.destroy(this.#loop.socketError(socket.fd));
     // Nobody wants to know now: the set tells of it again and again, so it is asked not to.
     if (this.#paused || this.#readEnded) return this.#want();
-    const { bytes, size } = this.#loop.input;
+    const { bytes } = this.#loop.input;
+    let spent = 0;
     for (let n = 0; n < READS; n += 1) {
+      const size = this.#portion;
       if (this.#passing?.bulk) {
         const how = this.#move(socket, this.#passing);
         if (how === 'over') return;
         if (how === 'on') continue;
       }
-      const count = socket.read();
+      const count = socket.read(size);
       if (count === AGAIN) return this.#want();
       if (count === FAILED) return this.destroy(socket.error);
       if (count === 0) return this.#readEnd();
       const passage = this.#passing;
       const unseen = passage?.holds(count) === true && passage.to.#clear();
       if (passage?.passed(count) === false) this.#passing = undefined;
+      const began = count < LEAST ? 0 : performance.now();
       if (unseen) this.#pass(passage.to, count);
       else this.#give(bytes.subarray(0, count));
+      const took = count < LEAST ? 0 : performance.now() - began;
+      if (took > 0) this.#portion = portionAfter(size, count, took);
       if (this.#dead || this.#paused) return;
-      if (count < size && !socket.pending) break;
+      spent += took;
+      if ((count < size && !socket.pending) || spent > SHARE) break;
     }
     if (socket.pending) this.#loop.again(socket);
     else if (socket.crossed) this.#want();

@@ -69,9 +69,9 @@ export class Socket implements Source {
     return this.#tls?.crossed ?? false;
   }
 
-  /** Reads into `loop.input`. */
-  read(): number {
-    const { address, size } = this.loop.input;
+  /** Reads up to `size` bytes into `loop.input`. */
+  read(size: number): number {
+    const { address } = this.loop.input;
     if (this.#tls) return this.#tls.read(this, address, size);
     const { libc } = this.loop;
     for (;;) {
