@@ -8,6 +8,10 @@ import { MULTIPLEXED } from './protocol/detect.ts';
 import type { Runtime } from './runtime.ts';
 import type { Connection, ConnectionHandler, Transport } from './transport/types.ts';
 
+/** Requests in flight to one endpoint from which sharing a connection costs less than connections of their own. */
+const SHARE_FROM = 6;
+/** … and for how many milliseconds it goes on when there are fewer. */
+const SHARE_ON = 1_000;
 const EVICT_FIRST = 200;
 const EVICT_MAX = 10_000;
 
@@ -38,6 +42,9 @@ export class EndpointState {
   retired = false;
   /** The proxy there takes HTTP/1.1 in lanes of an HTTP/2 connection. */
   multiplexes = false;
+  /** A connection of HTTP/1.1 is being made for requests to come. */
+  preparing = false;
+  #sharedUntil = 0;
   /** Of the destination's policy, if it has one. */
   breaker: Breaker | undefined;
   #failures = 0;
@@ -109,6 +116,15 @@ export class EndpointState {
 
   opened({ alpn }: Connection): void {
     this.multiplexes = alpn === MULTIPLEXED;
+  }
+
+  /**
+   * So many requests are in flight, or were just now, that they share a connection. Load that goes up and down around a number
+   * would have connections made, by handshakes that everybody waits for, each time that it is down.
+   */
+  crowded(now: number): boolean {
+    if (this.pending >= SHARE_FROM) this.#sharedUntil = now + SHARE_ON;
+    return now < this.#sharedUntil;
   }
 
   alive(): void {

@@ -14,8 +14,6 @@ import { UNCOUNTED, Upstream } from './upstream.ts';
 
 const CLOSE = Buffer.from('connection: close\r\n');
 const UPGRADE = Buffer.from('connection: upgrade\r\n');
-/** Requests in flight to one endpoint from which sharing a connection costs less than connections of their own. */
-const MULTIPLEX_FROM = 6;
 const HEAD_METHOD = 'HEAD';
 
 /** HTTP/1.1 for the exchanges of one session, which come in turn: bytes are passed on as they are. */
@@ -125,7 +123,12 @@ export class Http1Exchange implements Requester<Upstream> {
   #share(endpoint: EndpointState): 'none' | 'translated' | 'lane' {
     if (this.#request.tunnel) return 'none';
     if (this.core.table.protocol === 'http2') return 'translated';
-    return endpoint.multiplexes && endpoint.pending >= MULTIPLEX_FROM ? 'lane' : 'none';
+    if (!endpoint.multiplexes) return 'none';
+    if (endpoint.crowded(this.#session.runtime.moment())) return 'lane';
+    // Nobody waits for a handshake where there is another way; those who come later find a connection of their own.
+    if (endpoint.idle.length > 0 || !endpoint.http2.live()) return 'none';
+    Upstream.prepare(this.#session.runtime, endpoint);
+    return 'lane';
   }
 
   send(upstream: Upstream): void {

@@ -43,6 +43,8 @@ export class Upstream implements Carrier, ConnectionHandler {
   #head: Buffer | undefined;
   #inBody = false;
   #closed = false;
+  /** Nobody has asked for it yet. */
+  #prepares = false;
   /** Instead of a connection of its own. */
   readonly #line: UpstreamLine | undefined;
   readonly #lane: Lane | undefined;
@@ -52,7 +54,7 @@ export class Upstream implements Carrier, ConnectionHandler {
   readonly #deadline: Deadline;
 
   /** `over`: instead of a connection of its own, streams of this one. */
-  constructor(runtime: Runtime, endpoint: EndpointState, exchange: Http1Exchange, over?: Over) {
+  constructor(runtime: Runtime, endpoint: EndpointState, exchange?: Http1Exchange, over?: Over) {
     this.#runtime = runtime;
     this.endpoint = endpoint;
     this.exchange = exchange;
@@ -73,6 +75,19 @@ export class Upstream implements Carrier, ConnectionHandler {
     this.tcp = endpoint.tcp;
     endpoint.tcp.opened += 1;
     this.connection = endpoint.dial(runtime.transport, this);
+  }
+
+  /** Connects, for whoever asks next. */
+  static prepare(runtime: Runtime, endpoint: EndpointState): void {
+    if (endpoint.preparing) return;
+    endpoint.preparing = true;
+    new Upstream(runtime, endpoint).#prepares = true;
+  }
+
+  #prepared() {
+    if (!this.#prepares) return;
+    this.#prepares = false;
+    this.endpoint.preparing = false;
   }
 
   /** One that translates, over a connection that is there. */
@@ -97,6 +112,7 @@ export class Upstream implements Carrier, ConnectionHandler {
 
   open() {
     this.ready = true;
+    this.#prepared();
     this.#runtime.wheel.disarm(this.#deadline);
     this.endpoint.alive();
     if (this.#pool === this.endpoint.idle) this.endpoint.opened(this.connection);
@@ -174,6 +190,7 @@ export class Upstream implements Carrier, ConnectionHandler {
   close(error?: Error) {
     if (this.#closed) return;
     this.#closed = true;
+    this.#prepared();
     this.#runtime.wheel.drop(this.#deadline);
     this.tcp.closed += 1;
     this.#unpool();
