@@ -21,11 +21,11 @@ describe('what is handled at a time', () => {
     );
   });
 
-  test('comes down to the least in four steps, and back in four', () => {
+  test('comes down to the least in five steps, and back in five', () => {
     let portion = MOST;
-    for (let n = 0; n < 4; n += 1) portion = portionAfter(portion, portion, 10);
+    for (let n = 0; n < 5; n += 1) portion = portionAfter(portion, portion, 10);
     expect(portion).toBe(LEAST);
-    for (let n = 0; n < 4; n += 1) portion = portionAfter(portion, portion, 0.05);
+    for (let n = 0; n < 5; n += 1) portion = portionAfter(portion, portion, 0.05);
     expect(portion).toBe(MOST);
   });
 });

@@ -3,7 +3,7 @@
 /** Of a connection whose bytes cost what bytes usually do: one read. */
 export const MOST = 65_536;
 /** Of one whose bytes are dear; fewer are not worth a look at the clock. */
-export const LEAST = 4_096;
+export const LEAST = 2_048;
 /** Milliseconds that one connection may take before others have their turn. */
 export const SHARE = 1;
 
