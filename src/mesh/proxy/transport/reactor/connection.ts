@@ -106,7 +106,7 @@ export class ReactorConnection implements Connection, Watch, Late {
   #readLast(socket: Socket) {
     if (this.#paused) return this.#want();
     for (let n = 0; n < READS; n += 1) {
-      const count = socket.read();
+      const count = socket.read(MOST);
       if (count <= 0) return this.destroy(this.#error);
       this.#give(this.#loop.input.bytes.subarray(0, count));
       if (this.#dead || this.#paused) return;
