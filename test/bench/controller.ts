@@ -168,7 +168,8 @@ async function measure(cluster: KubernetesCluster, log: (line: string) => void):
   row('API requests to initialise one Rollout', round(total(first) / SIZE, 1), 'requests');
   log(first.map(([key, count]) => `${key} ${count}`).join(', '));
 
-  await settle();
+  // Events tell of it afterwards, one after the other.
+  await subject.quiet();
   const idleRequests = await subject.requests();
   const idleCpu = await subject.cpuSeconds();
   await pause(IDLE_SECONDS);

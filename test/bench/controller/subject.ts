@@ -3,7 +3,8 @@ import type { KubeObject } from '../../../src/api/meta.ts';
 import { eventually, processes } from '../../e2e/support/cluster.ts';
 import type { KubernetesCluster } from '../../kubernetes/support/cluster.ts';
 import type { Row } from '../row.ts';
-import { ageSeconds, bucketsOf, cpuSeconds, requestsOf, rssMiB } from './process.ts';
+import { settle } from './measures.ts';
+import { ageSeconds, bucketsOf, cpuSeconds, difference, requestsOf, rssMiB, total } from './process.ts';
 
 const SELECTOR = 'app.kubernetes.io/component=controller';
 
@@ -59,6 +60,19 @@ export class Subject {
 
   buckets = (name: string): Promise<[number, number][]> =>
     this.#ask(`${name} of the controller`, (_, metrics) => bucketsOf(metrics, name));
+
+  /** Until it has asked for nothing for five seconds. */
+  quiet(): Promise<unknown> {
+    return eventually(
+      'the controller has nothing to do',
+      async () => {
+        const before = await this.requests();
+        await settle();
+        return total(difference(before, await this.requests())) === 0;
+      },
+      { timeoutMs: 300_000 },
+    );
+  }
 
   /** Ends it, and its node starts another one. Seconds from that one's start until its caches are complete. */
   async restart(): Promise<number> {
