@@ -45,8 +45,13 @@ export const MESH_SERVICE = 'weir-mesh';
 export const METRICS_SERVICE = 'weir-metrics';
 export const TRUST_DOMAIN = 'weir.local';
 
-/** ConfigMap per guarded namespace: `deployment.<name>` -> Rollout, `pin.<service>` -> `hash|key=value|…`. */
+/** ConfigMap per guarded namespace: `deployment.<name>` -> Rollout. */
 export const GATE_CONFIG_MAP = 'weir-gate';
+/**
+ * The same for Services that a run has pinned: `pin.<service>` -> `hash|key=value|…`. Not in the one above: what names all Deployments
+ * of a namespace is dear to write, and to read for each write of a Service.
+ */
+export const PINS_CONFIG_MAP = 'weir-pins';
 /** Secret with the mesh CA (tls.crt, tls.key) and ConfigMap with its bundle (ca.pem), both in the system namespace. */
 export const ISSUER_SECRET = 'weir-identity-issuer';
 export const TRUST_CONFIG_MAP = 'weir-trust';

@@ -14,7 +14,8 @@ export function writeThrough(client: KubeClient, caches: readonly Cache[]): Kube
   const learnt = <T extends KubeObject>(kind: ResourceKind, object: T, options: WriteOptions = {}): T => {
     // Other subresources answer with objects of other kinds.
     const whole = options.subresource === undefined || options.subresource === 'status';
-    if (whole && !options.dryRun) caches.find((cache) => cache.kind === kind)?.learn(object);
+    // Several may be of one kind, each of other objects, and leave alone what is not theirs.
+    if (whole && !options.dryRun) for (const cache of caches) if (cache.kind === kind) cache.learn(object);
     return object;
   };
   return {

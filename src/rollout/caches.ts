@@ -1,8 +1,8 @@
 import { kinds } from '../api/kinds.ts';
 import { type KubeObject, keyOf, type ResourceKind } from '../api/meta.ts';
-import { GATE_CONFIG_MAP, labels } from '../api/names.ts';
+import { GATE_CONFIG_MAP, labels, PINS_CONFIG_MAP } from '../api/names.ts';
 import type { Rollout } from '../api/rollout.ts';
-import { Informer, type KubeClient } from '../kube/index.ts';
+import { type ChangeEvent, Informer, type KubeClient } from '../kube/index.ts';
 import type { Logger } from '../lib/log.ts';
 import {
   type CachedDeployment,
@@ -43,6 +43,7 @@ export class Caches {
   readonly services: Informer<CachedService>;
   readonly slices: Informer<CachedSlice>;
   readonly gates: Informer<ConfigMap>;
+  readonly pins: Informer<ConfigMap>;
 
   constructor(client: KubeClient, log: Logger, namespaces: string[] = []) {
     const common = { client, log, namespaces };
@@ -73,12 +74,10 @@ export class Caches {
     this.slices = informer(kinds.EndpointSlice, cachedSlice, {
       service: (slice) => within(slice, [slice.service]),
     });
-    this.gates = informer(
-      kinds.ConfigMap,
-      cachedGate,
-      {},
-      { fieldSelector: `metadata.name=${GATE_CONFIG_MAP}` },
-    );
+    const maps = (name: string) =>
+      informer(kinds.ConfigMap, cachedGate, {}, { fieldSelector: `metadata.name=${name}` });
+    this.gates = maps(GATE_CONFIG_MAP);
+    this.pins = maps(PINS_CONFIG_MAP);
   }
 
   get all() {
@@ -90,6 +89,7 @@ export class Caches {
       this.services,
       this.slices,
       this.gates,
+      this.pins,
     ] as const;
   }
 
@@ -139,17 +139,19 @@ export class Caches {
     this.slices.onChange(({ object }) => {
       if (object.service) byIndex('service', `${namespaceOf(object)}/${object.service}`);
     });
-    this.gates.onChange(({ type, object, previous }) => {
-      // One object for the whole namespace: only those whose entries changed are told.
-      const now = type === 'deleted' ? {} : (object.data ?? {});
-      const before = previous?.data ?? (type === 'deleted' ? (object.data ?? {}) : {});
-      for (const key of new Set([...Object.keys(now), ...Object.keys(before)])) {
-        if (now[key] === before[key]) continue;
-        const dot = key.indexOf('.');
-        const index = key.slice(0, dot) === 'pin' ? 'service' : 'target';
-        byIndex(index, `${namespaceOf(object)}/${key.slice(dot + 1)}`);
-      }
-    });
+    const ofEntries =
+      (index: string) =>
+      ({ type, object, previous }: ChangeEvent<ConfigMap>) => {
+        // One object for the whole namespace: only those whose entries changed are told.
+        const now = type === 'deleted' ? {} : (object.data ?? {});
+        const before = previous?.data ?? (type === 'deleted' ? (object.data ?? {}) : {});
+        for (const key of new Set([...Object.keys(now), ...Object.keys(before)])) {
+          if (now[key] === before[key]) continue;
+          byIndex(index, `${namespaceOf(object)}/${key.slice(key.indexOf('.') + 1)}`);
+        }
+      };
+    this.gates.onChange(ofEntries('target'));
+    this.pins.onChange(ofEntries('service'));
   }
 
   /** Rollouts that name the same Deployment, or a Service that is this one's too; itself is among them. */
@@ -188,6 +190,7 @@ export class Caches {
           .map(({ metadata }) => metadata.name),
       slices: (name) => this.slices.store.byIndex('service', key(name)),
       gate: () => this.gates.store.get(key(GATE_CONFIG_MAP)),
+      pins: () => this.pins.store.get(key(PINS_CONFIG_MAP)),
     };
   }
 }

@@ -1,7 +1,7 @@
 import type { Judge, RevisionRef } from '../analysis/ports.ts';
 import { kinds } from '../api/kinds.ts';
 import { type KubeObject, keyOf } from '../api/meta.ts';
-import { annotations, FIELD_MANAGER, FINALIZER } from '../api/names.ts';
+import { annotations, FIELD_MANAGER, FINALIZER, GATE_CONFIG_MAP, PINS_CONFIG_MAP } from '../api/names.ts';
 import type { Rollout, RolloutSpec, RolloutStatus } from '../api/rollout.ts';
 import { Controller, type MetricsRegistry, type ReconcileResult } from '../controller/index.ts';
 import { EventRecorder, type KubeClient, type Rank, writeThrough } from '../kube/index.ts';
@@ -61,6 +61,7 @@ export class RolloutController {
   readonly #clock: Clock;
   readonly #gate: GateWatch;
   readonly #gateWriter: GateWriter;
+  readonly #pinWriter: GateWriter;
   readonly #events: EventRecorder;
   readonly #controller: Controller;
   readonly #looks: Looks;
@@ -78,7 +79,8 @@ export class RolloutController {
     this.caches = new Caches(client, log, options.namespaces);
     this.#client = writeThrough(client, this.caches.all);
     this.#gate = new GateWatch(client, log);
-    this.#gateWriter = new GateWriter(this.#client);
+    this.#gateWriter = new GateWriter(this.#client, GATE_CONFIG_MAP);
+    this.#pinWriter = new GateWriter(this.#client, PINS_CONFIG_MAP);
     this.#events = new EventRecorder({ client, component: FIELD_MANAGER, log, clock });
     const enqueue = (key: string) => this.#controller.enqueue(key);
     this.#metrics = options.metrics && new RolloutMetrics(options.metrics, this.caches.rollouts.store);
@@ -315,6 +317,7 @@ export class RolloutController {
       router: routers[spec.traffic.router],
       route,
       gate: this.#gateWriter,
+      pins: this.#pinWriter,
       deployment: () => this.caches.sources(rollout).deployment(spec.targetRef.name),
       service: async (name) => this.caches.sources(rollout).service(name),
       event: (object, type, reason, message) => this.#events.event(object, type, reason, message),

@@ -71,6 +71,13 @@ describe('what is written at once', () => {
     ).toBe(false);
   });
 
+  test('not advice to people, but what stops a run', () => {
+    const told = (type: string) =>
+      next(progressing(), { conditions: [condition('True'), { ...condition('True'), type }] });
+    expect(pressing(before, told('NoMeshedCaller'))).toBe(false);
+    expect(pressing(before, told('Held'))).toBe(true);
+  });
+
   test('on the way back every weight', () => {
     const back = (canary: number) =>
       status(

@@ -65,6 +65,9 @@ export class Drafts {
   }
 }
 
+/** Conditions that tell a person something; with nobody in the mesh, `NoMeshedCaller` comes and goes with each step's weight. */
+const ADVICE = new Set(['NoMeshedCaller', 'UnpinnedServices']);
+
 /**
  * Whether the new status must be written before anything is done about it: a phase, a step, a decision, a condition that programs
  * wait for, and on the way back every word.
@@ -77,7 +80,8 @@ export function pressing(before: RolloutStatus | undefined, after: RolloutStatus
   const backwards = after.phase === 'RollingBack' || after.phase === 'Failed';
   if (backwards && !sameJson(before.traffic, after.traffic)) return true;
   return after.conditions.some(
-    ({ type, status }) => before.conditions.find((condition) => condition.type === type)?.status !== status,
+    ({ type, status }) =>
+      !ADVICE.has(type) && before.conditions.find((condition) => condition.type === type)?.status !== status,
   );
 }
 

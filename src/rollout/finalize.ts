@@ -1,6 +1,6 @@
 import { kinds } from '../api/kinds.ts';
 import type { KubeObject } from '../api/meta.ts';
-import { FINALIZER, GATE_CONFIG_MAP, labels } from '../api/names.ts';
+import { FINALIZER, GATE_CONFIG_MAP, labels, PINS_CONFIG_MAP } from '../api/names.ts';
 import type { Rollout, RolloutSpec } from '../api/rollout.ts';
 import { isCode } from '../lib/errors.ts';
 import type { CachedService } from './cached.ts';
@@ -90,10 +90,23 @@ async function clearGate(context: EffectContext, spec: RolloutSpec, signal: Abor
     await pinService(context, { kind: 'pin-service', service, hash: undefined }, signal);
   }
   await gate.write(namespace, { [`deployment.${spec.targetRef.name}`]: null }, signal);
-  const left = await client.find<ConfigMap>(kinds.ConfigMap, namespace, GATE_CONFIG_MAP, signal);
-  if (!left || Object.keys(left.data ?? {}).length > 0) return;
+  if (await deleteEmpty(client, namespace, GATE_CONFIG_MAP, signal)) {
+    await deleteEmpty(client, namespace, PINS_CONFIG_MAP, signal);
+  }
+}
+
+/** False: it has entries of others. */
+async function deleteEmpty(
+  client: EffectContext['client'],
+  namespace: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const left = await client.find<ConfigMap>(kinds.ConfigMap, namespace, name, signal);
+  if (!left) return true;
+  if (Object.keys(left.data ?? {}).length > 0) return false;
   try {
-    await client.delete(kinds.ConfigMap, namespace, GATE_CONFIG_MAP, {
+    await client.delete(kinds.ConfigMap, namespace, name, {
       preconditions: { resourceVersion: left.metadata.resourceVersion! },
       signal,
     });
@@ -101,6 +114,7 @@ async function clearGate(context: EffectContext, spec: RolloutSpec, signal: Abor
     // Another Rollout has just written to it, or the namespace is on its way out.
     if (!isCode(error, 'NotFound', 'Conflict')) throw error;
   }
+  return true;
 }
 
 /** By label: with --cascade=orphan nobody else would. */

@@ -78,6 +78,7 @@ interface World {
   services?: Service[];
   slices?: EndpointSlice[];
   gate?: Record<string, string>;
+  pins?: Record<string, string>;
 }
 const see = (world: World, notes?: Record<string, string>) => {
   const services = (world.services ?? []).map(cachedService);
@@ -92,6 +93,7 @@ const see = (world: World, notes?: Record<string, string>) => {
         .map(({ metadata }) => metadata.name),
     slices: () => (world.slices ?? []).map(cachedSlice),
     gate: () => (world.gate ? { ...meta('ConfigMap', 'weir-gate'), data: world.gate } : undefined),
+    pins: () => (world.pins ? { ...meta('ConfigMap', 'weir-pins'), data: world.pins } : undefined),
   };
   const route = { weights: undefined, version: undefined, acknowledged: { done: false, proxies: 0, of: 0 } };
   return observe(rollout(notes), spec, from, {
@@ -238,7 +240,8 @@ test('Services: pins, ready endpoints by revision, and those that reach the cana
         ],
       },
     ],
-    gate: { 'deployment.web': 'web', 'pin.web': 'old|app=web' },
+    gate: { 'deployment.web': 'web' },
+    pins: { 'pin.web': 'old|app=web' },
   });
   expect(seen.root).toMatchObject({
     hash: 'old',

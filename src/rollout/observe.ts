@@ -16,6 +16,7 @@ export interface Sources {
   selecting(labels: Record<string, string>): string[];
   slices(service: string): Iterable<CachedSlice>;
   gate(): ConfigMap | undefined;
+  pins(): ConfigMap | undefined;
 }
 
 export interface Extras {
@@ -47,7 +48,7 @@ export function observe(rollout: Rollout, spec: RolloutSpec, from: Sources, extr
     service && serviceView(service, name, readyByHash(from.slices(service.metadata.name), pods));
   const leaves = [`${spec.service.name}-stable`, `${spec.service.name}-canary`] as const;
   const own: (string | undefined)[] = [spec.service.name, preview, ...leaves];
-  const gate = from.gate()?.data ?? {};
+  const pins = from.pins()?.data ?? {};
   return {
     namespace,
     name,
@@ -68,10 +69,10 @@ export function observe(rollout: Rollout, spec: RolloutSpec, from: Sources, extr
           .sort()
       : [],
     gate: {
-      entry: gate[`deployment.${spec.targetRef.name}`],
+      entry: from.gate()?.data?.[`deployment.${spec.targetRef.name}`],
       pins: Object.fromEntries(
         own.flatMap((service) => {
-          const pin = service && gate[`pin.${service}`];
+          const pin = service && pins[`pin.${service}`];
           return pin ? [[service, pin]] : [];
         }),
       ),

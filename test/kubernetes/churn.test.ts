@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { kinds } from '../../src/api/kinds.ts';
 import type { KubeObject, ResourceKind } from '../../src/api/meta.ts';
-import { annotations, GATE_CONFIG_MAP } from '../../src/api/names.ts';
+import { annotations, GATE_CONFIG_MAP, PINS_CONFIG_MAP } from '../../src/api/names.ts';
 import type { Rollout } from '../../src/api/rollout.ts';
 import { isCode } from '../../src/lib/errors.ts';
 import { Fleet } from '../bench/controller/fleet.ts';
@@ -182,7 +182,7 @@ test(
         objects(kinds.ReplicaSet),
         objects(kinds.ConfigMap),
       ]);
-      const gate = gates.find(({ metadata }) => metadata.name === GATE_CONFIG_MAP);
+      const gate = gates.filter(({ metadata }) => [GATE_CONFIG_MAP, PINS_CONFIG_MAP].includes(metadata.name));
       return {
         rollouts: names(rollouts),
         splits: names(splits),
@@ -195,7 +195,7 @@ test(
           ),
         ),
         canaries: names(sets.filter(({ metadata }) => metadata.labels?.['weir.dev/rollout'])),
-        gate: Object.keys((gate?.data as object | undefined) ?? {}),
+        gate: names(gate),
       };
     };
     const nothing = { rollouts: [], splits: [], leaves: [], pinned: [], canaries: [], gate: [] };

@@ -1,11 +1,17 @@
 import type { KubeObject } from '../../api/meta.ts';
-import { CONTROLLER_SERVICE_ACCOUNT, GATE_CONFIG_MAP, labels, serviceAccountUser } from '../../api/names.ts';
+import {
+  CONTROLLER_SERVICE_ACCOUNT,
+  GATE_CONFIG_MAP,
+  labels,
+  PINS_CONFIG_MAP,
+  serviceAccountUser,
+} from '../../api/names.ts';
 import { type InstallOptions, PART_OF } from './options.ts';
 
 const GROUP_VERSION = 'admissionregistration.k8s.io/v1';
 
 const param = { apiVersion: 'v1', kind: 'ConfigMap' };
-const paramRef = { name: GATE_CONFIG_MAP, parameterNotFoundAction: 'Allow' };
+const paramRef = (name: string) => ({ name, parameterNotFoundAction: 'Allow' });
 
 const deployments = {
   matchPolicy: 'Equivalent',
@@ -16,7 +22,7 @@ const deployments = {
 const services = {
   matchPolicy: 'Equivalent',
   // Nobody's pin stands on a Service that Weir made. Told by labels, of the object before and after, this costs nothing; told by an
-  // expression it would cost the conversion of the parameter, which names a thousand Deployments.
+  // expression it would cost the conversion of the parameter.
   objectSelector: { matchExpressions: [{ key: labels.role, operator: 'DoesNotExist' }] },
   resourceRules: [
     { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources: ['services'] },
@@ -28,6 +34,8 @@ const guarded = {
   expression: "has(params.data) && ('deployment.' + object.metadata.name) in params.data",
 };
 
+const wouldRun = { name: 'would-run', expression: '!(has(object.spec.paused) && object.spec.paused)' };
+
 const policy = (kind: string, name: string, spec: object): KubeObject => ({
   apiVersion: GROUP_VERSION,
   kind,
@@ -37,25 +45,25 @@ const policy = (kind: string, name: string, spec: object): KubeObject => ({
 
 /**
  * The gate inside the API server (KEP-3962, KEP-3488): it holds while every process of Weir is down. The parameter is
- * one ConfigMap for each namespace, not the Rollouts: with 1,000 of those as parameters one Deployment update costs
- * seconds, with one object that names 1,001 Deployments it costs milliseconds.
+ * one ConfigMap for each namespace, and one for its pins, not the Rollouts: with 1,000 of those as parameters one Deployment update
+ * costs seconds, with one object that names 1,001 Deployments it costs milliseconds.
  */
 export function gatePolicies({
   namespace,
   namespaces = [],
 }: Pick<InstallOptions, 'namespace'> & Partial<InstallOptions>): KubeObject[] {
   // A binding to some namespaces: elsewhere even a ConfigMap of that name gates nothing.
-  const bound =
+  const served =
     namespaces.length > 0
       ? {
-          paramRef,
           matchResources: {
             namespaceSelector: {
               matchExpressions: [{ key: 'kubernetes.io/metadata.name', operator: 'In', values: namespaces }],
             },
           },
         }
-      : { paramRef };
+      : {};
+  const bound = { paramRef: paramRef(GATE_CONFIG_MAP), ...served };
   const weir = `'${serviceAccountUser(namespace, CONTROLLER_SERVICE_ACCOUNT)}'`;
   const pinned = "params.data['pin.' + object.metadata.name]";
   return [
@@ -66,7 +74,7 @@ export function gatePolicies({
       matchConstraints: deployments,
       matchConditions: [
         guarded,
-        { name: 'would-run', expression: '!(has(object.spec.paused) && object.spec.paused)' },
+        wouldRun,
         {
           name: 'template-changed-or-held',
           expression:
@@ -90,6 +98,8 @@ export function gatePolicies({
       matchConstraints: deployments,
       matchConditions: [
         guarded,
+        // What the gate has paused ends here: validations, their messages and annotations would each convert the parameter once more.
+        wouldRun,
         { name: 'template-changed', expression: 'object.spec.template != oldObject.spec.template' },
       ],
       validations: [
@@ -137,6 +147,10 @@ export function gatePolicies({
         },
       ],
     }),
-    policy('MutatingAdmissionPolicyBinding', 'pin.weir.dev', { policyName: 'pin.weir.dev', ...bound }),
+    policy('MutatingAdmissionPolicyBinding', 'pin.weir.dev', {
+      policyName: 'pin.weir.dev',
+      paramRef: paramRef(PINS_CONFIG_MAP),
+      ...served,
+    }),
   ];
 }

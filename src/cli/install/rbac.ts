@@ -1,5 +1,5 @@
 import type { KubeObject } from '../../api/meta.ts';
-import { GATE_CONFIG_MAP, GROUP, ISSUER_SECRET, TRUST_CONFIG_MAP } from '../../api/names.ts';
+import { GATE_CONFIG_MAP, GROUP, ISSUER_SECRET, PINS_CONFIG_MAP, TRUST_CONFIG_MAP } from '../../api/names.ts';
 import { componentLabels, type InstallOptions } from './options.ts';
 
 interface Rule {
@@ -44,9 +44,9 @@ const grants: Record<'controller' | 'mesh' | 'metrics', { cluster: Rule[]; own: 
       rule('', ['services'], [...READ, ...WRITE, 'delete']),
       rule('', ['pods', 'namespaces'], READ),
       rule('discovery.k8s.io', ['endpointslices'], READ),
-      // The gate's ConfigMap in each guarded namespace; `create` cannot be narrowed to a name.
+      // The gate's ConfigMaps in each guarded namespace; `create` cannot be narrowed to a name.
       rule('', ['configmaps'], [...READ, 'create']),
-      rule('', ['configmaps'], ['update', 'patch', 'delete'], [GATE_CONFIG_MAP]),
+      rule('', ['configmaps'], ['update', 'patch', 'delete'], [GATE_CONFIG_MAP, PINS_CONFIG_MAP]),
       rule('', ['events'], ['create', 'patch', 'update']),
       // Whether the gate is still there: read only.
       rule('admissionregistration.k8s.io', GATE_RESOURCES, READ),

@@ -16,6 +16,7 @@ export interface EffectContext {
   router: TrafficRouter;
   route: RouteRef;
   gate: GateWriter;
+  pins: GateWriter;
   /** The Deployment as the watch last brought it: while it is held, the template that becomes a canary. */
   deployment(): CachedDeployment | undefined;
   /**

@@ -29,7 +29,7 @@ test('what comes together is written together, and a slow server has as long a r
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   client = await connect({ kubeconfig: plainKubeconfig((server.address() as AddressInfo).port) });
-  const writer = new GateWriter(client);
+  const writer = new GateWriter(client, 'weir-pins');
   const signal = AbortSignal.timeout(10_000);
   const write = (index: number) => writer.write('shop', { [`pin.${index}`]: 'a' }, signal);
   await Promise.all(Array.from({ length: 50 }, (_, index) => write(index)));

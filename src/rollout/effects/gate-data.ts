@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { kinds } from '../../api/kinds.ts';
-import { FIELD_MANAGER, GATE_CONFIG_MAP, labels } from '../../api/names.ts';
+import { FIELD_MANAGER, labels } from '../../api/names.ts';
 import type { KubeClient } from '../../kube/types.ts';
 import { UNTRACKED } from '../../kube/untracked.ts';
 import { isCode } from '../../lib/errors.ts';
@@ -16,17 +16,19 @@ interface Batch {
 }
 
 /**
- * Writes keys of the gate of a namespace; null removes one. All Rollouts of a namespace share one ConfigMap, so what comes
+ * Writes keys of the gate of a namespace, or of its pins; null removes one. All Rollouts of a namespace share one ConfigMap, so what comes
  * while a write is under way goes out together in the next one, and that one waits as long again as the one before took: with a
  * thousand names in it a write costs an API server ten times what others do, and it must not be all that a busy one is at.
  */
 export class GateWriter {
   readonly #client: KubeClient;
+  readonly #name: string;
   readonly #running = new Map<string, Promise<void>>();
   readonly #next = new Map<string, Batch>();
 
-  constructor(client: KubeClient) {
+  constructor(client: KubeClient, name: string) {
     this.#client = client;
+    this.#name = name;
   }
 
   /** Resolves when the keys are written. A caller that gives up takes nothing back: the keys may still be written. */
@@ -50,7 +52,7 @@ export class GateWriter {
 
   #start(namespace: string, data: Data, signal: AbortSignal): Promise<void> {
     const began = performance.now();
-    const written = writeGate(this.#client, namespace, data, signal);
+    const written = writeGate(this.#client, namespace, this.#name, data, signal);
     const rest = () => sleep(Math.min(LONGEST_REST, performance.now() - began), undefined, { ref: false });
     const settled = written.then(rest, () => {});
     const running = settled.finally(() => {
@@ -64,6 +66,7 @@ export class GateWriter {
 async function writeGate(
   client: KubeClient,
   namespace: string,
+  name: string,
   data: Data,
   signal: AbortSignal,
 ): Promise<void> {
@@ -73,7 +76,7 @@ async function writeGate(
       await client.patch(
         kinds.ConfigMap,
         namespace,
-        GATE_CONFIG_MAP,
+        name,
         { type: 'merge', body: { metadata: UNTRACKED, data } },
         options,
       );
@@ -92,7 +95,7 @@ async function writeGate(
           apiVersion: 'v1',
           kind: 'ConfigMap',
           metadata: {
-            name: GATE_CONFIG_MAP,
+            name,
             namespace,
             labels: { [labels.managedBy]: 'weir', 'app.kubernetes.io/part-of': 'weir' },
           },

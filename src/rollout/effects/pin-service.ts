@@ -7,7 +7,7 @@ import type { EffectContext, EffectOf } from './context.ts';
  * between; when unpinning it goes first, so that admission does not put the key back.
  */
 export async function pinService(
-  { client, namespace, gate, service: seen }: EffectContext,
+  { client, namespace, pins, service: seen }: EffectContext,
   { service: name, hash }: EffectOf<'pin-service'>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -20,7 +20,7 @@ export async function pinService(
       .map(([key, value]) => `${key}=${value}`)
       .sort(),
   ].join('|');
-  await gate.write(namespace, { [`pin.${name}`]: hash === undefined ? null : record }, signal);
+  await pins.write(namespace, { [`pin.${name}`]: hash === undefined ? null : record }, signal);
   if (!service || present === hash) return;
   await client.patch(
     kinds.Service,

@@ -2,7 +2,7 @@ import type { AdmissionDecision, AdmissionRequest } from '../../controller/admis
 import { canonicalJson } from '../../lib/canonical.ts';
 import type { Deployment, Service } from '../objects.ts';
 
-/** Data of the namespace's weir-gate ConfigMap; undefined when there is none. */
+/** Data of the namespace's weir-gate, or of weir-pins where it is about Services; undefined when there is none. */
 export type GateData = Record<string, string> | undefined;
 
 const ALLOW: AdmissionDecision = { allowed: true };

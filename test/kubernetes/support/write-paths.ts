@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { kinds } from '../../../src/api/kinds.ts';
 import type { KubeObject } from '../../../src/api/meta.ts';
-import { GATE_CONFIG_MAP } from '../../../src/api/names.ts';
+import { GATE_CONFIG_MAP, PINS_CONFIG_MAP } from '../../../src/api/names.ts';
 import { App, type AppOptions } from '../../e2e/support/app.ts';
 import { eventually, type TestCluster } from '../../e2e/support/cluster.ts';
 import { ALWAYS_GOOD, HOLD, type Kubectl, kubectlFor, manifestOf, nativeSets, QUICK } from './kubectl.ts';
@@ -310,6 +310,18 @@ export function gateScenarios(how: string, clusterOf: () => TestCluster): void {
       expect(await pin()).toBe(hash);
       await kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], service);
       expect(await pin()).toBe(hash);
+      await kubectl(['replace', '-f', '-'], service);
+      expect(await pin()).toBe(hash);
+      // What says so comes back too.
+      await kubectl(['delete', 'configmap', PINS_CONFIG_MAP]);
+      await eventually('the pin is recorded again', async () => {
+        const map = await clusterOf().client.find<KubeObject>(
+          kinds.ConfigMap,
+          app.namespace,
+          PINS_CONFIG_MAP,
+        );
+        return (map?.data as Record<string, string> | undefined)?.['pin.web']?.startsWith(`${hash}|`);
+      });
       await kubectl(['replace', '-f', '-'], service);
       expect(await pin()).toBe(hash);
       // The selector is one field, and atomic: without force a person is told of the other manager.
