@@ -38,9 +38,6 @@ let collector: NodeJS.GCFunction | undefined;
 
 /** Asked for here and not on the command line: code that node keeps compiled is of no use to a process with that flag. */
 function collect(): NodeJS.GCFunction {
-  // Eight seconds after a collection V8 would collect again where little happens: for nothing, after this, and what it marks with
-  // stays with malloc, two to four megabytes.
-  setFlagsFromString('--memory-reducer-gc-count=0');
   setFlagsFromString('--expose-gc');
   const gc = runInNewContext('gc') as NodeJS.GCFunction;
   setFlagsFromString('--no-expose-gc');
