@@ -247,8 +247,9 @@ describe('a policy that changes', () => {
     const budget = { percent: 100, minPerSecond: 100 };
     plane.route(to.key, { ...to, policy: { retries: { max: 1, on: ['5xx'], budget } } });
     const asked = bad.asked;
-    expect(new Set(await statuses(plane, 30))).toEqual(new Set(['200']));
-    expect(bad.asked).toBeGreaterThan(asked);
+    // One that happened to answer late is asked again once that is forgotten.
+    do expect(new Set(await statuses(plane, 30))).toEqual(new Set(['200']));
+    while (bad.asked === asked);
     const none = { percent: 0, minPerSecond: 0 };
     plane.route(to.key, { ...to, policy: { retries: { max: 1, on: ['5xx'], budget: none } } });
     seen = [];
