@@ -5,6 +5,7 @@ import tls from 'node:tls';
 import { GUESTS } from './guests.ts';
 import { NOBODY } from './nobody.ts';
 import { originalDestination, sameMachine } from './original-destination.ts';
+import { LEAST, MOST, portionAfter, SHARE } from './portion.ts';
 import { serverName, spiffeIds } from './spiffe.ts';
 import type {
   Address,
@@ -30,20 +31,18 @@ class PortableConnection implements Connection {
   readonly #socket: net.Socket;
   readonly #terminate: Terminate | undefined;
   #error: Error | undefined;
+  #paused = false;
+  /** Bytes that are handled at a time. */
+  #portion = MOST;
 
   constructor(socket: net.Socket, handler: ConnectionHandler, secure: boolean, terminate?: Terminate) {
     this.#terminate = terminate;
     this.#socket = socket;
     this.handler = handler;
     this.secure = secure;
-    // An error in handling one connection ends that connection and nothing else.
     socket.on('data', (chunk: Buffer) => {
       this.suspicion = undefined;
-      try {
-        this.handler.data(chunk);
-      } catch (thrown) {
-        socket.destroy(thrown as Error);
-      }
+      this.#take(chunk);
     });
     socket.on('drain', () => this.handler.drain());
     socket.on('end', () => this.handler.end());
@@ -54,6 +53,37 @@ class PortableConnection implements Connection {
       const last = this.handler;
       this.handler = NOBODY;
       last.close(this.suspicion?.() ?? this.#error);
+    });
+  }
+
+  /** Node reads 64 KiB at a time: where those are dear, others have their turn before the rest. */
+  #take(chunk: Buffer) {
+    const socket = this.#socket;
+    let spent = 0;
+    for (let at = 0; at < chunk.length; ) {
+      if (spent > SHARE || this.#paused) return this.#leave(chunk.subarray(at));
+      const size = this.#portion;
+      const part = at === 0 && chunk.length <= size ? chunk : chunk.subarray(at, at + size);
+      at += part.length;
+      const began = part.length < LEAST ? 0 : performance.now();
+      try {
+        this.handler.data(part);
+      } catch (thrown) {
+        // An error in handling one connection ends that connection and nothing else.
+        socket.destroy(thrown as Error);
+      }
+      if (socket.destroyed) return;
+      const took = part.length < LEAST ? 0 : performance.now() - began;
+      if (took > 0) this.#portion = portionAfter(size, part.length, took);
+      spent += took;
+    }
+  }
+
+  #leave(rest: Buffer) {
+    this.#socket.pause();
+    this.#socket.unshift(rest);
+    setImmediate(() => {
+      if (!this.#paused && !this.#socket.destroyed) this.#socket.resume();
     });
   }
 
@@ -75,10 +105,12 @@ class PortableConnection implements Connection {
   }
 
   pause(): void {
+    this.#paused = true;
     this.#socket.pause();
   }
 
   resume(): void {
+    this.#paused = false;
     this.#socket.resume();
   }
 

@@ -1,12 +1,12 @@
 import { Buffer } from 'node:buffer';
 import { NOBODY } from '../nobody.ts';
 import { sameMachine } from '../original-destination.ts';
+import { LEAST, MOST, portionAfter, SHARE } from '../portion.ts';
 import type { Address, Connection, ConnectionHandler } from '../types.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLNONE, EPOLLOUT } from './libc.ts';
 import type { Loop, Watch } from './loop.ts';
 import type { Late } from './outbox.ts';
 import type { Pipe } from './pipes.ts';
-import { LEAST, MOST, portionAfter, SHARE } from './portion.ts';
 import { AGAIN, FAILED, REFUSED, type Socket } from './socket.ts';
 import { Outlet, Passage } from './splice.ts';
 import { WriteQueue } from './write-queue.ts';
