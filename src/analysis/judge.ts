@@ -42,16 +42,16 @@ export function createJudge(options: JudgeOptions): Judge {
           .map((metric) => builtIn(metric, source, ref, windowOf(metric))),
       });
       const callers = meshedCallersQuery(ref, Math.max(stepAge, 60_000));
-      const [outbound, inbound] = [builtIns('outbound'), builtIns('inbound')];
+      const outbound = builtIns('outbound');
       const queriesOf = ({ requests, failed, metrics }: typeof outbound) => [
         requests,
         failed,
         ...metrics.flatMap(({ canary, stable }) => (stable ? [canary, stable] : [canary])),
       ];
       // Where no caller was meshed none will be at the next look, mostly: both sides are then asked for at once.
-      const both = input.memory[RUN]?.unmeshed === true;
+      let inbound = input.memory[RUN]?.unmeshed === true ? builtIns('inbound') : undefined;
       const [measured, customs] = await Promise.all([
-        provider.queries([callers, ...queriesOf(outbound), ...(both ? queriesOf(inbound) : [])], signal),
+        provider.queries([callers, ...queriesOf(outbound), ...(inbound ? queriesOf(inbound) : [])], signal),
         Promise.all(
           spec.metrics
             .filter(isCustom)
@@ -66,12 +66,13 @@ export function createJudge(options: JudgeOptions): Judge {
       const unmeshed =
         (seen.kind === 'no-data' || (seen.kind === 'value' && seen.value === 0)) &&
         of(outbound.requests).kind !== 'value';
-      if (unmeshed && !both) {
+      if (unmeshed && !inbound) {
+        inbound = builtIns('inbound');
         for (const [query, measurement] of await provider.queries(queriesOf(inbound), signal)) {
           measured.set(query, measurement);
         }
       }
-      const source = unmeshed ? inbound : outbound;
+      const source = unmeshed && inbound ? inbound : outbound;
       const [requests, failed] = [of(source.requests), of(source.failed)];
       const readings = source.metrics.map((metric) => readingOf(metric, of));
 

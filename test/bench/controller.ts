@@ -18,18 +18,7 @@ import { active } from './controller/active.ts';
 import { Fleet } from './controller/fleet.ts';
 import { canaryWeight, Held } from './controller/held.ts';
 import { Kubelet } from './controller/kubelet.ts';
-import {
-  BARS,
-  bar,
-  IDLE_SECONDS,
-  pause,
-  percentile,
-  round,
-  SINGLES,
-  SIZE,
-  settle,
-  WAVE,
-} from './controller/measures.ts';
+import { BARS, bar, IDLE_SECONDS, pause, round, SINGLES, SIZE, settle, WAVE } from './controller/measures.ts';
 import { peerRows } from './controller/peers/measure.ts';
 import { plain } from './controller/plain.ts';
 import { difference, total } from './controller/process.ts';
@@ -366,22 +355,13 @@ async function wave(
   const requests = difference(before, await subject.requests());
   stop.abort();
   await watching;
-  // What the stand-in for kubelets needed is not the controller's.
-  const readiness = kubelet.byApplication();
-  const beyond = [...applied].map(([name, at]) =>
-    Math.max(0, (weighted.get(name) ?? Number.POSITIVE_INFINITY) - at - (readiness.get(name) ?? 0)),
-  );
+  const beyond = kubelet.beyondReadiness(applied, weighted);
   log(`CPU seconds until the last first weight: ${used}`);
   log(`median seconds from the wave's start to each transition: ${await transitions(fleet, beganAt)}`);
   log(`wave of ${WAVE}: ${requests.map(([key, count]) => `${key} ${count / WAVE}`).join(', ')}`);
   return [
-    bar(
-      `${WAVE} of ${SIZE} changed at once: first weight beyond readiness, p50`,
-      round(median(beyond) / 1000, 2),
-      's',
-      3,
-    ),
-    bar('the same, p99', round(percentile(beyond, 0.99) / 1000, 2), 's', 5),
+    bar(`${WAVE} of ${SIZE} changed at once: first weight beyond readiness, p50`, beyond.p50, 's', 3),
+    bar('the same, p99', beyond.p99, 's', 5),
     { name: 'the same, all promoted after', value: round(took, 1), unit: 's' },
     { name: 'another one aborted amid them -> weight 0', value: round(aborted), unit: 'ms' },
     bar('the same, API requests a rollout', round(total(requests) / WAVE, 1), 'requests', 30),

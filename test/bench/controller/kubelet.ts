@@ -3,7 +3,9 @@ import { type KubeObject, keyOf } from '../../../src/api/meta.ts';
 import { Informer } from '../../../src/kube/index.ts';
 import type { KubeClient } from '../../../src/kube/types.ts';
 import { silentLogger } from '../../../src/lib/log.ts';
+import { median } from '../row.ts';
 import { NODE } from './fleet.ts';
+import { percentile, round } from './measures.ts';
 
 /** Says of every pod of its node that it runs: thousands of pods without a process. Knows how long each one waited. */
 export class Kubelet {
@@ -51,10 +53,26 @@ export class Kubelet {
   }
 
   /** The same by application: the newest ReplicaSet of `app-1` is called `app-1-` and a hash. */
-  byApplication(): Map<string, number> {
+  #byApplication(): Map<string, number> {
     return new Map(
       [...this.latency].map(([key, ms]) => [key.slice(key.indexOf('/') + 1).replace(/-[a-z0-9]+$/, ''), ms]),
     );
+  }
+
+  /**
+   * Seconds from when each application was changed until it was reached, both by `performance.now`, without what its pod waited for
+   * this stand-in: that is not what is measured. Infinite for one that was not reached.
+   */
+  beyondReadiness(
+    applied: ReadonlyMap<string, number>,
+    reached: ReadonlyMap<string, number>,
+  ): { p50: number; p99: number } {
+    const readiness = this.#byApplication();
+    const beyond = [...applied].map(([name, at]) =>
+      Math.max(0, (reached.get(name) ?? Number.POSITIVE_INFINITY) - at - (readiness.get(name) ?? 0)),
+    );
+    const seconds = (milliseconds: number) => round(milliseconds / 1000, 2);
+    return { p50: seconds(median(beyond)), p99: seconds(percentile(beyond, 0.99)) };
   }
 
   async #work(): Promise<void> {

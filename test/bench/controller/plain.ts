@@ -2,10 +2,10 @@ import { kinds } from '../../../src/api/kinds.ts';
 import type { KubeObject } from '../../../src/api/meta.ts';
 import { eventually } from '../../e2e/support/cluster.ts';
 import type { KubernetesCluster } from '../../kubernetes/support/cluster.ts';
-import { median, type Row } from '../row.ts';
+import type { Row } from '../row.ts';
 import type { Fleet } from './fleet.ts';
 import type { Kubelet } from './kubelet.ts';
-import { percentile, round, SIZE, WAVE } from './measures.ts';
+import { SIZE, WAVE } from './measures.ts';
 import { type Spent, spending } from './spent.ts';
 
 interface EndpointSlice extends KubeObject {
@@ -66,18 +66,14 @@ export async function plain(
   await eventually('all new pods are endpoints', async () => reached.size === WAVE, { timeoutMs: 300_000 });
   stop.abort();
   await watching;
-  const readiness = kubelet.byApplication();
-  const beyond = [...applied].map(([name, at]) =>
-    Math.max(0, reached.get(name)! - at - (readiness.get(name) ?? 0)),
-  );
+  const beyond = kubelet.beyondReadiness(applied, reached);
   log(`CPU seconds of ${WAVE} without Weir, until the last new pod is an endpoint: ${until}`);
-  const seconds = (milliseconds: number) => round(milliseconds / 1000, 2);
   return [
     {
       name: `for comparison, ${WAVE} of ${SIZE} changed at once without Weir: new pod in its Service beyond readiness, p50`,
-      value: seconds(median(beyond)),
+      value: beyond.p50,
       unit: 's',
     },
-    { name: 'the same, p99', value: seconds(percentile(beyond, 0.99)), unit: 's' },
+    { name: 'the same, p99', value: beyond.p99, unit: 's' },
   ];
 }

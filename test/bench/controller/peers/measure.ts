@@ -14,17 +14,7 @@ import type { KubernetesCluster, KubernetesOptions } from '../../../kubernetes/s
 import { permissive } from '../../../kubernetes/support/permissive.ts';
 import { median, type Row } from '../../row.ts';
 import { Kubelet } from '../kubelet.ts';
-import {
-  IDLE_SECONDS,
-  inParallel,
-  pause,
-  percentile,
-  round,
-  SINGLES,
-  SIZE,
-  settle,
-  WAVE,
-} from '../measures.ts';
+import { IDLE_SECONDS, inParallel, pause, round, SINGLES, SIZE, settle, WAVE } from '../measures.ts';
 import { cpuSeconds, rssMiB } from '../process.ts';
 import { argoRollouts } from './argo-rollouts.ts';
 import { flagger } from './flagger.ts';
@@ -138,16 +128,9 @@ async function measure(
       WAVE,
     );
     await eventually('the wave is promoted', async () => since.ended.size === WAVE, PATIENCE);
-    const ready = kubelet.byApplication();
-    const beyond = [...applied].map(([name, at]) =>
-      Math.max(0, (since.weighted.get(name) ?? Number.POSITIVE_INFINITY) - at - (ready.get(name) ?? 0)),
-    );
-    row(
-      `${WAVE} of ${SIZE} changed at once: first weight beyond readiness, p50`,
-      round(median(beyond) / 1000, 2),
-      's',
-    );
-    row('the same, p99', round(percentile(beyond, 0.99) / 1000, 2), 's');
+    const beyond = kubelet.beyondReadiness(applied, since.weighted);
+    row(`${WAVE} of ${SIZE} changed at once: first weight beyond readiness, p50`, beyond.p50, 's');
+    row('the same, p99', beyond.p99, 's');
     row('the same, all promoted after', round((performance.now() - began) / 1000, 1), 's');
     row(
       'the same, API requests a rollout',
