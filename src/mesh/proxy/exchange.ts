@@ -1,3 +1,4 @@
+import { concerns, refusal } from './admission.ts';
 import { CAUSES, type Cause } from './answers.ts';
 import { Attempts } from './attempts.ts';
 import { type HttpSeries, SERVER_FAULTS } from './metrics/series.ts';
@@ -87,23 +88,11 @@ export class Exchange<C extends Carrier> {
     runtime.inFlight += 1;
     runtime.requests += 1;
     table.flight.count += 1;
-    if (runtime.inFlight > runtime.limits.inFlight) {
-      return this.fail('overload', 'too many requests in flight; scale out or raise limits.inFlight');
-    }
-    const { maxInFlight } = table.policy;
-    if (maxInFlight !== undefined && table.flight.count > maxInFlight) {
-      return this.fail('overload', `more than ${maxInFlight} requests in flight to ${table.destination.key}`);
-    }
-    if (table.rateLimit?.take(this.#started) === false) {
-      const { perSecond } = table.rateLimit.policy;
-      return this.fail(
-        'rate-limited',
-        `more than ${perSecond} requests a second to ${table.destination.key}`,
-      );
-    }
+    const refused = refusal(runtime, table, this.#started);
+    if (refused) return this.fail(refused.cause, refused.detail);
     table.budget.deposit();
     const { fault } = table.policy;
-    if (fault !== undefined && this.#concerns(fault)) return this.#fault(fault);
+    if (fault !== undefined && concerns(fault, (name) => requester.header(name))) return this.#fault(fault);
     this.#route();
   }
 
@@ -136,10 +125,6 @@ export class Exchange<C extends Carrier> {
   }
 
   // --- where it goes ---
-
-  #concerns({ headers }: NonNullable<RoutingTable['policy']['fault']>): boolean {
-    return headers?.every(({ name, value }) => this.#requester.header(name) === value) ?? true;
-  }
 
   #fault({ abort, delay }: NonNullable<RoutingTable['policy']['fault']>) {
     const { random } = this.#runtime;
