@@ -1,13 +1,14 @@
 // The proxy beside HAProxy and nginx: one thread each, alternating rounds in one run. Groups of rows, each alone with
 // WEIR_BENCH_ROWS=NAME,NAME: http1 (small requests, plain and over two hops of mutual TLS; wrk), http2 (and gRPC; h2load,
-// 8 connections x 16 streams), tcp and bodies (long streams, CPU per MiB), latency (added at 1,000 requests a second),
-// handshakes (openssl s_time), attacks (what they do to others), memory. WEIR_TRANSPORT=portable measures that transport instead.
+// 8 connections x 16 streams), tcp and bodies (long streams, CPU per MiB), latency (added at 1,000 requests a second, just
+// started and warm), handshakes (openssl s_time), attacks (what they do to others), memory. WEIR_TRANSPORT=portable measures that transport.
 import { Authority, createRoot } from '../../src/mesh/identity/authority.ts';
 import { createRequest } from '../../src/mesh/identity/client/csr.ts';
 import { attackRows } from './proxy/attacks.ts';
 import { handshakeRows } from './proxy/handshakes.ts';
-import { http1Rows, latencyRows, origin, type Tools } from './proxy/http1.ts';
+import { http1Rows, origin, type Tools } from './proxy/http1.ts';
 import { http2Rows } from './proxy/http2.ts';
+import { latencyRows } from './proxy/latency.ts';
 import { memoryRows } from './proxy/memory.ts';
 import { find, ID, type Identity, Setup } from './proxy/setup.ts';
 import { bodyRows, tcpRows } from './proxy/streams.ts';

@@ -1,13 +1,11 @@
-/** Small HTTP/1.1 requests: plain, and over two hops of mutual TLS; and the latency they take on. */
+/** Small HTTP/1.1 requests: plain, and over two hops of mutual TLS. */
 
 import { freePort } from '../../support/ports.ts';
-import { median, type Row } from '../row.ts';
-import { load, measure, type Path, ROUNDS, round, type Sample, tool } from './measure.ts';
+import type { Row } from '../row.ts';
+import { load, measure, type Path } from './measure.ts';
 import { haproxyHops, ID, type Identity, route, type Setup } from './setup.ts';
 
 const BAR = 1;
-const RATE = 1_000;
-const LATENCY_SECONDS = 4;
 
 export interface Tools {
   wrk: string;
@@ -98,42 +96,4 @@ export async function http1Rows(setup: Setup, tools: Tools, identity: Identity, 
       'haproxy with h2 between': BAR,
     })),
   ];
-}
-
-/** What a proxy adds to the latency of a server that is asked a thousand times a second. */
-export async function latencyRows(setup: Setup, tools: Tools, log: Log): Promise<Row[]> {
-  const upstream = await origin(setup, tools.nginx);
-  const paths = await plainPaths(setup, tools, upstream);
-  const direct = { name: 'direct', port: upstream, processes: [] };
-  type Quantiles = Required<Pick<Sample, 'p50' | 'p99'>>;
-  const added = new Map(paths.map(({ name }) => [name, [] as Quantiles[]]));
-  const ask = (path: Path) => tool<Quantiles>('open-loop', path.port, RATE, LATENCY_SECONDS);
-  for (const path of paths) await ask(path);
-  for (let n = 1; n <= ROUNDS; n += 1) {
-    const base = await ask(direct);
-    for (const path of paths) {
-      const { p50, p99 } = await ask(path);
-      added.get(path.name)!.push({ p50: p50 - base.p50, p99: p99 - base.p99 });
-      log(
-        `latency ${path.name} round ${n}: p50 ${round(p50, 3)} p99 ${round(p99, 3)} ms, direct ${round(base.p50, 3)} ${round(base.p99, 3)}`,
-      );
-    }
-  }
-  const rows: Row[] = [];
-  for (const peer of paths.map(({ name }) => name).filter((each) => each !== 'weir')) {
-    for (const quantile of ['p50', 'p99'] as const) {
-      const of = (name: string) => median(added.get(name)!.map((each) => each[quantile]));
-      const [own, other] = [of('weir'), of(peer)];
-      rows.push({
-        name: `added ${quantile} at ${RATE} requests a second, open loop / ${peer}`,
-        value: round(own, 3),
-        unit: 'ms',
-        peer: round(other, 3),
-        // On a machine that is busy what is added may be less than nothing, which is no ratio.
-        ...(own > 0 && other > 0 ? { ratio: round(own / other, 2) } : {}),
-        ...(peer === 'haproxy' ? { bar: `<= ${round(other, 3)}`, ok: own <= other } : {}),
-      });
-    }
-  }
-  return rows;
 }
