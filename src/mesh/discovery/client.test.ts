@@ -3,6 +3,7 @@ import { createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { type Clock, systemClock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { Authority, createRoot } from '../identity/authority.ts';
 import { createRequest } from '../identity/client/csr.ts';
@@ -94,7 +95,8 @@ async function between(target: number) {
     server.closeAllConnections();
     server.close();
   });
-  return { port: (server.address() as AddressInfo).port, faults, seen };
+  const cut = () => server.closeAllConnections();
+  return { port: (server.address() as AddressInfo).port, faults, seen, cut };
 }
 
 async function serve(catalog: Catalog, port = 0): Promise<{ server: DiscoveryServer; port: number }> {
@@ -113,7 +115,7 @@ async function serve(catalog: Catalog, port = 0): Promise<{ server: DiscoverySer
   return { server, port: await server.start() };
 }
 
-function follow(port: number) {
+function follow(port: number, clock: Clock = systemClock) {
   const applied: (Destination | undefined)[] = [];
   const others: { key: string; alias?: string; destination?: Destination | undefined }[] = [];
   let wake = () => {};
@@ -134,6 +136,7 @@ function follow(port: number) {
     },
     trust: () => {},
     log: silentLogger,
+    clock,
   });
   cleanups.push(() => client.stop());
   client.start();
@@ -154,6 +157,29 @@ function follow(port: number) {
     return others.shift()!;
   };
   return { client, applied, until, other, words: () => words };
+}
+
+/** A real clock that tells how long each wait between streams was; `pass` lets time pass at once. */
+function waits() {
+  const slept: number[] = [];
+  let passed = 0;
+  let wake = () => {};
+  const clock: Clock = {
+    now: () => systemClock.now() + passed,
+    sleep: (milliseconds, signal) => {
+      slept.push(milliseconds);
+      wake();
+      return systemClock.sleep(milliseconds, signal);
+    },
+  };
+  const atLeast = async (count: number) => {
+    while (slept.length < count) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  };
+  return { clock, slept, atLeast, pass: (milliseconds: number) => void (passed += milliseconds) };
 }
 
 const weightOf = (destination: Destination | undefined, name: string) =>
@@ -187,6 +213,33 @@ describe('with a control plane', () => {
     const second = await serve(catalog, first.port);
     cleanups.push(() => second.server.stop());
     await until((destination) => weightOf(destination, 'web-canary') === 50);
+  });
+
+  test('two that give the same pod’s name take the session from each other less and less often', async () => {
+    const { server, port } = await serve(cluster());
+    cleanups.push(() => server.stop());
+    const [one, other] = [waits(), waits()];
+    follow(port, one.clock);
+    follow(port, other.clock);
+    await Promise.all([one.atLeast(5), other.atLeast(5)]);
+    // The fifth: between half and the whole of 50 ms doubled four times.
+    for (const { slept } of [one, other]) expect(slept[4]).toBeGreaterThanOrEqual(400);
+  });
+
+  test('a stream that has lasted is followed by the next at once', async () => {
+    const { server, port } = await serve(cluster());
+    cleanups.push(() => server.stop());
+    const network = await between(port);
+    const { clock, slept, atLeast, pass } = waits();
+    const { client } = follow(network.port, clock);
+    for (let cut = 1; cut <= 4; cut += 1) {
+      while (!client.connected) await new Promise((resolve) => setImmediate(resolve));
+      if (cut === 4) pass(3_000);
+      network.cut();
+      await atLeast(cut);
+    }
+    expect(slept[2]).toBeGreaterThanOrEqual(100);
+    expect(slept[3]).toBeLessThanOrEqual(50);
   });
 
   const weights = (catalog: Catalog, version: string, canary: number) =>

@@ -29,6 +29,12 @@ export interface DiscoveryClientOptions extends ControlPlane {
   random?: () => number;
 }
 
+/**
+ * Milliseconds after which the loss of a stream is a first one, and the next is tried at once. One that ends sooner may end again: two
+ * proxies that give the same pod's name take its session from each other.
+ */
+const LASTED = 2_000;
+
 interface Known {
   destination: Destination | undefined;
   /** In this session; undefined: a snapshot has been asked for. */
@@ -62,6 +68,8 @@ export class DiscoveryClient {
   #posting = false;
   #running: Promise<void> | undefined;
   #connected = false;
+  /** When the last stream opened. */
+  #opened = 0;
   #breakStream: ((error: Error) => void) | undefined;
 
   constructor(options: DiscoveryClientOptions) {
@@ -144,6 +152,7 @@ export class DiscoveryClient {
         if (isCode(error, 'NotFound')) this.#session = undefined;
         log.warn({ error: error.message }, 'discovery stream ended; routing by what is known');
       }
+      if (this.#connected && this.#clock.now() - this.#opened >= LASTED) this.#backoff.reset();
       this.#connected = false;
       this.#greeting = false;
       await this.#clock.sleep(this.#backoff.next(), signal).catch(() => {});
@@ -172,6 +181,7 @@ export class DiscoveryClient {
         status: (code) => {
           if (code === 200) {
             this.#connected = true;
+            this.#opened = this.#clock.now();
             return;
           }
           const reason = code === 404 ? 'NotFound' : 'Unavailable';
@@ -324,7 +334,5 @@ export class DiscoveryClient {
     if (!material) throw new AppError('Unavailable', 'waiting for a certificate');
     const { signal } = this.#stop;
     await postJson(this.#caller, { path, body, credentials: material, keep: true, signal });
-    // It listens and answers: only now is the next loss of the stream a first one.
-    this.#backoff.reset();
   }
 }
