@@ -17,21 +17,27 @@ const MAXCONN = IDLE + 500;
 const SETTLED = 4_000;
 /** Microseconds. */
 const NEXT_TO_NONE = 20_000;
+/** Looks, after which it is taken as it is: something wakes it up again and again. */
+const LOOKS = 15;
 
 const BARS = { idle: { rss: 55, anon: 12 }, active: { rss: 90, anon: 40 } };
 
 type Memory = ReturnType<typeof memory>;
+type Log = (line: string) => void;
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const of = (path: Path): Memory => memory(path.processes[0]!.pid!);
 
-async function settled(path: Path): Promise<void> {
-  for (let before = Number.NEGATIVE_INFINITY; ; ) {
+async function settled(path: Path, log: Log): Promise<void> {
+  const took: number[] = [];
+  for (let before = cpuMicros(path); took.length < LOOKS; ) {
+    await pause(SETTLED);
     const used = cpuMicros(path);
+    took.push((used - before) / 1000);
     if (used - before <= NEXT_TO_NONE) return;
     before = used;
-    await pause(SETTLED);
   }
+  log(`${path.name} did not settle: ms of CPU in ${SETTLED} ms each: ${took.join(', ')}`);
 }
 
 async function stop(child: ChildProcess): Promise<void> {
@@ -58,11 +64,11 @@ function rows(name: string, found: Map<string, Memory>, bars?: Memory): Row[] {
 }
 
 /** Of processes that were just started. */
-async function idle(setup: Setup, upstream: number): Promise<Memory> {
+async function idle(setup: Setup, upstream: number, log: Log): Promise<Memory> {
   const samples: Memory[] = [];
   for (let n = 0; n < ROUNDS; n += 1) {
     const path = await weirTo(setup, upstream);
-    await settled(path);
+    await settled(path, log);
     samples.push(of(path));
     await stop(path.processes[0]!);
   }
@@ -70,7 +76,7 @@ async function idle(setup: Setup, upstream: number): Promise<Memory> {
 }
 
 /** Of a sidecar that has its certificate and its one destination from a control plane. */
-async function sidecar(setup: Setup): Promise<Memory> {
+async function sidecar(setup: Setup, log: Log): Promise<Memory> {
   const file = fileURLToPath(new URL('./tools/control-plane.ts', import.meta.url));
   const plane = spawn(process.execPath, [file, setup.dir], { stdio: ['pipe', 'pipe', 'inherit'] });
   const [served] = (await once(plane.stdout, 'data')) as [Buffer];
@@ -78,7 +84,7 @@ async function sidecar(setup: Setup): Promise<Memory> {
   for (let n = 0; n < ROUNDS; n += 1) {
     const port = await freePort();
     const child = await setup.sidecar(Number(String(served)), port);
-    await settled({ name: 'weir', port, processes: [child] });
+    await settled({ name: 'weir', port, processes: [child] }, log);
     samples.push(memory(child.pid!));
     await stop(child);
   }
@@ -88,14 +94,14 @@ async function sidecar(setup: Setup): Promise<Memory> {
 }
 
 /** While the connections of a path are held. */
-async function holding(path: Path): Promise<Memory> {
+async function holding(path: Path, log: Log): Promise<Memory> {
   const file = fileURLToPath(new URL('./tools/hold.ts', import.meta.url));
   const holder = spawn(process.execPath, [file, String(path.port), String(IDLE)], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const [said] = (await Promise.race([once(holder.stdout, 'data'), once(holder, 'exit')])) as [unknown];
   if (!String(said).includes('held')) throw new Error(`${path.name} did not hold ${IDLE} connections`);
-  await settled(path);
+  await settled(path, log);
   const taken = of(path);
   holder.stdin.end();
   await once(holder, 'exit');
@@ -121,11 +127,11 @@ export async function memoryRows(
   setup: Setup,
   tools: Tools,
   upstream: number,
-  log: (line: string) => void,
+  log: Log,
 ): Promise<Row[]> {
-  const fresh = await idle(setup, upstream);
+  const fresh = await idle(setup, upstream, log);
   log(`idle: ${JSON.stringify(fresh)}`);
-  const meshed = await sidecar(setup);
+  const meshed = await sidecar(setup, log);
   log(`idle sidecar: ${JSON.stringify(meshed)}`);
   const measured = async (name: string, take: (path: Path) => Promise<Memory>) => {
     const found = new Map<string, Memory>();
@@ -136,7 +142,7 @@ export async function memoryRows(
     }
     return found;
   };
-  const held = await measured(`${IDLE} idle connections`, holding);
+  const held = await measured(`${IDLE} idle connections`, (path) => holding(path, log));
   const active = await measured(`${ACTIVE} active connections`, (path) => working(tools.wrk, path));
   return [
     ...rows('idle', new Map([['weir', fresh]]), BARS.idle),
