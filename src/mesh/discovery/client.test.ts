@@ -179,7 +179,10 @@ function waits() {
       });
     }
   };
-  return { clock, slept, atLeast, pass: (milliseconds: number) => void (passed += milliseconds) };
+  const pass = (milliseconds: number) => {
+    passed += milliseconds;
+  };
+  return { clock, slept, atLeast, pass };
 }
 
 const weightOf = (destination: Destination | undefined, name: string) =>

@@ -10,6 +10,7 @@ import { afterEach, beforeAll, expect, test } from '@jest/globals';
 import { FakeClock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { Client, cleanUp, cleanups, GET, transport } from '../proxy/fixtures.ts';
+import { createLineLogger } from '../proxy/log.ts';
 import { DataPlane } from '../proxy/proxy.ts';
 import type { CredentialSource } from '../proxy/transport/types.ts';
 import { Authority, createRoot } from './authority.ts';
@@ -34,7 +35,11 @@ async function material(account: string): Promise<IdentityMaterial> {
 }
 
 /** An application that repeats the request it got, behind an inbound proxy. */
-async function inbound(credentials: CredentialSource, mode: 'required' | 'permissive'): Promise<DataPlane> {
+async function inbound(
+  credentials: CredentialSource,
+  mode: 'required' | 'permissive',
+  log = silentLogger,
+): Promise<DataPlane> {
   const app = net.createServer((socket) => {
     socket.on('error', () => {});
     socket.on('data', (chunk) =>
@@ -44,7 +49,7 @@ async function inbound(credentials: CredentialSource, mode: 'required' | 'permis
   await once(app.listen(0, '127.0.0.1'), 'listening');
   const forward = `127.0.0.1:${(app.address() as net.AddressInfo).port}`;
   const plane = new DataPlane({
-    log: silentLogger,
+    log,
     transport: transport(credentials),
     config: {
       inbound: [{ listen: '127.0.0.1:0', forward, tls: mode }],
@@ -96,6 +101,26 @@ test('required: a plain caller gets nothing', async () => {
   const plain = new Client(plane);
   plain.socket.write(GET);
   expect(await plain.closed()).not.toContain('200');
+});
+
+test('failed handshakes are counted, and the log has one line for many', async () => {
+  const lines: string[] = [];
+  const log = createLineLogger({}, { write: (line) => void lines.push(line) });
+  const plane = await inbound(fixed(await material('web')), 'required', log);
+  for (let n = 0; n < 3; n += 1) {
+    const plain = new Client(plane);
+    plain.socket.write(GET);
+    await plain.closed();
+  }
+  expect(plane.runtime.metrics.expose()).toContain('weir_tls_handshake_failures_total{cause="protocol"} 3\n');
+  expect(lines.map((line) => JSON.parse(line))).toEqual([
+    expect.objectContaining({
+      msg: 'the TLS handshake of a client failed',
+      cause: 'protocol',
+      peer: '127.0.0.1',
+      error: expect.stringMatching(/http request|wrong version/i),
+    }),
+  ]);
 });
 
 test('renewal at 60 to 70 % of its life: new handshakes see it, open connections go on', async () => {

@@ -85,7 +85,8 @@ export class DataPlane {
 
   /** Listens for connections that say themselves where they were going. */
   async listen(options: ListenOptions, accept: Accept): Promise<number> {
-    const listener = await this.runtime.transport.listen(options, accept);
+    const { transport, refusals } = this.runtime;
+    const listener = await transport.listen({ ...options, refused: refusals.refused }, accept);
     this.#listeners.push(listener);
     this.ports.push(listener.port);
     // Whoever connects there must have been sent there by the rules.

@@ -6,6 +6,7 @@ import type { Observers } from './observers.ts';
 import { Head, type HeadLimits } from './protocol/http1/head.ts';
 import { Backlog } from './protocol/http2/backlog.ts';
 import { BACKLOG, DEFAULT_HTTP2_LIMITS, type Http2Limits } from './protocol/http2/limits.ts';
+import { Refusals } from './refusals.ts';
 import { TimerWheel } from './timers.ts';
 import type { Transport } from './transport/types.ts';
 
@@ -89,6 +90,7 @@ export class Runtime {
   readonly zone: string | undefined;
   readonly wheel: TimerWheel;
   readonly loops = new Loops(() => this.now());
+  readonly refusals: Refusals;
   readonly requestHead: Head;
   readonly responseHead: Head;
   /** Answers carry `Connection: close` from now on. */
@@ -133,6 +135,7 @@ export class Runtime {
     );
     this.flusher = new Flusher(options.transport);
     this.log = options.log;
+    this.refusals = new Refusals(this.metrics, this.log, () => this.now());
     this.random = options.random ?? Math.random;
     this.zone = options.zone;
     this.requestHead = new Head(this.limits);

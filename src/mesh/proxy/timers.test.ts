@@ -11,7 +11,10 @@ function wheel() {
   let stalled = 7.3;
   const now = () => performance.now() + stalled;
   const timers = new TimerWheel(TICK, now);
-  return { timers, now, stall: (milliseconds: number) => void (stalled += milliseconds) };
+  const stall = (milliseconds: number) => {
+    stalled += milliseconds;
+  };
+  return { timers, now, stall };
 }
 
 /** How often a timer is set while `milliseconds` pass: each is a time that the process wakes up. */

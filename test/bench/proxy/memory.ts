@@ -123,12 +123,7 @@ async function working(wrk: string, path: Path): Promise<Memory> {
   return most;
 }
 
-export async function memoryRows(
-  setup: Setup,
-  tools: Tools,
-  upstream: number,
-  log: Log,
-): Promise<Row[]> {
+export async function memoryRows(setup: Setup, tools: Tools, upstream: number, log: Log): Promise<Row[]> {
   const fresh = await idle(setup, upstream, log);
   log(`idle: ${JSON.stringify(fresh)}`);
   const meshed = await sidecar(setup, log);

@@ -36,6 +36,8 @@ export class ProxyMetrics {
   readonly #started = Date.now() / 1000;
   /** Errors the proxy answered itself, by cause. */
   readonly causes = new Map<string, number>();
+  /** TLS handshakes of clients that came to nothing, by cause. */
+  readonly refusals = new Map<string, number>();
   /** Counters of others, without labels of their own. */
   counts: () => [name: string, help: string, value: number][] = () => [];
 
@@ -56,6 +58,10 @@ export class ProxyMetrics {
 
   failed(cause: string): void {
     this.causes.set(cause, (this.causes.get(cause) ?? 0) + 1);
+  }
+
+  refused(cause: string): void {
+    this.refusals.set(cause, (this.refusals.get(cause) ?? 0) + 1);
   }
 
   #resolve<T extends HttpSeries | TcpSeries>(
@@ -151,6 +157,13 @@ export class ProxyMetrics {
     family('weir_proxy_errors_total', 'counter', 'Errors the proxy answered itself, by cause.');
     for (const [cause, count] of this.causes)
       line('weir_proxy_errors_total', labelText({ cause, ...this.#own }), count);
+    family(
+      'weir_tls_handshake_failures_total',
+      'counter',
+      'TLS handshakes of clients that came to nothing, by cause.',
+    );
+    for (const [cause, count] of this.refusals)
+      line('weir_tls_handshake_failures_total', labelText({ cause, ...this.#own }), count);
     for (const [name, help, value] of this.counts()) {
       family(name, 'counter', help);
       line(name, labelText(this.#own), value);

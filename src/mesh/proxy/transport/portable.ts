@@ -6,6 +6,7 @@ import { GUESTS } from './guests.ts';
 import { NOBODY } from './nobody.ts';
 import { originalDestination, sameMachine } from './original-destination.ts';
 import { LEAST, MOST, portionAfter, SHARE } from './portion.ts';
+import { handshakeRefusal } from './refusal.ts';
 import { serverName, spiffeIds } from './spiffe.ts';
 import type {
   Address,
@@ -30,13 +31,21 @@ class PortableConnection implements Connection {
   suspicion: (() => Error | undefined) | undefined;
   readonly #socket: net.Socket;
   readonly #terminate: Terminate | undefined;
+  readonly #refused: ListenOptions['refused'];
   #error: Error | undefined;
   #paused = false;
   /** Bytes that are handled at a time. */
   #portion = MOST;
 
-  constructor(socket: net.Socket, handler: ConnectionHandler, secure: boolean, terminate?: Terminate) {
+  constructor(
+    socket: net.Socket,
+    handler: ConnectionHandler,
+    secure: boolean,
+    terminate?: Terminate,
+    refused?: ListenOptions['refused'],
+  ) {
     this.#terminate = terminate;
+    this.#refused = refused;
     this.#socket = socket;
     this.handler = handler;
     this.secure = secure;
@@ -154,13 +163,14 @@ class PortableConnection implements Connection {
   startTls(first: Buffer, done: (inside: Connection | undefined) => ConnectionHandler | undefined): void {
     const socket = this.#socket;
     const terminate = this.#terminate;
+    const refused = this.#refused;
     if (!terminate) throw new Error('this listener offers no TLS');
     this.handler = NOBODY;
     socket.pause();
     for (const event of ['data', 'drain', 'end']) socket.removeAllListeners(event);
     socket.unshift(first);
     terminate(socket, (secured) => {
-      if (secured) acceptSecure(secured, done);
+      if (secured) acceptSecure(secured, done, refused);
       else done(undefined);
     });
   }
@@ -170,12 +180,16 @@ class PortableConnection implements Connection {
 function acceptSecure(
   socket: tls.TLSSocket,
   accept: (connection: Connection) => ConnectionHandler | undefined,
+  refused: ListenOptions['refused'],
 ): void {
   const connection = new PortableConnection(socket, NOBODY, true);
-  connection.peerIdentity = spiffeIds(socket.getPeerCertificate())[0];
+  const identity = spiffeIds(socket.getPeerCertificate())[0];
+  connection.peerIdentity = identity;
   connection.alpn = socket.alpnProtocol || undefined;
   // Signed by the right authority but nobody of the mesh: not a peer.
-  const handler = connection.peerIdentity === undefined ? undefined : accept(connection);
+  if (identity === undefined)
+    refused?.({ cause: 'identity', peer: socket.remoteAddress, detail: 'its certificate has no SPIFFE id' });
+  const handler = identity === undefined ? undefined : accept(connection);
   if (handler) connection.handler = handler;
   else socket.destroy();
 }
@@ -202,7 +216,7 @@ export class PortableTransport implements Transport {
     accept: (connection: Connection) => ConnectionHandler | undefined,
   ): Promise<Listener> {
     const open = (socket: net.Socket, terminate?: Terminate) => {
-      const connection = new PortableConnection(socket, NOBODY, false, terminate);
+      const connection = new PortableConnection(socket, NOBODY, false, terminate, options.refused);
       const handler = accept(connection);
       if (handler) connection.handler = handler;
       else socket.destroy();
@@ -231,12 +245,16 @@ export class PortableTransport implements Transport {
         if (own) own(socket);
         else {
           guests.leave(socket);
-          acceptSecure(socket, accept);
+          acceptSecure(socket, accept, options.refused);
         }
       },
     );
     // A failed handshake is the peer's trouble. One that took too long is told here too, with its connection still there.
-    server.on('tlsClientError', (_error, socket) => socket.destroy());
+    server.on('tlsClientError', (error, socket) => {
+      const ready = this.#credentials?.current() !== undefined;
+      options.refused?.(handshakeRefusal(error, socket, ready));
+      socket.destroy();
+    });
     const off = this.#credentials?.onRotate(() => server.setSecureContext(this.#serverContext()));
     if (options.tls === 'offered') {
       const terminate: Terminate = (socket, done) => {
@@ -255,8 +273,11 @@ export class PortableTransport implements Transport {
       );
     }
     const greet = (socket: net.Socket) => {
-      if (!guests.enter(socket)) return void socket.destroy();
-      if (options.tls === 'required') return void server.emit('connection', socket);
+      if (!guests.enter(socket)) {
+        const detail = `${guests.count} others have not finished theirs`;
+        options.refused?.({ cause: 'too-many', peer: socket.remoteAddress, detail });
+        return void socket.destroy();
+      }
       sniff(socket, options, server, (plain) => {
         guests.leave(plain);
         open(plain);
@@ -376,6 +397,10 @@ class Guests {
     this.#most = most;
   }
 
+  get count(): number {
+    return this.#here.size;
+  }
+
   /** False: there are too many. */
   enter(socket: net.Socket): boolean {
     if (this.#here.size >= this.#most) return false;
@@ -390,7 +415,7 @@ class Guests {
   }
 }
 
-/** Decides by the first byte whether a connection is TLS. */
+/** Decides by the first byte whether a connection is TLS; who says nothing has begun none. */
 function sniff(
   socket: net.Socket,
   options: ListenOptions,
@@ -409,7 +434,7 @@ function sniff(
     socket.off('error', quiet);
     socket.off('end', quiet);
     socket.unshift(chunk);
-    if (chunk[0] === 0x16) server.emit('connection', socket);
+    if (options.tls === 'required' || chunk[0] === 0x16) server.emit('connection', socket);
     else {
       open(socket);
       socket.resume();

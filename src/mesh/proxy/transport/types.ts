@@ -5,6 +5,8 @@
  * Ownership of bytes: a chunk given to `data` belongs to the handler during the call, which may change it in place.
  * What must outlive the call goes through `Connection.keep`. What is given to `write` belongs to the transport.
  */
+import type { Refusal } from './refusal.ts';
+
 export interface ConnectionHandler {
   /** An outgoing connection is ready to write (after the TLS handshake, with the peer's identity verified). */
   open?(): void;
@@ -95,6 +97,8 @@ export interface ListenOptions {
   guests?: number;
   /** Protocols to agree on, the preferred one first. A client that offers none of them is refused, one without is not. */
   alpn?: string[];
+  /** Told of each client that began a TLS handshake, or would have, and did not get through. */
+  refused?: ((refusal: Refusal) => void) | undefined;
 }
 
 export interface ConnectOptions {

@@ -1,5 +1,6 @@
 /** Accepted sockets become connections: plain, or after a TLS handshake with a deadline. */
 import { GUESTS } from '../guests.ts';
+import { type RefusalCause, refusalCause } from '../refusal.ts';
 import type { Connection, ConnectionHandler, ListenOptions } from '../types.ts';
 import { ReactorConnection } from './connection.ts';
 import { peerIds, shakeHands } from './handshake.ts';
@@ -25,6 +26,8 @@ export interface GreeterParts {
 interface Guest {
   socket: Socket;
   context: TlsContext | undefined;
+  /** It has begun a handshake: says why that came to nothing, if it does. */
+  begin(): (cause: RefusalCause, detail: string) => void;
   /** It becomes a connection, or it goes. */
   end(well: boolean): void;
 }
@@ -45,16 +48,21 @@ export class Greeter {
     const { tls } = this.#options;
     if (tls === 'off') return this.#open(socket);
     if (tls === 'offered') return this.#open(socket, (first, done) => this.#offer(socket, first, done));
-    if (this.#guests >= (this.#options.guests ?? GUESTS)) return socket.close();
-    const guest = this.#receive(socket);
-    if (tls === 'required') return this.#secure(guest, (inside) => inside && this.#accept(inside));
     const { libc, scratch } = this.#parts.loop;
+    if (this.#guests >= (this.#options.guests ?? GUESTS)) {
+      const peer = this.#parts.loop.peer(socket.fd);
+      const detail = `${this.#guests} others have not finished theirs`;
+      this.#options.refused?.({ cause: 'too-many', peer, detail });
+      return socket.close();
+    }
+    const guest = this.#receive(socket);
     socket.watch = {
       ready: () => {
         const count = libc.recv(socket.fd, scratch.address, 1, MSG_PEEK);
         if (count < 0 && libc.errno() === EAGAIN) return;
+        // Who says nothing has begun none: a probe, say.
         if (count <= 0) return guest.end(false);
-        if (scratch.bytes[0] === HANDSHAKE)
+        if (tls === 'required' || scratch.bytes[0] === HANDSHAKE)
           return this.#secure(guest, (inside) => inside && this.#accept(inside));
         guest.end(true);
         this.#open(socket);
@@ -76,19 +84,35 @@ export class Greeter {
       context?.release();
       if (!well) socket.close(gone);
     };
-    const timer = setTimeout(() => end(false), this.#options.handshakeTimeout);
-    return { socket, context, end };
+    const { handshakeTimeout, refused } = this.#options;
+    // Of a peer that has gone nobody can tell any more.
+    const peer = refused && this.#parts.loop.peer(socket.fd);
+    let fail: ReturnType<Guest['begin']> | undefined;
+    const begin = () => {
+      fail = (cause, detail) => {
+        if (!over) refused?.({ cause, peer, detail });
+        end(false);
+      };
+      return fail;
+    };
+    const timer = setTimeout(() => {
+      if (fail) fail('timeout', `not done within ${handshakeTimeout} ms`);
+      else end(false);
+    }, handshakeTimeout);
+    return { socket, context, begin, end };
   }
 
   /** `inside` gets the connection once its peer has proved to be of the mesh, and says who handles it. */
-  #secure({ socket, context, end }: Guest, inside: Accept, first?: Buffer) {
+  #secure({ socket, context, begin, end }: Guest, inside: Accept, first?: Buffer) {
+    const fail = begin();
     // Without a certificate no handshake can succeed.
-    if (!context) return end(false);
+    if (!context) return fail('no-certificate', 'this proxy has no certificate yet');
     const { loop, openssl } = this.#parts;
     shakeHands({ socket, loop, openssl, context }, { first }, (error) => {
-      const identity = error ? undefined : peerIds(socket)[0];
-      // A failed handshake is the peer's trouble. Signed by the right authority but nobody of the mesh: not a peer.
-      if (identity === undefined) return end(false);
+      if (error) return fail(refusalCause(error.message, socket.tls?.untrusted === true), error.message);
+      const identity = peerIds(socket)[0];
+      // Signed by the right authority but nobody of the mesh: not a peer.
+      if (identity === undefined) return fail('identity', 'its certificate has no SPIFFE id');
       end(true);
       const connection = new ReactorConnection(loop, undefined, true);
       connection.peerIdentity = identity;

@@ -149,6 +149,11 @@ export class Loop {
     return [this.#end('getpeername', fd), this.#end('getsockname', fd)];
   }
 
+  /** The IP address of who is at the other end, while there is somebody. */
+  peer(fd: number): string | undefined {
+    return this.#end('getpeername', fd);
+  }
+
   #end(call: 'getpeername' | 'getsockname', fd: number): string | undefined {
     const { bytes, address } = this.scratch;
     bytes.writeInt32LE(SOCKADDR_SIZE, 64);

@@ -11,6 +11,8 @@ const RECORD = 16_384;
 export class TlsSession {
   /** The last read has to wait until something can be written. */
   crossed = false;
+  /** The peer's certificate was looked at and refused. */
+  untrusted = false;
   /** There is more to read without a word from the kernel. */
   pending = false;
   readonly #openssl: OpenSsl;
@@ -193,6 +195,7 @@ export class TlsSession {
     } else if (outcome === SSL_ERROR.ssl) {
       this.#broken = true;
       const verified = this.#openssl.call.verifyResult(this.#ssl);
+      this.untrusted = verified !== 0;
       const error = this.#openssl.takeError('TLS');
       socket.fail(verified === 0 ? error : new Error(this.#openssl.call.verifyText(verified)));
     }
