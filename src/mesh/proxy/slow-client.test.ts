@@ -1,6 +1,6 @@
 import type net from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
-import { answer, Client, cleanUp, count, destination, GET, outbound, upstream } from './fixtures.ts';
+import { answer, Client, cleanUp, cleanups, count, destination, GET, outbound, upstream } from './fixtures.ts';
 import type { DataPlane } from './proxy.ts';
 
 afterEach(cleanUp);
@@ -104,4 +104,35 @@ test('interim responses without end wait for their client, too', async () => {
   });
   client.socket.resume();
   while (read < 2 * before) await new Promise(setImmediate);
+});
+
+test('while draining, a client that has not read its last answer gets all of it, whatever it has asked for since', async () => {
+  let served = 0;
+  const address = await upstream((socket) => {
+    served += 1;
+    socket.write(answer(BODY));
+  });
+  const plane = await outbound(destination([address], { protocol: 'http1' }));
+  const client = new Client(plane);
+  client.socket.pause();
+  // One by one, until one is left unserved: the answer before it waits for the client.
+  let asked = 0;
+  while (served === asked) {
+    asked += 1;
+    client.socket.write(GET);
+    for (let n = 0; served < asked && n < 100; n += 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (plane.runtime.inFlight > 0) await new Promise(setImmediate);
+  }
+  plane.runtime.draining = true;
+  const drained = setInterval(() => plane.closeIdle(), 5);
+  cleanups.push(() => clearInterval(drained));
+  // Slowly: what has left the proxy is still on its way.
+  client.socket.on('data', () => {
+    client.socket.pause();
+    setTimeout(() => client.socket.resume(), 2);
+  });
+  client.socket.resume();
+  const text = await client.closed();
+  expect(text.length).toBeGreaterThanOrEqual(asked * answer(BODY).length);
+  expect(text).toContain('\r\nconnection: close\r\n');
 });

@@ -71,9 +71,13 @@ export class HttpSession implements ConnectionHandler {
     return this.#closed;
   }
 
-  /** Closes the connection if nothing is going on; called while draining. */
+  /**
+   * Closes the connection if nothing is going on; called while draining. Not while an answer waits for its client: closing with
+   * something unread would make the kernel reset the connection, and what has left us and not arrived would be lost.
+   */
   closeIfIdle() {
-    if (!this.#exchange.core.busy && this.#input === undefined && !this.#finishing) this.#finish();
+    const { busy } = this.#exchange.core;
+    if (!busy && this.#input === undefined && !this.#finishing && !this.#full) this.#finish();
   }
 
   // --- from the client ---
