@@ -152,3 +152,83 @@ describe('a destination that changes while a request is under way', () => {
     }
   });
 });
+
+describe('an endpoint that fails at once', () => {
+  const REQUESTS = 120;
+  const SLOWER = 8;
+  const FAILS = {
+    'with 503': 'HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n',
+    'with a reset': undefined,
+    'with what is no HTTP': 'nonsense\r\n\r\n',
+  };
+
+  test.each(Object.keys(FAILS) as (keyof typeof FAILS)[])(
+    '%s: is not the one that looks quickest',
+    async (how) => {
+      let asked = 0;
+      const works = () => upstream((socket) => setTimeout(() => socket.write(answer('ok')), SLOWER));
+      const fails = await upstream((socket) => {
+        asked += 1;
+        const bytes = FAILS[how];
+        if (bytes) socket.write(bytes);
+        else socket.resetAndDestroy();
+      });
+      const plane = await outbound(destination([fails, await works(), await works()]));
+      expect(await good(plane, REQUESTS)).toBe(REQUESTS - asked);
+      expect(asked).toBeLessThanOrEqual(REQUESTS / 10);
+    },
+  );
+
+  test('by refusing connections: no request fails', async () => {
+    const refusing = await upstream(() => {});
+    await cleanUp();
+    const plane = await outbound(
+      destination([refusing, await upstream((socket) => socket.write(answer('ok')))]),
+    );
+    expect(await good(plane, REQUESTS)).toBe(REQUESTS);
+    const failures = /weir_connect_failures_total\{.*\} (\d+)/.exec(plane.runtime.metrics.expose());
+    expect(Number(failures?.[1])).toBeLessThanOrEqual(REQUESTS / 10);
+  });
+
+  test('once is not left out for long', async () => {
+    let asked = 0;
+    const once = await upstream((socket) => {
+      asked += 1;
+      socket.write(asked === 5 ? 'HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n' : answer('ok'));
+    });
+    const plane = await outbound(destination([once]));
+    const [endpoint] = plane.stacks[0]!.table.backends[0]!.endpoints;
+    await good(plane, 4);
+    const before = endpoint!.latency.at(plane.runtime.now());
+    await good(plane, 1);
+    const after = endpoint!.latency.at(plane.runtime.now());
+    expect(after).toBeGreaterThan(2 * before);
+    expect(after).toBeLessThan(PATIENCE);
+  });
+});
+
+test('an upload that its client sends slowly makes its endpoint look no slower', async () => {
+  const quick = await upstream((socket, text) => {
+    if (text.includes('last')) socket.write(answer('ok'));
+  });
+  const plane = await outbound(destination([quick]));
+  const [endpoint] = plane.stacks[0]!.table.backends[0]!.endpoints;
+  for (const head of ['Content-Length: 9', 'Transfer-Encoding: chunked']) {
+    const parts = head.startsWith('C') ? ['first', 'last'] : ['5\r\nfirst\r\n', '4\r\nlast\r\n0\r\n\r\n'];
+    const client = new Client(plane);
+    client.socket.write(`POST / HTTP/1.1\r\nHost: a\r\n${head}\r\n\r\n${parts[0]}`);
+    await after(PATIENCE);
+    client.socket.write(parts[1]!);
+    await client.until((text) => text.includes('ok'));
+    expect(endpoint!.latency.at(plane.runtime.now())).toBeLessThan(PATIENCE / 2);
+  }
+});
+
+test('… nor where the request times out meanwhile', async () => {
+  const plane = await outbound(destination([await upstream(() => {})], { policy: { timeout: PATIENCE } }));
+  const [endpoint] = plane.stacks[0]!.table.backends[0]!.endpoints;
+  const client = new Client(plane);
+  client.socket.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nfirst');
+  expect(await client.until((text) => /\r\n\r\n/.test(text))).toContain(' 504 ');
+  expect(endpoint!.latency.at(plane.runtime.now())).toBeLessThan(PATIENCE / 2);
+});

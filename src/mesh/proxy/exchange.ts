@@ -15,6 +15,10 @@ const ENDPOINTS_FAULT: ReadonlySet<Cause> = new Set<Cause>(['bad-response', 'res
 /** Times a request is sent again for free because the peer has said that it has not seen it. */
 const UNPROCESSED = 3;
 
+/** An answer, whatever it says, and not a failure of whoever gave it. */
+const served = (status: number, grpcStatus: number): boolean =>
+  status < 500 && !SERVER_FAULTS.has(grpcStatus);
+
 /**
  * One request and its answer, whatever protocols they come in: routed, sent to an endpoint (to another one where that is
  * safe), timed, counted.
@@ -43,6 +47,8 @@ export class Exchange<C extends Carrier> {
   #headed = 0;
   /** When the endpoint at hand was chosen: what others took before is no matter of it. */
   #asked = 0;
+  /** When the whole of the request was here, 0 = not yet: what its client took to send it is no matter of the endpoint. */
+  #whole = 0;
   #status = 0;
   #unprocessed = 0;
   /** Until it is sent again. */
@@ -82,6 +88,7 @@ export class Exchange<C extends Carrier> {
     this.clientFull = false;
     this.#unprocessed = 0;
     this.#headed = 0;
+    this.#whole = 0;
     const { table } = requester.stack;
     this.#attempts.begin(requester.stack);
     this.#series = requester.caller?.series ?? table.orphan;
@@ -254,7 +261,7 @@ export class Exchange<C extends Carrier> {
     endpoint.pending -= 1;
     if (this.#headed > 0 || !this.#requester.requestDone) return;
     const now = this.#runtime.moment();
-    endpoint.latency.waited(now, now - this.#asked);
+    endpoint.latency.waited(now, now - this.#since);
   }
 
   /** Lets go of the carrier, if there is one. */
@@ -281,14 +288,15 @@ export class Exchange<C extends Carrier> {
     this.#status = status;
     this.#headed = this.#runtime.moment();
     // How long the body takes says little about the endpoint, and nothing where it is a stream of messages.
-    this.#carrier!.endpoint.latency.observe(this.#headed, this.#headed - this.#asked);
+    if (served(status, grpcStatus))
+      this.#carrier!.endpoint.latency.observe(this.#headed, this.#headed - this.#since);
     this.#attempts.table.learnHttp(requester.version);
     return true;
   }
 
   /** The response is complete. The carrier is the caller's again. */
   finish(carrier: C, grpcStatus = -1) {
-    this.#judged(this.#status < 500 && !SERVER_FAULTS.has(grpcStatus));
+    this.#judged(served(this.#status, grpcStatus));
     this.#series.response(this.#status, false, this.#runtime.moment() - this.#started, grpcStatus);
     if (this.seen) this.#tell(this.#status, undefined, grpcStatus);
     this.#detach(carrier);
@@ -319,7 +327,8 @@ export class Exchange<C extends Carrier> {
     if (!this.busy) return;
     const requester = this.#requester;
     this.#runtime.metrics.failed(cause);
-    if (ENDPOINTS_FAULT.has(cause)) this.#judged(false);
+    // A request that is not whole may be late by its client alone.
+    if (ENDPOINTS_FAULT.has(cause)) this.#judged(false, cause === 'timeout' && !requester.requestDone);
     if (this.#series === this.#attempts.table.orphan) this.#series.requests += 1;
     const elapsed = this.#runtime.moment() - this.#started;
     if (this.responding) {
@@ -334,15 +343,26 @@ export class Exchange<C extends Carrier> {
     requester.next();
   }
 
-  /** For the endpoint's breaker. */
-  #judged(success: boolean) {
-    this.#attempts.endpoint?.judged(success, this.#runtime.moment());
+  /** From when on the endpoint at hand has had all it takes to answer. */
+  get #since(): number {
+    return Math.max(this.#asked, this.#whole);
+  }
+
+  /** For the endpoint's breaker, and for its standing among the others, unless `spared`. */
+  #judged(success: boolean, spared = success) {
+    const { endpoint } = this.#attempts;
+    if (!endpoint) return;
+    const now = this.#runtime.moment();
+    endpoint.judged(success, now);
+    if (!spared) endpoint.latency.failed(now, this.#since);
   }
 
   /** A byte of a body has passed, or can again: the limit on its standing still starts anew. */
   progress() {
     if (!this.busy) return;
     const { limits, wheel } = this.#runtime;
+    if (this.#whole === 0 && !this.responding && this.#requester.requestDone)
+      this.#whole = this.#runtime.moment();
     if (limits.bodyIdle === 0) return;
     if (this.responding) return wheel.arm(this.#deadline, limits.bodyIdle);
     // Until the response begins the policy's own limit counts, if there is one; waiting for an answer has no other.

@@ -90,6 +90,19 @@ test('a peak counts at once and is forgotten with time', () => {
   expect(latency.at(60_000)).toBeLessThan(1);
 });
 
+test('a failure counts for four times the estimate, a row of them for more, those of one moment once', () => {
+  const latency = new PeakEwma(0, 10);
+  for (let n = 0; n < 5; n += 1) latency.failed(50, 40);
+  expect(latency.at(50)).toBe(40);
+  latency.failed(60, 55);
+  expect(latency.at(60)).toBe(160);
+  latency.failed(10_000, 100);
+  expect(latency.at(10_000)).toBe(10_000);
+  // What took longer than that still counts for as long as it took.
+  latency.failed(40_000, 20_000);
+  expect(latency.at(40_000)).toBe(20_000);
+});
+
 test('retries stay within a fifth of the requests plus ten a second', () => {
   const budget = new RetryBudget(0);
   let allowed = 0;

@@ -1,7 +1,13 @@
+/** Times the estimate that a failure counts for: relative, so that one among many successes is forgotten soon. */
+const PENALTY = 4;
+/** Milliseconds; no row of failures makes more of it. */
+const MOST = 10_000;
+
 /** Peak-EWMA: a latency estimate that jumps up with every slow answer and decays towards quick ones. Pure. */
 export class PeakEwma {
   #cost: number;
   #stamp: number;
+  #failed = Number.NEGATIVE_INFINITY;
   readonly #decay: number;
 
   /** Milliseconds: first guess and time constant. */
@@ -24,6 +30,18 @@ export class PeakEwma {
   waited(now: number, milliseconds: number): void {
     if (milliseconds <= this.at(now)) return;
     this.#cost = milliseconds;
+    this.#stamp = now;
+  }
+
+  /**
+   * What was asked at `since` has failed: that is slow, however soon it was known, or whoever fails at once would be asked most. Each
+   * failure in a row counts for more; what was asked before one was known is part of that one.
+   */
+  failed(now: number, since: number): void {
+    if (since < this.#failed) return;
+    this.#failed = now;
+    const cost = Math.max(this.at(now), now - since);
+    this.#cost = Math.max(cost, Math.min(PENALTY * cost, MOST));
     this.#stamp = now;
   }
 
