@@ -137,7 +137,9 @@ export class TimerWheel {
     clearTimeout(this.#timer);
     this.#wake = until;
     // Node counts from the beginning of its loop's turn: where that was a while ago this is too early, and looked at again.
-    this.#timer = setTimeout(this.#advance, Math.ceil(until * this.#tick - this.#now()));
+    // What is overdue, after a stall, has its turn at once.
+    const wait = Math.max(1, Math.ceil(until * this.#tick - this.#now()));
+    this.#timer = setTimeout(this.#advance, wait);
     this.#timer.unref();
   }
 
