@@ -1,6 +1,16 @@
 import type net from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
-import { answer, Client, cleanUp, cleanups, count, destination, GET, outbound, upstream } from './fixtures.ts';
+import {
+  answer,
+  Client,
+  cleanUp,
+  cleanups,
+  count,
+  destination,
+  GET,
+  outbound,
+  upstream,
+} from './fixtures.ts';
 import type { DataPlane } from './proxy.ts';
 
 afterEach(cleanUp);
