@@ -27,7 +27,7 @@ type Log = (line: string) => void;
 /** Attackers in a process of their own, who have begun when this resolves. */
 async function besiege(name: string, port: number): Promise<ChildProcess> {
   const file = fileURLToPath(new URL('../../conformance/programs/attack.ts', import.meta.url));
-  const child = spawn(process.execPath, [file, name, String(port)], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn(process.execPath, [file, name, String(port)], { stdio: ['pipe', 'pipe', 'ignore'] });
   await once(child.stdout!, 'data');
   return child;
 }

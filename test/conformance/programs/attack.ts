@@ -1,7 +1,8 @@
 // `attack.ts NAME PORT [MILLISECONDS [IDENTITY]]`: the attack of that name. Says `begun` once it is under way; without a time it goes
-// on until this process is killed, else it says at its end, as JSON, what came of it, and fails if the proxy did not end what it
+// on until this process is killed or its input ends, else it says at its end, as JSON, what came of it, and fails if the proxy did not end what it
 // must. IDENTITY (JSON of PEM files) makes it a peer of a listener with mutual TLS.
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { getPriority, setPriority } from 'node:os';
 import { createSecureContext } from 'node:tls';
 import type { Target, Toll } from '../support/attacker.ts';
@@ -20,6 +21,9 @@ if (identity) {
   });
 }
 const endless = milliseconds === undefined;
+// Whoever began it may be killed, and an attack must not go on without them.
+process.stdin.on('end', () => process.exit(1)).resume();
+(process.stdin as Socket).unref();
 // What is measured is the proxy: a bystander must not wait for the processor because the attackers have it.
 if (!endless) setPriority(Math.min(19, getPriority() + 5));
 const until = endless ? Number.POSITIVE_INFINITY : Date.now() + Number(milliseconds);

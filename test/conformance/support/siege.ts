@@ -103,7 +103,7 @@ const p99 = (sorted: number[]) => sorted[Math.floor(0.99 * (sorted.length - 1))]
 async function besiege({ name, proxy, port = proxy.port, identity, milliseconds }: Siege) {
   const args = [join(PROGRAMS, 'attack.ts'), name, String(port), String(milliseconds)];
   const child: ChildProcess = spawn(process.execPath, identity ? [...args, JSON.stringify(identity)] : args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
   const [said, complained] = [text(child.stdout!), text(child.stderr!)];
   const begun = new Promise<void>((resolve) => child.stdout!.once('data', () => resolve()));
