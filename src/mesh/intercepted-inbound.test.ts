@@ -9,7 +9,7 @@ import { answer, Client, cleanUp, cleanups, GET, upstream } from './proxy/fixtur
 import { OwnAddresses } from './proxy/intercept/addresses.ts';
 import { InboundRoutes } from './proxy/intercept/inbound.ts';
 import { DataPlane } from './proxy/proxy.ts';
-import { PortableTransport } from './proxy/transport/portable.ts';
+import { PortableTransport } from './proxy/transport/portable/portable.ts';
 import type { Address, Credentials } from './proxy/transport/types.ts';
 
 const CALLER = 'spiffe://weir.local/ns/shop/sa/caller';

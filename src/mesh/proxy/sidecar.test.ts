@@ -4,7 +4,7 @@ import { Interception } from './intercept/index.ts';
 import { DataPlane } from './proxy.ts';
 import { DEFAULT_LIMITS } from './runtime.ts';
 import { sidecarConfig } from './sidecar.ts';
-import { PortableTransport } from './transport/portable.ts';
+import { PortableTransport } from './transport/portable/portable.ts';
 
 const env = {
   POD_IP: '10.0.0.1',

@@ -12,7 +12,7 @@ import { DataPlane } from './proxy.ts';
 import { DEFAULT_LIMITS, type Limits } from './runtime.ts';
 import type { RunningProxy } from './static.ts';
 import { createTransport } from './transport/choose.ts';
-import { PortableTransport } from './transport/portable.ts';
+import { PortableTransport } from './transport/portable/portable.ts';
 import { ReactorTransport } from './transport/reactor/reactor.ts';
 import { serverName } from './transport/spiffe.ts';
 import type { Transport } from './transport/types.ts';

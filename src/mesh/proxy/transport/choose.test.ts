@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import pino from 'pino';
 import { createTransport } from './choose.ts';
-import { PortableTransport } from './portable.ts';
+import { PortableTransport } from './portable/portable.ts';
 import { ReactorTransport, reactorMachine } from './reactor/reactor.ts';
 
 /** A logger and what it has written. */

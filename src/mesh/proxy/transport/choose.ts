@@ -1,6 +1,6 @@
 /** Which transport a proxy runs on. */
 import type { Logger } from '../../../lib/log.ts';
-import { PortableTransport } from './portable.ts';
+import { PortableTransport } from './portable/portable.ts';
 import { type Machine, ReactorTransport, reactorMachine } from './reactor/reactor.ts';
 import type { CredentialSource, Transport } from './types.ts';
 

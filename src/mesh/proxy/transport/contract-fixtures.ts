@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
-import { PortableTransport } from './portable.ts';
+import { PortableTransport } from './portable/portable.ts';
 import { ReactorTransport, reactorMachine } from './reactor/reactor.ts';
 import type { Connection, ConnectionHandler, CredentialSource, ListenOptions, Transport } from './types.ts';
 

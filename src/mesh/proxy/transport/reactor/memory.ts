@@ -27,6 +27,11 @@ export class Region {
     return bytes.buffer === this.#memory;
   }
 
+  /** These bytes, or a copy of them if they are of the region, which is overwritten. */
+  keep(bytes: Buffer): Buffer {
+    return this.holds(bytes) ? Buffer.from(bytes) : bytes;
+  }
+
   addressOf(part: Buffer): number {
     return this.address + part.byteOffset - this.#offset;
   }
