@@ -172,7 +172,7 @@ export class ReactorConnection implements Connection, Watch, Sender {
     if (!passage.passed(count)) this.#passing = undefined;
     const more = to.writePipe(pipe);
     this.#tell(count, more);
-    return this.#dead || this.#paused || this.#passing !== passage || !passage.bulk ? 'over' : 'on';
+    return this.#dead || this.#paused || this.#passing !== passage || !passage.goesOn(count) ? 'over' : 'on';
   }
 
   #readEnd() {

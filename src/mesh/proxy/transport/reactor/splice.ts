@@ -4,12 +4,18 @@ import { AGAIN, FAILED, REFUSED, type Socket } from './socket.ts';
 
 /** Bytes that have to come at once for a pipe to be worth its calls: fewer are read and written. */
 const BULK = 32_768;
+/** So many times in a row fewer have to come for it not to be: a header often comes by itself, before much else. */
+const PATIENCE = 2;
+/** What is less was all that there was, as a rule: to look for more would be a call in vain, and epoll tells of it. */
+const MORE = PIPE_SIZE / 2;
 
 /** What comes in may go to `to` unseen, `left` bytes of it. */
 export class Passage<To> {
   readonly to: To;
   #left: number;
-  /** What came last was much, so that a pipe is worth its calls. */
+  /** Times in a row that little came. */
+  #small = 0;
+  /** Much comes at once, so that a pipe is worth its calls. */
   bulk: boolean;
 
   constructor(to: To, left: number) {
@@ -32,8 +38,19 @@ export class Passage<To> {
   /** So many of the bytes that may go unseen have come; false: those were the last. */
   passed(count: number): boolean {
     this.#left -= count;
-    this.bulk = count >= BULK;
+    if (count >= BULK) {
+      this.#small = 0;
+      this.bulk = true;
+    } else {
+      this.#small += 1;
+      if (this.#small >= PATIENCE) this.bulk = false;
+    }
     return this.#left > 0;
+  }
+
+  /** After `count` bytes went through a pipe, there may be more already. */
+  goesOn(count: number): boolean {
+    return count >= MORE;
   }
 }
 
