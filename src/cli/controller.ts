@@ -6,14 +6,22 @@ import type { MetricTemplate } from '../api/metric-template.ts';
 import { MESH_SERVICE, METRICS_SERVICE, ports, SYSTEM_NAMESPACE, TRUST_DOMAIN } from '../api/names.ts';
 import type { TrafficSplit } from '../api/traffic-split.ts';
 import { giveBackAtRest, MetricsRegistry, runProcess, startHealthServer } from '../controller/index.ts';
-import { connect, Informer, LeaderElection, writeThrough } from '../kube/index.ts';
+import {
+  type Client,
+  type ConnectOptions,
+  connect,
+  Informer,
+  LeaderElection,
+  writeThrough,
+} from '../kube/index.ts';
 import { aborted } from '../lib/aborted.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { IdentityClient } from '../mesh/identity/client.ts';
 import { RolloutController } from '../rollout/index.ts';
 import { routers } from '../traffic/index.ts';
-import { count } from './arguments.ts';
+import { count, listenText, urlText } from './arguments.ts';
+import { given } from './given.ts';
 import { followMesh } from './mesh-replicas.ts';
 import { replicaName } from './replica.ts';
 
@@ -38,14 +46,16 @@ export function command(): Command {
     .option(
       '--prometheus-url <url>',
       'any server of the Prometheus HTTP API',
+      urlText,
       `http://${METRICS_SERVICE}.${system}.svc:${ports.metrics}`,
     )
     .option(
       '--mesh-address <url>',
       'where `weir mesh` issues certificates',
+      urlText,
       `https://${MESH_SERVICE}.${system}.svc:${ports.discovery}`,
     )
-    .option('--listen <address>', '/live, /ready and /metrics', `:${ports.health}`)
+    .option('--listen <address>', '/live, /ready and /metrics', listenText, `:${ports.health}`)
     .option(
       '-n, --namespace <name...>',
       'only Rollouts of these namespaces, all that the ServiceAccount may see; default: all',
@@ -57,12 +67,10 @@ export function command(): Command {
       'after',
       '\nExamples:\n  weir controller\n  weir controller --prometheus-url http://prometheus.monitoring.svc:9090\n  weir controller --kubeconfig ~/.kube/config --listen 127.0.0.1:9090',
     )
-    .action((flags: Flags) => runProcess('controller', (signal, log) => serve(flags, signal, log)));
+    .action(run);
 }
 
-async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<void> {
-  const { concurrency } = flags;
-  const scope = { namespaces: flags.namespace };
+async function run(flags: Flags): Promise<void> {
   const metrics = new MetricsRegistry();
   const requests = metrics.counter(
     'weir_kubernetes_requests_total',
@@ -72,7 +80,24 @@ async function serve(flags: Flags, signal: AbortSignal, log: Logger): Promise<vo
     ...(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {}),
     onRequest: (method: string, resource: string) => requests.add(1, { method, resource }),
   };
-  const client = await connect(access);
+  const client = await given(() => connect(access));
+  await runProcess('controller', (signal, log) => serve({ flags, metrics, access, client }, signal, log));
+}
+
+interface Given {
+  flags: Flags;
+  metrics: MetricsRegistry;
+  access: ConnectOptions;
+  client: Client;
+}
+
+async function serve(
+  { flags, metrics, access, client }: Given,
+  signal: AbortSignal,
+  log: Logger,
+): Promise<void> {
+  const { concurrency } = flags;
+  const scope = { namespaces: flags.namespace };
   const splits = new Informer<TrafficSplit & KubeObject>({ client, log, kind: kinds.TrafficSplit, ...scope });
   const templates = new Informer<MetricTemplate & KubeObject>({
     client,

@@ -3,6 +3,8 @@ import { runProcess } from '../controller/process.ts';
 import { type AgentEvent, runAgent } from '../gitops/index.ts';
 import { connect, EventRecorder } from '../kube/index.ts';
 import { parseDuration } from '../lib/duration.ts';
+import { durationText } from './arguments.ts';
+import { given } from './given.ts';
 
 interface Flags {
   repo: string;
@@ -27,17 +29,32 @@ export function command(): Command {
     .option('--path <folder>', 'folder with the manifests', '.')
     .option('--name <name>', 'name of this agent; keeps its inventory apart from others', 'default')
     .option('-n, --namespace <name>', 'for objects that name none, and for the inventory', 'default')
-    .option('--interval <duration>', 'how often to look; a local directory is noticed at once', '1s')
-    .option('--drift-interval <duration>', 'how often to compare the cluster with the commit', '30s')
-    .option('--health-timeout <duration>', 'how long a commit may take to become healthy', '10m')
+    .option(
+      '--interval <duration>',
+      'how often to look; a local directory is noticed at once',
+      durationText,
+      '1s',
+    )
+    .option(
+      '--drift-interval <duration>',
+      'how often to compare the cluster with the commit',
+      durationText,
+      '30s',
+    )
+    .option(
+      '--health-timeout <duration>',
+      'how long a commit may take to become healthy',
+      durationText,
+      '10m',
+    )
     .option('--kubeconfig <file>', 'cluster to apply to')
     .addHelpText(
       'after',
       '\nExamples:\n  weir gitops --repo ~/shop\n  weir gitops --repo https://git.example.com/shop.git --branch main --path deploy --interval 30s',
     )
     .action(async (flags: Flags) => {
+      const client = await given(() => connect(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {}));
       await runProcess('gitops', async (signal, log) => {
-        const client = await connect(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {});
         const events = new EventRecorder({ client, component: 'weir-gitops' });
         await runAgent(
           {

@@ -8,13 +8,14 @@ import {
   TRUST_DOMAIN,
 } from '../api/names.ts';
 import { runProcess, startAdmissionServer, startHealthServer } from '../controller/index.ts';
-import { connect, type KubeClient } from '../kube/index.ts';
+import { type Client, connect, type KubeClient } from '../kube/index.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { parseListen } from '../lib/listen.ts';
 import type { Logger } from '../lib/log.ts';
 import { type ControlPlane, meshMetrics, startControlPlane } from '../mesh/index.ts';
 import { backstopHandler, gateHandler } from '../rollout/gate/handler.ts';
-import { durationText } from './arguments.ts';
+import { durationText, listenText, shareText, urlText } from './arguments.ts';
+import { given } from './given.ts';
 import { installOptions } from './install/options.ts';
 import { replicaName } from './replica.ts';
 
@@ -39,9 +40,9 @@ export function command(): Command {
     .description(
       'Serves the proxies (endpoints, splits, certificates), the controller (acknowledgements) and the API server (webhooks of gate and injector). Stateless but for the CA in Secret weir-identity-issuer; run as many as you like.',
     )
-    .option('--listen <address>', 'discovery and identity (TLS)', `:${ports.discovery}`)
-    .option('--webhook-listen <address>', 'admission webhooks (TLS)', `:${ports.webhook}`)
-    .option('--health-listen <address>', '/live, /ready and /metrics', `:${ports.health}`)
+    .option('--listen <address>', 'discovery and identity (TLS)', listenText, `:${ports.discovery}`)
+    .option('--webhook-listen <address>', 'admission webhooks (TLS)', listenText, `:${ports.webhook}`)
+    .option('--health-listen <address>', '/live, /ready and /metrics', listenText, `:${ports.health}`)
     .option(
       '-n, --namespace <name>',
       'where the control plane lives; $POD_NAMESPACE',
@@ -79,21 +80,31 @@ export function command(): Command {
       new Option(
         '--trace-otlp <url>',
         'collector that injected proxies send spans to (OTLP/HTTP), such as http://collector.tracing:4318/v1/traces',
-      ).env('WEIR_TRACE_OTLP'),
+      )
+        .env('WEIR_TRACE_OTLP')
+        .argParser(urlText),
     )
     .addOption(
-      new Option('--trace-sample <share>', 'of the traces begun by proxies, 0 to 1').env('WEIR_TRACE_SAMPLE'),
+      new Option('--trace-sample <share>', 'of the traces begun by proxies, 0 to 1')
+        .env('WEIR_TRACE_SAMPLE')
+        .argParser(shareText),
     )
     .option('--kubeconfig <file>', 'cluster to serve')
     .addHelpText(
       'after',
       '\nExamples:\n  weir mesh\n  weir mesh --sidecar native --certificate-lifetime 12h\n  weir mesh --kubeconfig ~/.kube/config --listen 127.0.0.1:8443 --webhook-listen 127.0.0.1:9443 --health-listen 127.0.0.1:9090',
     )
-    .action((flags: Flags) => runProcess('mesh', (signal, log) => run(flags, signal, log)));
+    .action(async (flags: Flags) => {
+      const client = await given(() => connect(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {}));
+      await runProcess('mesh', (signal, log) => run({ flags, client }, signal, log));
+    });
 }
 
-async function run(flags: Flags, signal: AbortSignal, log: Logger): Promise<void> {
-  const client = await connect(flags.kubeconfig ? { kubeconfig: flags.kubeconfig } : {});
+async function run(
+  { flags, client }: { flags: Flags; client: Client },
+  signal: AbortSignal,
+  log: Logger,
+): Promise<void> {
   const { namespace, trustDomain } = flags;
 
   // Live from the first moment: filling the caches of a large cluster is not a reason to be restarted.

@@ -1,18 +1,20 @@
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { runProcess } from '../controller/process.ts';
 import { aborted } from '../lib/aborted.ts';
 import { parseDuration } from '../lib/duration.ts';
-import { AppError } from '../lib/errors.ts';
+import { toAppError } from '../lib/errors.ts';
 import { parseListen } from '../lib/listen.ts';
 import { parseConfig, startMetricsStore } from '../metrics/index.ts';
+import { count, durationText, listenText } from './arguments.ts';
+import { readGiven, WrongInput } from './given.ts';
 import { VERSION } from './program.ts';
 
 interface Flags {
   config: string;
   listen: string;
   retention: string;
-  maxMemory: string;
+  /** Megabytes. */
+  maxMemory: number;
   check: boolean;
   kubeconfig?: string;
 }
@@ -27,9 +29,9 @@ export function command(): Command {
       '--config <file>',
       'Prometheus configuration file (static_configs, kubernetes_sd_configs role pod)',
     )
-    .option('--listen <address>', 'host:port, or :port for every address', ':9090')
-    .option('--retention <duration>', 'how long samples are kept', '6h')
-    .option('--max-memory <megabytes>', 'memory for samples; above it the oldest go earlier', '512')
+    .option('--listen <address>', 'host:port, or :port for every address', listenText, ':9090')
+    .option('--retention <duration>', 'how long samples are kept', durationText, '6h')
+    .option('--max-memory <megabytes>', 'memory for samples; above it the oldest go earlier', count, 512)
     .option('--check', 'read the configuration, say what is wrong with it, and end', false)
     .option('--kubeconfig <file>', 'cluster that pods are discovered in')
     .addHelpText(
@@ -37,24 +39,19 @@ export function command(): Command {
       "\nExamples:\n  weir metrics --config prometheus.yml --listen 127.0.0.1:9090\n  curl 'http://127.0.0.1:9090/api/v1/query?query=up'",
     )
     .action(async (flags: Flags) => {
+      const config = read(flags.config);
       if (flags.check) {
-        const { scrapeConfigs, ignored } = parseConfig(read(flags.config));
+        const { scrapeConfigs, ignored } = parseConfig(config);
         const unused = ignored.length > 0 ? `; not used by Weir: ${ignored.join(', ')}` : '';
         process.stdout.write(`${flags.config}: ${scrapeConfigs.length} scrape configuration(s)${unused}\n`);
         return;
       }
-      const megabytes = Number(flags.maxMemory);
-      if (!(megabytes > 0))
-        throw new AppError(
-          'Invalid',
-          `--max-memory "${flags.maxMemory}" is not a number of megabytes, such as 512`,
-        );
       await runProcess('metrics', async (signal, log) => {
         const running = await startMetricsStore({
           ...parseListen(flags.listen),
-          config: read(flags.config),
+          config,
           retention: parseDuration(flags.retention),
-          maxBytes: megabytes * 1024 * 1024,
+          maxBytes: flags.maxMemory * 1024 * 1024,
           version: VERSION,
           kubeconfig: flags.kubeconfig,
           log,
@@ -80,12 +77,13 @@ export function command(): Command {
     });
 }
 
+/** The text of a configuration file that is right. */
 function read(file: string): string {
+  const text = readGiven('--config', file);
   try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new AppError('Invalid', `cannot read the configuration file ${file}: ${(cause as Error).message}`, {
-      cause,
-    });
+    parseConfig(text);
+  } catch (thrown) {
+    throw new WrongInput(thrown, `${file}: ${toAppError(thrown).message}`);
   }
+  return text;
 }

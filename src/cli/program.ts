@@ -1,6 +1,7 @@
 import { Command, CommanderError, Help, Option } from 'commander';
 import { type AppError, toAppError } from '../lib/errors.ts';
 import { commands } from './commands.ts';
+import { WrongInput } from './given.ts';
 
 export const VERSION = '0.1.0';
 
@@ -33,7 +34,7 @@ export async function main(argv: string[]): Promise<void> {
     const error = toAppError(thrown);
     process.stderr.write(`weir: ${told(error)}\n`);
     if (process.env.WEIR_LOG === 'debug') process.stderr.write(`${error.stack}\n`);
-    process.exitCode = 1;
+    process.exitCode = error instanceof WrongInput ? 2 : 1;
   }
 }
 

@@ -15,6 +15,7 @@ import {
   restoreInput,
   type Variant,
 } from '../mesh/interception/index.ts';
+import { given } from './given.ts';
 
 interface Flags {
   proxyUid: number;
@@ -66,7 +67,7 @@ export function command(): Command {
 }
 
 async function run(flags: Flags): Promise<void> {
-  const options = interceptOptions(flags);
+  const options = await given(() => interceptOptions(flags));
   const families: Family[] = flags.ipv6 ? ['ipv4', 'ipv6'] : ['ipv4'];
   if (flags.print || flags.dryRun) {
     for (const family of families)

@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
-import { AppError } from '../lib/errors.ts';
+import { given, WrongInput } from './given.ts';
 import { entry, handOver } from './proxy/hand-over.ts';
 
 export function command(): Command {
@@ -17,12 +17,18 @@ export function command(): Command {
     )
     .action(async (options: { config?: string; check?: boolean; print?: boolean }) => {
       if (options.config === undefined) {
-        if (options.check) throw new AppError('Invalid', '--check needs --config FILE');
+        if (options.check) throw new WrongInput(undefined, '--check needs --config FILE');
+        // Only who is injected has an environment to run from.
+        if (!process.env.POD_IP)
+          throw new WrongInput(
+            undefined,
+            'nothing says what to proxy: give --config FILE (docs/proxy.md); in a pod the injector sets the environment',
+          );
         return handOver([]);
       }
       const { loadProxyFile } = await import('./proxy/load.ts');
       const path = resolve(options.config);
-      const config = loadProxyFile(path);
+      const config = await given(() => loadProxyFile(path));
       if (options.check) {
         process.stdout.write(options.print ? `${JSON.stringify(config)}\n` : `${options.config}: ok\n`);
         return;

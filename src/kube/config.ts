@@ -22,6 +22,11 @@ async function reading<T>(what: Promise<T>): Promise<T> {
 async function load(kubeconfig: string | undefined): Promise<Current> {
   const current = await reading(currentContext(kubeconfig));
   if (current) return current;
+  if (kubeconfig)
+    throw new AppError(
+      'Invalid',
+      `${kubeconfig} names no current context: choose one with \`kubectl config use-context NAME --kubeconfig ${kubeconfig}\``,
+    );
   throw new AppError(
     'Invalid',
     'no cluster is configured: set KUBECONFIG or --kubeconfig, or start one with `weir local up`',

@@ -109,7 +109,7 @@ users:
     await expect(ClusterAccess.open(join(folder, 'missing'))).rejects.toThrow(
       /cannot read the kubeconfig: .*missing does not exist; check --kubeconfig/,
     );
-    await expect(ClusterAccess.open(write('empty', ''))).rejects.toThrow('no cluster is configured');
+    await expect(ClusterAccess.open(write('empty', ''))).rejects.toThrow('names no current context');
   });
 });
 

@@ -4,6 +4,7 @@ import { isIPv6 } from 'node:net';
 import { homedir } from 'node:os';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import { AppError } from '../lib/errors.ts';
+import { yamlProblem } from '../lib/yaml-problem.ts';
 
 /** Where a cluster is, as a kubeconfig words it. */
 export interface Cluster {
@@ -78,9 +79,13 @@ export async function currentContext(
 /** JSON is YAML that needs no YAML parser: the kubeconfigs of the local cluster are read without loading one. */
 async function read(path: string): Promise<KubeConfigFile> {
   const text = await readFile(path, 'utf8');
-  const file = (
-    text.trimStart().startsWith('{') ? JSON.parse(text) : (await import('../lib/yaml.ts')).parse(text)
-  ) as KubeConfigFile | undefined;
+  const json = text.trimStart().startsWith('{');
+  let file: KubeConfigFile | undefined;
+  try {
+    file = json ? JSON.parse(text) : (await import('../lib/yaml.ts')).parse(text);
+  } catch (thrown) {
+    throw new AppError('Invalid', `${path} is not YAML: ${yamlProblem(thrown)}`, { cause: thrown });
+  }
   const folder = dirname(path);
   const inFolder = <T extends object>(object: T, ...fields: (keyof T)[]): T => {
     const absolute = fields

@@ -1,21 +1,16 @@
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { ownLimits } from '../../api/proxy-limits.ts';
 import { AppError } from '../../lib/errors.ts';
 import { fieldPath } from '../../lib/field-path.ts';
+import { yamlProblem } from '../../lib/yaml-problem.ts';
 import type { ProxyConfig } from '../../mesh/proxy/config.ts';
+import { readGiven } from '../given.ts';
 import { type ProxyFile, proxyFile } from './schema.ts';
 
 /** Reads and checks a proxy file. Every problem is named by its field, with what to write instead. */
 export function loadProxyFile(path: string): ProxyConfig {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (thrown) {
-    throw new AppError('Invalid', `cannot read ${path}: ${(thrown as Error).message}`, { cause: thrown });
-  }
-  return parseProxyFile(text, path);
+  return parseProxyFile(readGiven('--config', path), path);
 }
 
 /** As loadProxyFile, from its text; relative file names are looked up beside `path`. */
@@ -24,7 +19,7 @@ export function parseProxyFile(text: string, path: string): ProxyConfig {
   try {
     value = parse(text);
   } catch (thrown) {
-    throw new AppError('Invalid', `${path} is not YAML: ${(thrown as Error).message}`, { cause: thrown });
+    throw new AppError('Invalid', `${path} is not YAML: ${yamlProblem(thrown)}`, { cause: thrown });
   }
   const parsed = proxyFile.safeParse(value ?? {});
   const problems = parsed.success

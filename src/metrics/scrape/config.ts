@@ -2,6 +2,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { AppError } from '../../lib/errors.ts';
 import { fieldPath } from '../../lib/field-path.ts';
+import { yamlProblem } from '../../lib/yaml-problem.ts';
 import { promDuration } from '../promql/literals.ts';
 import { compileAnchored } from '../regex.ts';
 
@@ -142,7 +143,7 @@ export function parseConfig(text: string): MetricsConfig {
   try {
     document = parse(text) ?? {};
   } catch (cause) {
-    throw new AppError('Invalid', `the configuration is not YAML: ${(cause as Error).message}`, { cause });
+    throw new AppError('Invalid', `the configuration is not YAML: ${yamlProblem(cause)}`, { cause });
   }
   const parsed = config.safeParse(document);
   if (!parsed.success) {
