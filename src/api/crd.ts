@@ -4,7 +4,7 @@ import { metricTemplateSpecSchema } from './metric-template.ts';
 import { PHASES, rolloutSpecSchema } from './rollout.ts';
 import { type SchemaNode, schemaOf, withRule } from './structural.ts';
 import { POLICY_SETTINGS, trafficPolicySpecSchema } from './traffic-policy.ts';
-import { trafficSplitSpecSchema } from './traffic-split.ts';
+import { TRAFFIC_SPLIT_VERSIONS, trafficSplitSpecSchema } from './traffic-split.ts';
 
 interface PrinterColumn {
   name: string;
@@ -313,10 +313,12 @@ export function customResourceDefinitions(): KubeObject[] {
     definition(
       kinds.TrafficSplit,
       ['ts'],
-      [
-        { name: 'v1alpha2', storage: false, spec: split, columns: splitColumns },
-        { name: 'v1alpha4', storage: true, spec: split, columns: splitColumns },
-      ],
+      TRAFFIC_SPLIT_VERSIONS.toSorted().map((name) => ({
+        name,
+        storage: name === kinds.TrafficSplit.version,
+        spec: split,
+        columns: splitColumns,
+      })),
     ),
   ];
 }

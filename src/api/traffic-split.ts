@@ -1,8 +1,12 @@
 import { z } from 'zod';
+import { kinds } from './kinds.ts';
 import type { ObjectMeta } from './meta.ts';
 import { objectName } from './scalars.ts';
 
-/** SMI TrafficSplit v1alpha2 and v1alpha4: weights are relative integers; 0 means none. */
+/** The versions that are served, the stored one first. */
+export const TRAFFIC_SPLIT_VERSIONS = [kinds.TrafficSplit.version, 'v1alpha2'];
+
+/** SMI TrafficSplit, the same in every version: weights are relative integers; 0 means none. */
 export const trafficSplitSpecSchema = z.strictObject({
   service: z.string().min(1).describe('The root Service: a name, or name.namespace.'),
   backends: z

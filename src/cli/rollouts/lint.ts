@@ -7,7 +7,7 @@ import { metricTemplateSpecSchema } from '../../api/metric-template.ts';
 import { GROUP } from '../../api/names.ts';
 import { type RolloutSpec, rolloutSpecSchema } from '../../api/rollout.ts';
 import { trafficPolicySpecSchema } from '../../api/traffic-policy.ts';
-import { trafficSplitSpecSchema } from '../../api/traffic-split.ts';
+import { TRAFFIC_SPLIT_VERSIONS, trafficSplitSpecSchema } from '../../api/traffic-split.ts';
 import { AppError } from '../../lib/errors.ts';
 import { fieldPath } from '../../lib/field-path.ts';
 import { specWarnings } from '../../rollout/advice.ts';
@@ -142,15 +142,13 @@ function shareWarnings({ analysis }: RolloutSpec): Finding[] {
   );
 }
 
-const SPLIT_VERSIONS = ['v1alpha4', 'v1alpha2'];
-
 const KINDS: Record<string, { group: string; versions: string[]; findings: (spec: unknown) => Finding[] }> = {
   Rollout: of(kinds.Rollout, rolloutFindings),
   MetricTemplate: of(kinds.MetricTemplate, schemaFindings(metricTemplateSpecSchema)),
   TrafficPolicy: of(kinds.TrafficPolicy, schemaFindings(trafficPolicySpecSchema)),
   TrafficSplit: {
     ...of(kinds.TrafficSplit, schemaFindings(trafficSplitSpecSchema)),
-    versions: SPLIT_VERSIONS,
+    versions: TRAFFIC_SPLIT_VERSIONS,
   },
 };
 
