@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { DURATION_PATTERN, parseDuration } from '../lib/duration.ts';
 import { AppError } from '../lib/errors.ts';
 import { fieldPath } from '../lib/field-path.ts';
+import { yamlProblem } from '../lib/yaml-problem.ts';
 import './messages.ts';
 
 const duration = z
@@ -85,7 +86,7 @@ export function readLimits(text: string, where: string): ReturnType<typeof ownLi
   try {
     value = parse(text);
   } catch (thrown) {
-    throw new AppError('Invalid', `${where} is not YAML: ${(thrown as Error).message}`, { cause: thrown });
+    throw new AppError('Invalid', `${where} is not YAML: ${yamlProblem(thrown)}`, { cause: thrown });
   }
   const parsed = proxyLimits.safeParse(value ?? {});
   if (parsed.success) return ownLimits(parsed.data);

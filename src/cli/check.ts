@@ -46,8 +46,9 @@ export function command(): Command {
           : [...clusterChecks, installationChecks, metricsChecks, rolloutChecks, meshChecks];
         results = await runChecks(groups, { client, namespace, signal });
       } catch (thrown) {
-        const hint = 'Name a cluster with --kubeconfig or $KUBECONFIG, or start one with `weir local up`.';
-        results = [{ group: 'Kubernetes', check: 'kubeconfig', ...failed(toAppError(thrown).message, hint) }];
+        // What the error says already ends with what to do.
+        const answer = failed('does not say which cluster to look at', toAppError(thrown).message);
+        results = [{ group: 'Kubernetes', check: 'kubeconfig', ...answer }];
       }
       process.stdout.write(renderResults(results, output));
       process.exitCode = succeeded(results) ? 0 : 1;

@@ -68,6 +68,14 @@ describe('a process that is given what it cannot use says so in a line, and ends
     expect([out, code]).toEqual(['', 2]);
   });
 
+  test('weir check says it among its results', async () => {
+    const { out, code } = await weir('check');
+    expect(out).toMatch(
+      /^Kubernetes\n× kubeconfig: does not say which cluster .*\n {4}no cluster is configured: .*\n\n/,
+    );
+    expect(code).toBe(1);
+  });
+
   test('weir proxy: a file with mistakes is told of all of them, a line each', async () => {
     const { err, code } = await weir('proxy', '--config', 'proxy.yaml');
     expect(err).toMatch(/^weir: \S+proxy\.yaml is not a valid proxy file:\n {2}outbound\[0\]\.listen: .+\n$/);

@@ -60,7 +60,7 @@ export function command(): Command {
   return local;
 }
 
-function announce({ name, ...options }: Where & { bare?: boolean }): void {
+function announce({ name, ...options }: Where & { bare?: boolean }, is = 'is ready'): void {
   const dir = dirOf({ name, ...options });
   const state = readState(dir);
   const same = options.dir ? ` --dir ${options.dir}` : name === 'default' ? '' : ` --name ${name}`;
@@ -68,7 +68,7 @@ function announce({ name, ...options }: Where & { bare?: boolean }): void {
   const shop = join(findEntries().root, 'examples/shop');
   const next = options.bare ? 'kubectl get nodes' : `kubectl apply -f ${shop}\n  ${weir} rollouts list -A`;
   process.stdout.write(
-    `The local cluster is ready at ${state?.server}.\n\n  export KUBECONFIG=${join(dir, 'kubeconfig')}\n  ${next}\n\nStop it with \`${weir} local down${same}\`.\n`,
+    `The local cluster ${is} at ${state?.server}.\n\n  export KUBECONFIG=${join(dir, 'kubeconfig')}\n  ${next}\n\nStop it with \`${weir} local down${same}\`.\n`,
   );
 }
 
@@ -102,7 +102,7 @@ async function install(kubeconfig: string): Promise<void> {
 /** The supervisor is a process of its own that outlives this one; it says over IPC when it is ready. */
 async function background(options: Where & { bare?: boolean }): Promise<void> {
   const dir = dirOf(options);
-  if (isRunning(dir)) return announce(options);
+  if (isRunning(dir)) return announce(options, 'was running already,');
   mkdirSync(join(dir, 'logs'), { recursive: true, mode: 0o700 });
   const logFile = join(dir, 'logs', 'supervisor.log');
   const output = openSync(logFile, 'a');

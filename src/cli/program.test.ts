@@ -95,10 +95,17 @@ describe('wrong usage is found before a cluster is asked for', () => {
     [['install', '--namespaces', 'shop,Pay'], /"Pay" is not the name of a namespace/],
   ])('%j', async (argv, message) => {
     const { out, err, code } = await run(...argv);
+    expect(err).toMatch(/^weir: /);
     expect(err).toMatch(message);
     expect(err).toMatch(/See `weir \w+ --help`\.\n$/);
     expect([out, code]).toEqual(['', 2]);
   });
+});
+
+test('a command’s own help begins with a sentence, the list above it with a few words', async () => {
+  expect((await run('local', 'up', '--help')).out).toMatch(/\n\nStart it, install Weir in it, .*\.\n/s);
+  jest.restoreAllMocks();
+  expect((await run('local', '--help')).out).toMatch(/up \[options\] +start it, install Weir in it, /);
 });
 
 test('--help fits a terminal of 80 columns and tells no default that says nothing', async () => {

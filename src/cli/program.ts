@@ -49,6 +49,12 @@ function optionDescription(option: Option): string {
   return new Help().optionDescription(plain);
 }
 
+/** What a list tells in a few words is a sentence above the command's own help. */
+function commandDescription(command: Command): string {
+  const text = new Help().commandDescription(command);
+  return text.replace(/^[a-z]/, (letter) => letter.toUpperCase()).replace(/[^.]$/, '$&.');
+}
+
 /** What kube says of a connection that could not be had, with what to do about it. */
 function told({ code, message, cause }: AppError): string {
   const { code: reason = '' } = (cause ?? {}) as { code?: string };
@@ -69,6 +75,10 @@ const NO_CONNECTION = new Set([
 
 /** Wrong usage, at any depth, is exit code 2 and two lines: what was wrong, and where to read on. */
 function helpHint(command: Command, path: string): void {
-  command.exitOverride().showHelpAfterError(`See \`${path} --help\`.`).configureHelp({ optionDescription });
+  command
+    .exitOverride()
+    .showHelpAfterError(`See \`${path} --help\`.`)
+    .configureHelp({ optionDescription, commandDescription })
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'weir: ')) });
   for (const sub of command.commands) helpHint(sub, `${path} ${sub.name()}`);
 }

@@ -10,6 +10,7 @@ import { trafficPolicySpecSchema } from '../../api/traffic-policy.ts';
 import { TRAFFIC_SPLIT_VERSIONS, trafficSplitSpecSchema } from '../../api/traffic-split.ts';
 import { AppError } from '../../lib/errors.ts';
 import { fieldPath } from '../../lib/field-path.ts';
+import { yamlProblem } from '../../lib/yaml-problem.ts';
 import { specWarnings } from '../../rollout/advice.ts';
 import { windowProblems } from '../../rollout/windows.ts';
 
@@ -53,7 +54,7 @@ export function lintText(
         line: error.linePos?.[0].line ?? 1,
         object: '',
         field: '',
-        message: error.message.split('\n')[0]!,
+        message: yamlProblem(error),
       });
     }
     if (document.errors.length > 0) continue;
@@ -170,13 +171,18 @@ export function lintFiles(files: string[], write: (text: string) => void): numbe
       if (warning) warnings += 1;
       else problems += 1;
       const what = [object, field].filter(Boolean).join(' ');
-      write(`${file}:${line}: ${warning ? 'warning: ' : ''}${what}: ${message}\n`);
+      write(
+        [`${file}:${line}`, ...(warning ? ['warning'] : []), ...(what ? [what] : []), message].join(': '),
+      );
+      write('\n');
     }
   }
   const seen = [count(rollouts, 'Rollout'), ...(others > 0 ? [count(others, 'other object')] : [])].join(
     ', ',
   );
-  const found = problems === 0 ? `${seen}, no problems` : count(problems, 'problem');
+  const nothing = rollouts + others === 0;
+  const looked = nothing ? `nothing of Weir in ${files.join(', ')}` : `${seen}, no problems`;
+  const found = problems === 0 ? looked : count(problems, 'problem');
   write(`${found}${warnings === 0 ? '' : `, ${count(warnings, 'warning')}`}\n`);
   return problems;
 }

@@ -222,4 +222,19 @@ describe('lint', () => {
   test('broken YAML is one problem, not a crash', () => {
     expect(lintText('kind: Rollout\n  bad: [', 'a.yaml').problems.length).toBeGreaterThan(0);
   });
+
+  test('broken YAML is told in a line, and a file with nothing of Weir in it is not called right', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'weir-lint-'));
+    const told = (text: string) => {
+      let written = '';
+      writeFileSync(join(directory, 'a.yaml'), text);
+      lintFiles([join(directory, 'a.yaml')], (more) => {
+        written += more;
+      });
+      return written;
+    };
+    expect(told('kind: [Rollout\n')).toMatch(/^\S+a\.yaml:\d: \w.* at line \d, column \d+\n1 problem\n$/);
+    expect(told('kind: Deployment\napiVersion: apps/v1\n')).toMatch(/^nothing of Weir in \S+a\.yaml\n$/);
+    rmSync(directory, { recursive: true });
+  });
 });

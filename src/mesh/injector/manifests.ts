@@ -1,5 +1,6 @@
 import { type Document, parseAllDocuments, stringify } from 'yaml';
 import { AppError } from '../../lib/errors.ts';
+import { yamlProblem } from '../../lib/yaml-problem.ts';
 import type { InjectOptions } from './options.ts';
 import { injectPodTemplate, skipReason, uninjectPodTemplate } from './patch.ts';
 import type { PodLike } from './pod.ts';
@@ -63,7 +64,9 @@ function transform(text: string, change: Change): ManifestOutput {
   const parts = documents.map((document, index) => {
     const [error] = document.errors;
     if (error)
-      throw new AppError('Invalid', `Document ${index + 1} is not YAML: ${error.message}`, { cause: error });
+      throw new AppError('Invalid', `Document ${index + 1} is not YAML: ${yamlProblem(error)}`, {
+        cause: error,
+      });
     const value = document.toJS() as Manifest | null;
     if (value === null || typeof value !== 'object') return document.toString();
     const next = visit(value, change, results);
