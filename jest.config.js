@@ -15,7 +15,7 @@ const common = {
 export default {
   // Scenarios wait for real processes; the deadline of each wait is its own.
   testTimeout: 120_000,
-  // Scenarios mostly wait: three of them keep two cores busy.
+  // Scenarios mostly wait: three of them keep two cores busy, or four where, as in `npm test`, most files are no scenarios.
   maxWorkers: 3,
   testSequencer: '<rootDir>/test/sequencer.js',
   // A scenario that failed may leave a watch open; it must not keep the run from ending.
