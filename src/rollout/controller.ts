@@ -1,15 +1,14 @@
 import type { Judge, RevisionRef } from '../analysis/ports.ts';
-import { kinds } from '../api/kinds.ts';
-import { type KubeObject, keyOf } from '../api/meta.ts';
+import { keyOf } from '../api/meta.ts';
 import { annotations, FIELD_MANAGER, FINALIZER, GATE_CONFIG_MAP, PINS_CONFIG_MAP } from '../api/names.ts';
-import type { Rollout, RolloutSpec, RolloutStatus } from '../api/rollout.ts';
+import type { Rollout, RolloutSpec } from '../api/rollout.ts';
 import { Controller, type MetricsRegistry, type ReconcileResult } from '../controller/index.ts';
 import { EventRecorder, type KubeClient, type Rank, writeThrough } from '../kube/index.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
-import { isCode, toAppError } from '../lib/errors.ts';
+import { toAppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import type { CachedRollout } from './cached.ts';
 import { Caches } from './caches.ts';
-import { Drafts, pressing, tells } from './drafts.ts';
 import { GateWriter } from './effects/gate-data.ts';
 import { ahead, carryOutAll, type EffectContext } from './effects/index.ts';
 import { finalize, withoutFinalizer } from './finalize.ts';
@@ -32,7 +31,8 @@ import {
   underWay,
 } from './parse.ts';
 import type { RouteRef, TrafficRouter } from './ports.ts';
-import { brokenStatus, renderStatus, sameStatus, stateOf } from './status.ts';
+import { RolloutRecord } from './record.ts';
+import { brokenStatus, renderStatus } from './status.ts';
 
 export interface RolloutControllerOptions {
   client: KubeClient;
@@ -46,7 +46,6 @@ export interface RolloutControllerOptions {
   metrics?: MetricsRegistry;
 }
 
-type Stored = Rollout & KubeObject;
 /** Effects that turned out to change nothing cause no event: look again after this long anyway. */
 const AGAIN = 500;
 /** How long the last Events may take once nothing else is done. */
@@ -66,7 +65,7 @@ export class RolloutController {
   readonly #controller: Controller;
   readonly #looks: Looks;
   readonly #probes: GateProbes;
-  readonly #drafts = new Drafts();
+  readonly #record: RolloutRecord;
   readonly #errors = new Map<string, string>();
   readonly #specs = new Map<string, { of: string; parsed: ParsedSpec }>();
   readonly #metrics: RolloutMetrics | undefined;
@@ -78,6 +77,7 @@ export class RolloutController {
     this.#clock = clock;
     this.caches = new Caches(client, log, options.namespaces);
     this.#client = writeThrough(client, this.caches.all);
+    this.#record = new RolloutRecord(this.#client, (rollout) => this.caches.rollouts.learn(rollout));
     this.#gate = new GateWatch(client, log);
     this.#gateWriter = new GateWriter(this.#client, GATE_CONFIG_MAP);
     this.#pinWriter = new GateWriter(this.#client, PINS_CONFIG_MAP);
@@ -122,7 +122,7 @@ export class RolloutController {
   async run(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
     this.#probes.clear();
-    this.#drafts.clear();
+    this.#record.clear();
     this.#everyone();
     await this.#controller.run(signal);
     // Behind a server that does not answer there may be hundreds of them; who lost the lease has to start over.
@@ -149,7 +149,7 @@ export class RolloutController {
   }
 
   /** Once per generation. */
-  #parse(key: string, rollout: Stored): ParsedSpec {
+  #parse(key: string, rollout: CachedRollout): ParsedSpec {
     const of = `${rollout.metadata.uid} ${rollout.metadata.generation}`;
     const known = this.#specs.get(key);
     if (known?.of === of) return known.parsed;
@@ -163,7 +163,7 @@ export class RolloutController {
     this.#specs.delete(key);
     this.#looks.forget(key);
     this.#probes.forget(key);
-    this.#drafts.drop(key);
+    this.#record.forget(key);
     this.#errors.delete(key);
   }
 
@@ -183,8 +183,7 @@ export class RolloutController {
     }
     const context = this.#context(key, rollout, spec);
     const observation = this.#observe(key, rollout, spec, context);
-    const { uid = '' } = rollout.metadata;
-    const state = this.#drafts.state(key, uid, rollout.status) ?? stateOf(rollout.status);
+    const state = this.#record.state(key, rollout);
     if (going) {
       if (!rollout.metadata.finalizers?.includes(FINALIZER)) return undefined;
       const done = await finalize(context, state, observation, this.#clock.now(), signal);
@@ -199,7 +198,7 @@ export class RolloutController {
       await this.#broken(rollout, problem, signal);
       return undefined;
     }
-    const owned = await this.#withFinalizer(rollout, signal);
+    const owned = await this.#record.withFinalizer(rollout, signal);
     return this.#turn(
       key,
       owned,
@@ -212,7 +211,7 @@ export class RolloutController {
 
   async #turn(
     key: string,
-    rollout: Stored,
+    rollout: CachedRollout,
     state: State,
     observation: Observation,
     context: EffectContext,
@@ -234,7 +233,8 @@ export class RolloutController {
     const ended = begun.catch(() => {});
     let flush: number | undefined;
     try {
-      flush = await this.#persist(key, rollout, status, result.state, error !== undefined, signal);
+      const kept = { at: this.#clock.now(), must: error !== undefined };
+      flush = await this.#record.keep(key, rollout, { status, state: result.state }, kept, signal);
     } catch (thrown) {
       await ended;
       throw thrown;
@@ -260,34 +260,6 @@ export class RolloutController {
     return waits.length === 0 ? undefined : { requeueAfterMs: Math.min(...waits) };
   }
 
-  /**
-   * The state is safe before anything is done about it: a crash from here on repeats effects, and forgets none. Answers
-   * after how many milliseconds what may wait is to be written.
-   */
-  async #persist(
-    key: string,
-    rollout: Stored,
-    status: RolloutStatus,
-    state: State,
-    now: boolean,
-    signal: AbortSignal,
-  ): Promise<number | undefined> {
-    if (sameStatus(rollout.status, status)) {
-      this.#drafts.drop(key);
-      return undefined;
-    }
-    if (!now && !pressing(rollout.status, status)) {
-      const { uid = '' } = rollout.metadata;
-      const draft = { written: rollout.status, state, tells: tells(rollout.status, status) };
-      const wait = this.#drafts.keep(key, uid, draft, this.#clock.now());
-      if (wait > 0) return wait;
-    }
-    await this.#writeStatus(rollout, status, signal);
-    // Not before: a write that fails must not lose what was decided since the last one.
-    this.#drafts.drop(key);
-    return undefined;
-  }
-
   #observe(key: string, rollout: Rollout, spec: RolloutSpec, context: EffectContext): Observation {
     return observe(rollout, spec, this.caches.sources(rollout), {
       route: context.router.observe(context.route),
@@ -297,7 +269,7 @@ export class RolloutController {
     });
   }
 
-  #context(key: string, rollout: Stored, spec: RolloutSpec): EffectContext {
+  #context(key: string, rollout: CachedRollout, spec: RolloutSpec): EffectContext {
     const namespace = rollout.metadata.namespace!;
     const route: RouteRef = {
       namespace,
@@ -343,65 +315,12 @@ export class RolloutController {
     };
   }
 
-  async #broken(rollout: Stored, problem: Problem, signal: AbortSignal): Promise<void> {
+  async #broken(rollout: CachedRollout, problem: Problem, signal: AbortSignal): Promise<void> {
     const { generation = 0 } = rollout.metadata;
     const now = this.#clock.now();
     const status = brokenStatus(rollout.status, generation, problem.reason, problem.message, now);
-    if (await this.#writeStatus(rollout, status, signal)) {
+    if (await this.#record.write(rollout, status, signal)) {
       this.#events.event(rollout, 'Warning', problem.reason, problem.message);
-    }
-  }
-
-  async #writeStatus(rollout: Stored, status: RolloutStatus, signal: AbortSignal): Promise<boolean> {
-    if (sameStatus(rollout.status, status)) return false;
-    await this.#write(rollout, signal, () =>
-      this.#client.replace<Stored>(
-        kinds.Rollout,
-        { ...rollout, status },
-        {
-          subresource: 'status',
-          fieldManager: FIELD_MANAGER,
-          signal,
-          ...(status.phase === 'RollingBack' ? { rank: 'urgent' } : {}),
-        },
-      ),
-    );
-    return true;
-  }
-
-  async #withFinalizer(rollout: Stored, signal: AbortSignal): Promise<Stored> {
-    const finalizers = rollout.metadata.finalizers ?? [];
-    if (finalizers.includes(FINALIZER)) return rollout;
-    return this.#write(rollout, signal, () =>
-      this.#client.patch<Stored>(
-        kinds.Rollout,
-        rollout.metadata.namespace,
-        rollout.metadata.name,
-        {
-          type: 'merge',
-          body: {
-            metadata: {
-              resourceVersion: rollout.metadata.resourceVersion,
-              finalizers: [...finalizers, FINALIZER],
-            },
-          },
-        },
-        { fieldManager: FIELD_MANAGER, signal },
-      ),
-    );
-  }
-
-  /** After a conflict what is there now is believed, without waiting for the watch to bring it. */
-  async #write(rollout: Stored, signal: AbortSignal, write: () => Promise<Stored>): Promise<Stored> {
-    try {
-      return await write();
-    } catch (error) {
-      const { namespace, name } = rollout.metadata;
-      const live = isCode(error, 'Conflict')
-        ? await this.#client.find<Stored>(kinds.Rollout, namespace, name, signal)
-        : undefined;
-      if (live) this.caches.rollouts.learn(live);
-      throw error;
     }
   }
 }
