@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { Effect } from '../machine/types.ts';
-import { groups } from './groups.ts';
+import { ahead, groups } from './groups.ts';
 
 test('what fences goes together, everything else keeps its place', () => {
   const effects: Effect[] = [
@@ -18,4 +18,21 @@ test('what fences goes together, everything else keeps its place', () => {
     ['ensure-route'],
   ]);
   expect(groups([])).toEqual([]);
+});
+
+test('a look waits for no write of the state', () => {
+  const look: Effect = {
+    kind: 'look',
+    id: 'a',
+    stepStartedAt: 0,
+    runStartedAt: 0,
+    memory: {},
+    canary: 'e1',
+    stable: 'e0',
+    minRequests: 0,
+    after: 0,
+  };
+  const event: Effect = { kind: 'event', type: 'Normal', reason: 'StepPassed', message: '' };
+  const weights: Effect = { kind: 'set-weights', stable: 80, canary: 20 };
+  expect(ahead([event, look, weights], 'Progressing')).toEqual({ first: [look], rest: [event, weights] });
 });
