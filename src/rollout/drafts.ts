@@ -10,6 +10,24 @@ const LAZIEST_MS = 30_000;
 /** A look that found what the one before did: a person wants to see that it goes on. */
 const MOMENT_MS = 60_000;
 
+/** Between 0 and 1, the same for the same key: FNV-1a, and its low bits, which the end of a key decides, stirred into the high ones. */
+function fractionOf(key: string): number {
+  let hash = 2166136261;
+  for (let at = 0; at < key.length; at += 1) hash = Math.imul(hash ^ key.charCodeAt(at), 16777619);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x45d9f3b);
+  return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
+}
+
+/**
+ * Each Rollout has a moment of its own in every minute: a thousand that have begun together would all be written in the same seconds, and
+ * what is looked at meanwhile waits. Half a minute to one and a half after `since`, and then every minute.
+ */
+function momentAfter(key: string, since: number): number {
+  const earliest = since + MOMENT_MS / 2;
+  const left = (fractionOf(key) * MOMENT_MS - earliest) % MOMENT_MS;
+  return earliest + (left < 0 ? left + MOMENT_MS : left);
+}
+
 interface Draft {
   uid: string;
   /** What was written when the draft was begun: another process's write makes it void. */
@@ -52,7 +70,7 @@ export class Drafts {
     this.#drafts.set(key, { uid, base: written?.machine, state, since, told });
     // A new one says nothing else before, and what comes of trying its gate is about to: a second write is what costs most of all.
     const due = written ? Math.min(LAZIEST_MS, Math.max(LAZY_MS, EACH_MS * this.#drafts.size)) : LAZIEST_MS;
-    const wait = Math.min(since + MOMENT_MS, (told ?? Number.POSITIVE_INFINITY) + due);
+    const wait = Math.min(momentAfter(key, since), (told ?? Number.POSITIVE_INFINITY) + due);
     return Math.max(0, wait - now);
   }
 

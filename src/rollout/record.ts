@@ -8,6 +8,10 @@ import { Drafts, pressing, tells } from './drafts.ts';
 import type { State } from './machine/types.ts';
 import { sameStatus, stateOf } from './status.ts';
 
+/** A look that found the same again may wait: so many of their writes at a time, for they hold workers that others wait for. */
+const LAZY_AT_ONCE = 4;
+const LAZY_AGAIN_MS = 1000;
+
 /** What was decided about a Rollout: as it is to be seen, and as the machine goes on from it. */
 export interface Decided {
   status: RolloutStatus;
@@ -19,6 +23,7 @@ export class RolloutRecord {
   readonly #client: KubeClient;
   readonly #learn: (rollout: CachedRollout) => void;
   readonly #drafts = new Drafts();
+  #lazy = 0;
 
   /** `learn` is told what a Rollout is when it turns out to be another one than was thought. */
   constructor(client: KubeClient, learn: (rollout: CachedRollout) => void) {
@@ -46,13 +51,21 @@ export class RolloutRecord {
       this.#drafts.drop(key);
       return undefined;
     }
+    let lazy = false;
     if (!must && !pressing(rollout.status, status)) {
       const { uid = '' } = rollout.metadata;
-      const draft = { written: rollout.status, state, tells: tells(rollout.status, status) };
-      const wait = this.#drafts.keep(key, uid, draft, at);
+      const news = tells(rollout.status, status);
+      const wait = this.#drafts.keep(key, uid, { written: rollout.status, state, tells: news }, at);
       if (wait > 0) return wait;
+      lazy = !news;
+      if (lazy && this.#lazy >= LAZY_AT_ONCE) return LAZY_AGAIN_MS;
     }
-    await this.write(rollout, status, signal);
+    if (lazy) this.#lazy += 1;
+    try {
+      await this.write(rollout, status, signal);
+    } finally {
+      if (lazy) this.#lazy -= 1;
+    }
     // Not before: a write that fails must not lose what was decided since the last one.
     this.#drafts.drop(key);
     return undefined;
