@@ -135,6 +135,17 @@ describe('connections', () => {
     expect(await Promise.all([before, after])).toEqual(['done', 'done']);
   });
 
+  test('a body that was cut off before anybody read it is an error, and does not keep its reader for ever', async () => {
+    const { open, watch } = await answering();
+    const asked = watch('/watch');
+    await eventually(() => open.length === 1);
+    open[0]!.answer();
+    const response = await asked;
+    response.destroy();
+    await new Promise((resolve) => response.once('close', resolve));
+    await expect(readBody(response)).rejects.toMatchObject({ code: 'Unavailable' });
+  });
+
   /** Calls at a time as long as nothing is known of the server. */
   const FIRST = 16;
 
