@@ -5,7 +5,13 @@ import { type KubeObject, keyOf } from '../api/meta.ts';
 import type { MetricTemplate } from '../api/metric-template.ts';
 import { MESH_SERVICE, METRICS_SERVICE, ports, SYSTEM_NAMESPACE, TRUST_DOMAIN } from '../api/names.ts';
 import type { TrafficSplit } from '../api/traffic-split.ts';
-import { giveBackAtRest, MetricsRegistry, runProcess, startHealthServer } from '../controller/index.ts';
+import {
+  collectOnlyWhenQuiet,
+  giveBackAtRest,
+  MetricsRegistry,
+  runProcess,
+  startHealthServer,
+} from '../controller/index.ts';
 import {
   type Client,
   type ConnectOptions,
@@ -71,6 +77,7 @@ export function command(): Command {
 }
 
 async function run(flags: Flags): Promise<void> {
+  collectOnlyWhenQuiet();
   const metrics = new MetricsRegistry();
   const requests = metrics.counter(
     'weir_kubernetes_requests_total',
