@@ -79,15 +79,19 @@ export class LeaderElection {
     if (signal.aborted) return;
     log.info({ identity }, 'became leader');
     this.#leading = true;
-    const lost = new AbortController();
-    const leading = AbortSignal.any([signal, lost.signal]);
-    const work = lead(leading).finally(() => lost.abort());
+    // Not AbortSignal.any(): whether such a one has ended is asked of each that it is made of, and everything asks it.
+    const over = new AbortController();
+    const stop = () => over.abort(signal.reason);
+    signal.addEventListener('abort', stop, { once: true });
+    const leading = over.signal;
+    const work = lead(leading).finally(() => over.abort());
     // Awaited below; until then a failure must not count as unhandled.
     work.catch(() => {});
     await this.#renew(leading);
     this.#options.onLate(false);
     this.#leading = false;
-    lost.abort();
+    over.abort();
+    signal.removeEventListener('abort', stop);
     try {
       await work;
     } finally {
@@ -107,7 +111,9 @@ export class LeaderElection {
       const left = Math.max(1, Math.ceil(renewed + renewDeadline - this.#elapsed()));
       // A process that stood still for a while has its timers run before it reads what has come meanwhile: the answer may be there.
       const timer = setTimeout(() => setImmediate(() => setImmediate(() => over.abort())), left);
-      const bounded = AbortSignal.any([signal, over.signal]);
+      // Nor here: what it makes stays with the long-lived one until all garbage is collected, which at rest is seldom.
+      const stop = () => over.abort();
+      signal.addEventListener('abort', stop, { once: true });
       // Counted from before the write: others may count from the moment the server has it.
       const asked = this.#elapsed();
       const answered = new AbortController();
@@ -115,9 +121,10 @@ export class LeaderElection {
         () => onLate(true),
         () => {},
       );
-      const done = await this.#try(bounded);
+      const done = await this.#try(over.signal);
       answered.abort();
       clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
       onLate(!done);
       wait = done ? renewPeriod : retryPeriod;
       if (done) renewed = asked;
