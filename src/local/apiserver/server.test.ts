@@ -1,5 +1,9 @@
+import { once } from 'node:events';
 import { appendFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { request } from 'node:https';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { deployment, type Harness, startHarness, widgetCrd } from './fixtures/harness.ts';
 import { startAdmissionFixture } from './fixtures/webhook.ts';
@@ -177,6 +181,32 @@ describe('reads', () => {
     );
     expect(initial.at(-1)!.object.metadata.annotations).toEqual({ 'k8s.io/initial-events-end': 'true' });
     expect(initial.length).toBeGreaterThan(5);
+  });
+
+  test('a watch that is over while its client does not read hears of nothing more, and the server goes on', async () => {
+    const data = { a: 'x'.repeat(900_000) };
+    // More than the buffers of both ends of a connection hold.
+    for (let index = 0; index < 16; index += 1)
+      expect((await harness.call('POST', CONFIGMAPS, { ...configMap(`large-${index}`), data })).status).toBe(
+        201,
+      );
+    const { url, ca } = harness.server;
+    const headers = { authorization: `Bearer ${harness.server.tokenFor('admin')}` };
+    const asked = request(new URL(`${CONFIGMAPS}?watch=1&timeoutSeconds=1`, url), {
+      ca,
+      agent: false,
+      headers,
+    });
+    const answered = once(asked.end(), 'response') as Promise<[IncomingMessage]>;
+    const [response] = await answered;
+    // Its second is over, and its end waits behind what nobody reads.
+    await setTimeout(1500);
+    expect((await harness.call('POST', CONFIGMAPS, configMap('late'))).status).toBe(201);
+    let text = '';
+    for await (const chunk of response.setEncoding('utf8')) text += chunk;
+    expect(text).toContain('"large-15"');
+    expect(text).not.toContain('"late"');
+    for (let index = 0; index < 16; index += 1) await harness.call('DELETE', `${CONFIGMAPS}/large-${index}`);
   });
 });
 

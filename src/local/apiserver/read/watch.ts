@@ -113,17 +113,19 @@ export function watch(context: ServerContext, request: ResourceRequest, response
   const unsubscribe = store.subscribe(served.storage, deliver);
   const timer = bookmarks ? setInterval(() => bookmark(), BOOKMARK_EVERY) : undefined;
   const seconds = Number(query.get('timeoutSeconds') ?? 0) || 1800 + Math.random() * 1800;
-  const end = (): void => {
-    if (bookmarks && !response.destroyed && !response.writableEnded) bookmark();
-    response.end();
-  };
-  const timeout = setTimeout(end, seconds * 1000);
   const stop = (): void => {
     unsubscribe();
     clearInterval(timer);
     clearTimeout(timeout);
     signal.removeEventListener('abort', end);
   };
+  const end = (): void => {
+    // Its end may wait behind what the client has not read yet.
+    stop();
+    if (bookmarks && !response.destroyed) bookmark();
+    response.end();
+  };
+  const timeout = setTimeout(end, seconds * 1000);
   signal.addEventListener('abort', end, { once: true });
   response.on('close', stop);
 }
