@@ -90,17 +90,49 @@ test('a peak counts at once and is forgotten with time', () => {
   expect(latency.at(60_000)).toBeLessThan(1);
 });
 
-test('a failure counts for four times the estimate, a row of them for more, those of one moment once', () => {
-  const latency = new PeakEwma(0, 10);
-  for (let n = 0; n < 5; n += 1) latency.failed(50, 40);
-  expect(latency.at(50)).toBe(40);
-  latency.failed(60, 55);
-  expect(latency.at(60)).toBe(160);
-  latency.failed(10_000, 100);
-  expect(latency.at(10_000)).toBe(10_000);
-  // What took longer than that still counts for as long as it took.
-  latency.failed(40_000, 20_000);
-  expect(latency.at(40_000)).toBe(20_000);
+describe('failures', () => {
+  /** Asked and failed within a millisecond. */
+  const fail = (latency: PeakEwma, at: number) => latency.failed(at, at - 1);
+
+  test('one or two change nothing, three in a row put it behind, those of one moment are one', () => {
+    const latency = new PeakEwma(0, 10);
+    for (let n = 0; n < 9; n += 1) latency.failed(50, 40);
+    fail(latency, 60);
+    expect(latency.at(60)).toBe(10);
+    fail(latency, 70);
+    expect(latency.at(70)).toBe(10_000);
+    expect(latency.at(1069)).toBe(10_000);
+    expect(latency.at(1070)).toBeLessThanOrEqual(10);
+  });
+
+  test('each further one doubles the spell, up to ten seconds; an answer ends it and the row', () => {
+    const latency = new PeakEwma(0, 10);
+    const spells: number[] = [];
+    let now = 100;
+    for (let n = 0; n < 9; n += 1) {
+      fail(latency, now);
+      const began = now;
+      while (latency.at(now) >= 10_000) now += 100;
+      spells.push(now - began);
+      now += 1;
+    }
+    expect(spells).toEqual([0, 0, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000]);
+    fail(latency, now);
+    // What was asked before it failed says nothing of now.
+    latency.observe(now + 1, 5);
+    expect(latency.at(now + 1)).toBe(10_000);
+    latency.observe(now + 6, 5);
+    expect(latency.at(now + 6)).toBeLessThan(10);
+    fail(latency, now + 10);
+    fail(latency, now + 20);
+    expect(latency.at(now + 20)).toBeLessThan(10);
+  });
+
+  test('one that took long counts for as long as it took', () => {
+    const latency = new PeakEwma(0, 10);
+    latency.failed(500, 0);
+    expect(latency.at(500)).toBe(500);
+  });
 });
 
 test('retries stay within a fifth of the requests plus ten a second', () => {

@@ -1,13 +1,22 @@
-/** Times the estimate that a failure counts for: relative, so that one among many successes is forgotten soon. */
-const PENALTY = 4;
-/** Milliseconds; no row of failures makes more of it. */
-const MOST = 10_000;
+/** Failures in a row after which an endpoint is asked only while no other is better. One among successes says little. */
+const ROW = 3;
+/** Milliseconds; twice as long with each further failure, up to so long: whoever works again is soon asked again. */
+const SPELL = 1_000;
+const LONGEST_SPELL = 10_000;
+/** Milliseconds that an answer is expected to take meanwhile. */
+const UNLIKELY = 10_000;
 
-/** Peak-EWMA: a latency estimate that jumps up with every slow answer and decays towards quick ones. Pure. */
+/**
+ * Peak-EWMA: a latency estimate that jumps up with every slow answer and decays towards quick ones. An endpoint that fails is not
+ * quick, however soon it does: failures lower no estimate, and a row of them puts the endpoint behind all others for a spell. Pure.
+ */
 export class PeakEwma {
   #cost: number;
   #stamp: number;
+  #failures = 0;
+  /** When the last one was known. */
   #failed = Number.NEGATIVE_INFINITY;
+  #behindUntil = 0;
   readonly #decay: number;
 
   /** Milliseconds: first guess and time constant. */
@@ -18,6 +27,10 @@ export class PeakEwma {
   }
 
   observe(now: number, latency: number): void {
+    if (this.#failures > 0 && now - latency >= this.#failed) {
+      this.#failures = 0;
+      this.#behindUntil = 0;
+    }
     if (latency >= this.#cost) this.#cost = latency;
     else {
       const weight = Math.exp(-(now - this.#stamp) / this.#decay);
@@ -28,25 +41,28 @@ export class PeakEwma {
 
   /** No answer for so long, and none to come: no endpoint is quick because nobody waited for it. */
   waited(now: number, milliseconds: number): void {
-    if (milliseconds <= this.at(now)) return;
+    if (milliseconds <= this.#estimate(now)) return;
     this.#cost = milliseconds;
     this.#stamp = now;
   }
 
-  /**
-   * What was asked at `since` has failed: that is slow, however soon it was known, or whoever fails at once would be asked most. Each
-   * failure in a row counts for more; what was asked before one was known is part of that one.
-   */
+  /** What was asked at `since` has failed. Those that were asked before one was known are one with it. */
   failed(now: number, since: number): void {
+    this.waited(now, now - since);
     if (since < this.#failed) return;
     this.#failed = now;
-    const cost = Math.max(this.at(now), now - since);
-    this.#cost = Math.max(cost, Math.min(PENALTY * cost, MOST));
-    this.#stamp = now;
+    this.#failures += 1;
+    if (this.#failures < ROW) return;
+    this.#behindUntil = now + Math.min(LONGEST_SPELL, SPELL * 2 ** (this.#failures - ROW));
   }
 
   /** The estimate at `now`: silence makes a bad endpoint worth trying again. */
   at(now: number): number {
+    const estimate = this.#estimate(now);
+    return now < this.#behindUntil ? Math.max(estimate, UNLIKELY) : estimate;
+  }
+
+  #estimate(now: number): number {
     const idle = now - this.#stamp;
     return idle < 100 ? this.#cost : this.#cost * Math.exp(-idle / this.#decay);
   }
