@@ -5,13 +5,7 @@ import { type KubeObject, keyOf } from '../api/meta.ts';
 import type { MetricTemplate } from '../api/metric-template.ts';
 import { MESH_SERVICE, METRICS_SERVICE, ports, SYSTEM_NAMESPACE, TRUST_DOMAIN } from '../api/names.ts';
 import type { TrafficSplit } from '../api/traffic-split.ts';
-import {
-  collectOnlyWhenQuiet,
-  giveBackAtRest,
-  MetricsRegistry,
-  runProcess,
-  startHealthServer,
-} from '../controller/index.ts';
+import { giveBackAtRest, MetricsRegistry, runProcess, startHealthServer } from '../controller/index.ts';
 import {
   type Client,
   type ConnectOptions,
@@ -23,6 +17,7 @@ import {
 import { aborted } from '../lib/aborted.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import { withoutMemoryReducer } from '../lib/memory-reducer.ts';
 import { IdentityClient } from '../mesh/identity/client.ts';
 import { RolloutController } from '../rollout/index.ts';
 import { routers } from '../traffic/index.ts';
@@ -77,7 +72,7 @@ export function command(): Command {
 }
 
 async function run(flags: Flags): Promise<void> {
-  collectOnlyWhenQuiet();
+  withoutMemoryReducer();
   const metrics = new MetricsRegistry();
   const requests = metrics.counter(
     'weir_kubernetes_requests_total',

@@ -6,6 +6,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
 import { toAppError } from '../../lib/errors.ts';
+import { withoutMemoryReducer } from '../../lib/memory-reducer.ts';
 import { restWhenQuiet } from '../../lib/rest.ts';
 import { returnMemory } from '../../lib/return-memory.ts';
 import type { ProxyConfig } from './config.ts';
@@ -29,6 +30,7 @@ async function start(): Promise<RunningProxy> {
 }
 
 async function run(): Promise<void> {
+  withoutMemoryReducer();
   const running = await start();
   const { proxy } = running;
   const stopping = Promise.withResolvers<void>();
