@@ -1,4 +1,5 @@
 import type { MetricStatus, RolloutStatus } from '../api/rollout.ts';
+import { fnv32a } from '../lib/fnv.ts';
 import { sameJson } from '../lib/same-json.ts';
 import type { State } from './machine/types.ts';
 
@@ -10,10 +11,9 @@ const LAZIEST_MS = 30_000;
 /** A look that found what the one before did: a person wants to see that it goes on. */
 const MOMENT_MS = 60_000;
 
-/** Between 0 and 1, the same for the same key: FNV-1a, and its low bits, which the end of a key decides, stirred into the high ones. */
+/** Between 0 and 1, the same for the same key: its hash, whose low bits, which the end of a key decides, are stirred into the high ones. */
 function fractionOf(key: string): number {
-  let hash = 2166136261;
-  for (let at = 0; at < key.length; at += 1) hash = Math.imul(hash ^ key.charCodeAt(at), 16777619);
+  let hash = fnv32a(key);
   hash = Math.imul(hash ^ (hash >>> 16), 0x45d9f3b);
   return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
 }

@@ -2,12 +2,13 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { matchesLabels } from '../../api/label-selector.ts';
 import type { KubeObject } from '../../api/meta.ts';
+import { fnv32a } from '../../lib/fnv.ts';
 import { planSlices } from './endpoint-slice/plan.ts';
 import { planDependent, planOwner } from './garbage-collector/plan.ts';
 import { claim } from './owners.ts';
 import { Expectations } from './replica-set/expectations.ts';
 import { byDeletion, planReplicaSet } from './replica-set/plan.ts';
-import { equalIgnoringHash, fnv32a, templateHash } from './template.ts';
+import { equalIgnoringHash, templateHash } from './template.ts';
 import type { Pod, ReplicaSet, Service } from './types.ts';
 
 const NOW = Date.parse('2026-01-05T12:00:00Z');

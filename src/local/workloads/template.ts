@@ -1,19 +1,10 @@
 import { labels } from '../../api/names.ts';
 import { canonicalJson } from '../../lib/canonical.ts';
+import { fnv32a } from '../../lib/fnv.ts';
 import type { PodTemplate } from './types.ts';
 
 // The alphabet of apimachinery's rand.SafeEncodeString: no vowels, so that no hash spells a word.
 const SAFE = 'bcdfghjklmnpqrstvwxz2456789';
-
-/** FNV-1a over the UTF-8 bytes, 32 bits. */
-export function fnv32a(text: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) {
-    hash ^= byte;
-    hash = Math.imul(hash, 0x01000193) >>> 0;
-  }
-  return hash;
-}
 
 export function safeEncode(text: string): string {
   return Array.from(text, (char) => SAFE[char.charCodeAt(0) % SAFE.length]).join('');

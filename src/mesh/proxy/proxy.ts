@@ -85,8 +85,7 @@ export class DataPlane {
 
   /** Listens for connections that say themselves where they were going. */
   async listen(options: ListenOptions, accept: Accept): Promise<number> {
-    const { transport, refusals } = this.runtime;
-    const listener = await transport.listen({ ...options, refused: refusals.refused }, accept);
+    const listener = await this.runtime.listen(options, accept);
     this.#listeners.push(listener);
     this.ports.push(listener.port);
     // Whoever connects there must have been sent there by the rules.

@@ -8,7 +8,7 @@ import { Backlog } from './protocol/http2/backlog.ts';
 import { BACKLOG, DEFAULT_HTTP2_LIMITS, type Http2Limits } from './protocol/http2/limits.ts';
 import { Refusals } from './refusals.ts';
 import { TimerWheel } from './timers.ts';
-import type { Transport } from './transport/types.ts';
+import type { Listener, ListenOptions, Transport } from './transport/types.ts';
 
 type Http2Only = 'continuations' | 'resets' | 'control' | 'unread' | 'output';
 
@@ -90,7 +90,7 @@ export class Runtime {
   readonly zone: string | undefined;
   readonly wheel: TimerWheel;
   readonly loops = new Loops(() => this.now());
-  readonly refusals: Refusals;
+  readonly #refusals: Refusals;
   readonly requestHead: Head;
   readonly responseHead: Head;
   /** Answers carry `Connection: close` from now on. */
@@ -135,11 +135,16 @@ export class Runtime {
     );
     this.flusher = new Flusher(options.transport);
     this.log = options.log;
-    this.refusals = new Refusals(this.metrics, this.log, () => this.now());
+    this.#refusals = new Refusals(this.metrics, this.log, () => this.now());
     this.random = options.random ?? Math.random;
     this.zone = options.zone;
     this.requestHead = new Head(this.limits);
     this.responseHead = new Head(this.limits);
+  }
+
+  /** Listens; clients whose handshake fails are counted and told of. */
+  listen(options: ListenOptions, accept: Parameters<Transport['listen']>[1]): Promise<Listener> {
+    return this.transport.listen({ ...options, refused: this.#refusals.refused }, accept);
   }
 
   /** Later: streams end by it, perhaps the one that is being served. */

@@ -70,9 +70,7 @@ export class Stack {
 
   async start(): Promise<number> {
     if (!this.#listen) return 0;
-    const { transport, refusals } = this.runtime;
-    const options = { ...this.#listen, refused: refusals.refused };
-    this.#listener = await transport.listen(options, (connection) => this.accept(connection));
+    this.#listener = await this.runtime.listen(this.#listen, (connection) => this.accept(connection));
     return this.#listener.port;
   }
 

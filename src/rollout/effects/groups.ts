@@ -13,8 +13,8 @@ const FENCE: ReadonlySet<EffectKind> = new Set<EffectKind>([
 ]);
 
 /**
- * What need not wait until the state is written. A look, which changes nothing and is told by its id. The canary's ReplicaSet, which has no pods: the run's name follows from the state
- * before it, so whoever comes to the same decision after a crash finds it, and whoever decides otherwise removes a stray. And the
+ * What need not wait until the state is written. A look, which changes nothing and is told by its id. The canary's
+ * ReplicaSet, which has no pods: the run's name follows from the state before it, so whoever comes to the same decision after a crash finds it, and whoever decides otherwise removes a stray. And the
  * first weight, in the turn that leaves `before` for it: who still finds Preparing written goes on with it, or takes it back. Pure.
  */
 export function ahead(

@@ -1,7 +1,8 @@
 import { kinds } from '../../../api/kinds.ts';
 import { canonicalJson } from '../../../lib/canonical.ts';
+import { fnv32a } from '../../../lib/fnv.ts';
 import { controllerRef } from '../owners.ts';
-import { fnv32a, safeEncode } from '../template.ts';
+import { safeEncode } from '../template.ts';
 import type { Endpoint, EndpointSlice, Pod, Service } from '../types.ts';
 
 export const SERVICE_NAME = 'kubernetes.io/service-name';

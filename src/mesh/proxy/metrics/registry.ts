@@ -154,16 +154,18 @@ export class ProxyMetrics {
       family(name, type, help);
       for (const series of tcp) line(name, series.labels, value(series));
     }
-    family('weir_proxy_errors_total', 'counter', 'Errors the proxy answered itself, by cause.');
-    for (const [cause, count] of this.causes)
-      line('weir_proxy_errors_total', labelText({ cause, ...this.#own }), count);
-    family(
-      'weir_tls_handshake_failures_total',
-      'counter',
-      'TLS handshakes of clients that came to nothing, by cause.',
-    );
-    for (const [cause, count] of this.refusals)
-      line('weir_tls_handshake_failures_total', labelText({ cause, ...this.#own }), count);
+    const byCause: [string, string, ReadonlyMap<string, number>][] = [
+      ['weir_proxy_errors_total', 'Errors the proxy answered itself, by cause.', this.causes],
+      [
+        'weir_tls_handshake_failures_total',
+        'TLS handshakes of clients that came to nothing, by cause.',
+        this.refusals,
+      ],
+    ];
+    for (const [name, help, counts] of byCause) {
+      family(name, 'counter', help);
+      for (const [cause, count] of counts) line(name, labelText({ cause, ...this.#own }), count);
+    }
     for (const [name, help, value] of this.counts()) {
       family(name, 'counter', help);
       line(name, labelText(this.#own), value);

@@ -14,15 +14,18 @@ export class Passage<To> {
   readonly to: To;
   #left: number;
   /** Times in a row that little came. */
-  #small = 0;
-  /** Much comes at once, so that a pipe is worth its calls. */
-  bulk: boolean;
+  #small: number;
 
   constructor(to: To, left: number) {
     this.to = to;
     this.#left = left;
     // A long message is known to be one; of a stream it shows.
-    this.bulk = left !== Number.POSITIVE_INFINITY;
+    this.#small = left === Number.POSITIVE_INFINITY ? PATIENCE : 0;
+  }
+
+  /** Much comes at once, so that a pipe is worth its calls. */
+  get bulk(): boolean {
+    return this.#small < PATIENCE;
   }
 
   /** Moves what has come into an empty pipe; a number of bytes, or what `Socket.readInto` says. */
@@ -38,13 +41,7 @@ export class Passage<To> {
   /** So many of the bytes that may go unseen have come; false: those were the last. */
   passed(count: number): boolean {
     this.#left -= count;
-    if (count >= BULK) {
-      this.#small = 0;
-      this.bulk = true;
-    } else {
-      this.#small += 1;
-      if (this.#small >= PATIENCE) this.bulk = false;
-    }
+    this.#small = count >= BULK ? 0 : this.#small + 1;
     return this.#left > 0;
   }
 
