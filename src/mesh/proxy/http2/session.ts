@@ -127,6 +127,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     this.stack.sessions.delete(this);
     this.stack.closed(this.connection);
     this.http2.close();
+    for (const exchange of this.#spare.splice(0)) exchange.core.abandon();
     for (const line of this.#lines.splice(0)) line.handler.close();
   }
 
@@ -190,9 +191,10 @@ export class Http2Session implements ConnectionHandler, ClientSession {
 
   // --- its end ---
 
-  /** Takes an exchange back. */
+  /** Takes an exchange back. One that is not kept leaves no deadline behind, which would hold it and this for minutes. */
   recycle(exchange: Http2Exchange) {
     if (!this.closed && this.#spare.length < 64) this.#spare.push(exchange);
+    else exchange.core.abandon();
   }
 
   shelve(line: ClientLine) {

@@ -14,7 +14,7 @@ import type { KubernetesCluster, KubernetesOptions } from '../../../kubernetes/s
 import { permissive } from '../../../kubernetes/support/permissive.ts';
 import { median, type Row } from '../../row.ts';
 import { Kubelet } from '../kubelet.ts';
-import { IDLE_SECONDS, inParallel, pause, round, SINGLES, SIZE, settle, WAVE } from '../measures.ts';
+import { IDLE_SECONDS, inParallel, pause, round, SIZE, settle, WAVE } from '../measures.ts';
 import { cpuSeconds, rssMiB } from '../process.ts';
 import { argoRollouts } from './argo-rollouts.ts';
 import { flagger } from './flagger.ts';
@@ -22,6 +22,8 @@ import type { Application, Peer, Progress } from './peer.ts';
 
 const NAMESPACE = 'bench';
 const ACCOUNT = 'peer';
+/** Changes one after the other: fewer than Weir's, since a peer that looks every ten seconds takes a minute for each. */
+const SINGLES = Math.min(3, SIZE);
 const PATIENCE = { timeoutMs: 900_000, everyMs: 200 };
 type OnCluster = <T>(
   options: KubernetesOptions,
@@ -110,6 +112,10 @@ async function measure(
       });
       singles.push(since.begun.get(each.name)! - applied);
       await eventually('all are at rest again', async () => progress.resting() === SIZE, PATIENCE);
+      log(
+        `${peer.name}: ${each.name}: taken up after ${round(singles.at(-1)!)} ms, ` +
+          `at rest again after ${round((performance.now() - applied) / 1000, 1)} s`,
+      );
     }
     row('template applied -> taken up, p50', round(median(singles)), 'ms');
     row(`the same, max of ${singles.length}`, round(Math.max(...singles)), 'ms');
