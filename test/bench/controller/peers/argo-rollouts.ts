@@ -37,8 +37,10 @@ export const argoRollouts: Peer = {
       observedGeneration?: string;
       canary?: { weights?: { canary?: { weight?: number } } };
     };
+    const seen = observedGeneration === String(metadata.generation);
     return {
-      resting: phase === 'Healthy' && observedGeneration === String(metadata.generation),
+      resting: phase === 'Healthy' && seen,
+      begun: phase !== 'Healthy' && seen,
       weight: phase === 'Healthy' ? 0 : (canary?.weights?.canary?.weight ?? 0),
     };
   },

@@ -31,7 +31,8 @@ export const flagger: Peer = {
   progressKind: canary,
   progress: ({ status }) => {
     const { phase, canaryWeight } = (status ?? {}) as { phase?: string; canaryWeight?: number };
-    return { resting: phase === 'Initialized' || phase === 'Succeeded', weight: canaryWeight ?? 0 };
+    const resting = phase === 'Initialized' || phase === 'Succeeded';
+    return { resting, begun: !resting, weight: canaryWeight ?? 0 };
   },
   createApplication: (application) => flagger.apply(application, 'v1'),
   guard: ({ client, namespace, name }) =>

@@ -258,10 +258,10 @@ class Watched {
     return this.#moments;
   }
 
-  #saw(name: string, { resting, weight }: Progress): void {
+  #saw(name: string, { resting, begun: taken, weight }: Progress): void {
     const { begun, weighted, ended } = this.#moments;
     const now = performance.now();
-    if (!resting && !begun.has(name)) begun.set(name, now);
+    if (taken && !begun.has(name)) begun.set(name, now);
     if (weight > 0 && !weighted.has(name)) weighted.set(name, now);
     if (resting && weighted.has(name) && !ended.has(name)) ended.set(name, now);
   }

@@ -12,6 +12,8 @@ export interface Application {
 export interface Progress {
   /** Nothing is going on, and a change would be taken up. */
   resting: boolean;
+  /** It has seen a change, and is at it. */
+  begun: boolean;
   /** Percent of the traffic that the new version gets while it is on trial; 0 at rest. */
   weight: number;
 }
