@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +10,7 @@ import {
   type KubernetesOptions,
   startKubernetes,
 } from '../kubernetes/support/cluster.ts';
-import { createNamespace, deleteNamespace } from '../kubernetes/support/netns.ts';
+import { createNamespace, deleteNamespace, runInside } from '../kubernetes/support/netns.ts';
 import { buildTools, whyNot } from '../kubernetes/support/tools.ts';
 import { loadRow } from './cluster.ts';
 import { active } from './controller/active.ts';
@@ -45,7 +44,11 @@ export const bench: Bench = {
     const why = whyNot();
     if (why) return [{ name: 'real API server', value: `absent: ${why}`, unit: '' }];
     await buildTools();
-    if (!process.env.WEIR_NETNS) return SIZES.flatMap((size) => inNamespace(flags, size));
+    if (!process.env.WEIR_NETNS) {
+      const rows: Row[] = [];
+      for (const size of SIZES) rows.push(...(await inNamespace(flags, size)));
+      return rows;
+    }
     const rows = await onCluster({}, (cluster) => measure(cluster, log));
     if (flags.includes('--peer')) rows.push(...(await peerRows(onCluster, log)));
     return rows;
@@ -84,31 +87,21 @@ export async function onCluster<T>(
   }
 }
 
-/** The same bench once more in a network namespace of its own, with a cluster of that many; its rows come back on stdout. */
-function inNamespace(flags: readonly string[], size: string): Row[] {
+/**
+ * The same bench once more in a network namespace of its own, with a cluster of that many; its rows come back on stdout. The
+ * namespace goes when it ends, also when somebody ends it.
+ */
+async function inNamespace(flags: readonly string[], size: string): Promise<Row[]> {
   const namespace = `weir-${process.pid}`;
   createNamespace(namespace);
   try {
-    const args = [
-      'netns',
-      'exec',
-      namespace,
-      process.execPath,
-      'test/bench/main.ts',
-      'controller',
-      ...flags,
-      '--json',
-    ];
-    const { stdout, status, signal, error } = spawnSync('ip', args, {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, WEIR_NETNS: namespace, WEIR_BENCH_ROLLOUTS: size },
-      maxBuffer: 1 << 24,
-    });
+    const args = ['test/bench/main.ts', 'controller', ...flags, '--json'];
+    const env = { ...process.env, WEIR_NETNS: namespace, WEIR_BENCH_ROLLOUTS: size };
+    const { stdout, code } = await runInside(namespace, process.execPath, args, { env, stdout: 'kept' });
     // It prints its rows last: without them it has died, and what it said of that stands above.
-    if (!stdout?.trim())
+    if (!stdout.trim())
       throw new Error(
-        `the bench in network namespace ${namespace} ended with ${error?.message ?? signal ?? `exit code ${status}`} before it had a result: see its messages above`,
+        `the bench in network namespace ${namespace} ended with exit code ${code} before it had a result: see its messages above`,
       );
     const { rows } = JSON.parse(stdout) as { rows: Row[] };
     // Next to each other they show how each figure grows.

@@ -27,11 +27,8 @@ async function inside(args: string[], env: NodeJS.ProcessEnv = {}): Promise<numb
   const namespace = `weir-${process.pid}`;
   createNamespace(namespace);
   try {
-    return await runInside(namespace, process.execPath, args, {
-      ...process.env,
-      ...env,
-      WEIR_NETNS: namespace,
-    });
+    const all = { ...process.env, ...env, WEIR_NETNS: namespace };
+    return (await runInside(namespace, process.execPath, args, { env: all })).code;
   } finally {
     deleteNamespace(namespace);
   }

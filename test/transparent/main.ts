@@ -30,10 +30,8 @@ async function main(rest: string[]): Promise<number> {
     network.create();
     // Last, because it takes every word that follows for a project.
     const args = [...JEST, ...rest, '--selectProjects', 'transparent'];
-    return await runInside(network.node, process.execPath, args, {
-      ...process.env,
-      WEIR_TRANSPARENT: network.name,
-    });
+    const env = { ...process.env, WEIR_TRANSPARENT: network.name };
+    return (await runInside(network.node, process.execPath, args, { env })).code;
   } finally {
     network.delete();
   }
