@@ -12,7 +12,7 @@ import { trafficPolicySpecSchema } from '../src/api/traffic-policy.ts';
 import { scrapeConfiguration } from '../src/cli/install/workloads.ts';
 import { renderFiles } from '../src/gitops/render.ts';
 import { silentLogger } from '../src/lib/log.ts';
-import { startMetricsStore } from '../src/metrics/index.ts';
+import { parseConfig, startMetricsStore } from '../src/metrics/index.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const read = (path: string) => readFileSync(join(here, path), 'utf8');
@@ -126,7 +126,7 @@ test('every alert has an expression, a severity, a summary and says what to do',
 
 test('every alert is PromQL that the metrics store evaluates', async () => {
   const store = await startMetricsStore({
-    config: 'scrape_configs: []\n',
+    config: parseConfig('scrape_configs: []\n'),
     host: '127.0.0.1',
     port: 0,
     log: silentLogger,

@@ -1,4 +1,5 @@
 import type { QueryResult } from 'prometheus-query';
+import { linked } from '../lib/linked.ts';
 import { measurementOf } from './measurement.ts';
 import type { Measurement, MetricProvider } from './ports.ts';
 import { apart, united } from './union.ts';
@@ -23,11 +24,8 @@ export function prometheusProvider({
   /** @throws {Error} whose message is for a person */
   async function ask(expression: string, signal: AbortSignal): Promise<QueryResult> {
     if (signal.aborted) throw new Error('stopped before it was asked');
-    // A controller of its own, and not AbortSignal.any(): that one costs more than the request and outlives it.
-    const own = new AbortController();
-    const abort = () => own.abort();
-    const timer = setTimeout(abort, timeoutMs);
-    signal.addEventListener('abort', abort, { once: true });
+    const { own, unlink } = linked(signal);
+    const timer = setTimeout(() => own.abort(), timeoutMs);
     try {
       const { PrometheusDriver } = await library();
       // One driver a query: its interceptor is the only way to hand an AbortSignal to the request.
@@ -53,7 +51,7 @@ export function prometheusProvider({
       });
     } finally {
       clearTimeout(timer);
-      signal.removeEventListener('abort', abort);
+      unlink();
     }
   }
 

@@ -4,7 +4,7 @@ import { aborted } from '../lib/aborted.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { toAppError } from '../lib/errors.ts';
 import { parseListen } from '../lib/listen.ts';
-import { parseConfig, startMetricsStore } from '../metrics/index.ts';
+import { type MetricsConfig, parseConfig, startMetricsStore } from '../metrics/index.ts';
 import { count, durationText, listenText } from './arguments.ts';
 import { readGiven, WrongInput } from './given.ts';
 import { VERSION } from './program.ts';
@@ -41,7 +41,7 @@ export function command(): Command {
     .action(async (flags: Flags) => {
       const config = read(flags.config);
       if (flags.check) {
-        const { scrapeConfigs, ignored } = parseConfig(config);
+        const { scrapeConfigs, ignored } = config;
         const unused = ignored.length > 0 ? `; not used by Weir: ${ignored.join(', ')}` : '';
         process.stdout.write(`${flags.config}: ${scrapeConfigs.length} scrape configuration(s)${unused}\n`);
         return;
@@ -77,13 +77,11 @@ export function command(): Command {
     });
 }
 
-/** The text of a configuration file that is right. */
-function read(file: string): string {
+function read(file: string): MetricsConfig {
   const text = readGiven('--config', file);
   try {
-    parseConfig(text);
+    return parseConfig(text);
   } catch (thrown) {
     throw new WrongInput(thrown, `${file}: ${toAppError(thrown).message}`);
   }
-  return text;
 }

@@ -2,6 +2,7 @@ import { kinds } from '../api/kinds.ts';
 import type { KubeObject } from '../api/meta.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { isCode } from '../lib/errors.ts';
+import { linked } from '../lib/linked.ts';
 import type { Logger } from '../lib/log.ts';
 import type { KubeClient } from './types.ts';
 
@@ -79,10 +80,7 @@ export class LeaderElection {
     if (signal.aborted) return;
     log.info({ identity }, 'became leader');
     this.#leading = true;
-    // Not AbortSignal.any(): whether such a one has ended is asked of each that it is made of, and everything asks it.
-    const over = new AbortController();
-    const stop = () => over.abort(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
+    const { own: over, unlink } = linked(signal);
     const leading = over.signal;
     const work = lead(leading).finally(() => over.abort());
     // Awaited below; until then a failure must not count as unhandled.
@@ -91,7 +89,7 @@ export class LeaderElection {
     this.#options.onLate(false);
     this.#leading = false;
     over.abort();
-    signal.removeEventListener('abort', stop);
+    unlink();
     try {
       await work;
     } finally {
@@ -107,13 +105,10 @@ export class LeaderElection {
       await clock.sleep(wait, signal).catch(() => {});
       if (signal.aborted) return;
       // A server that neither answers nor refuses must not keep us past the deadline.
-      const over = new AbortController();
+      const { own: over, unlink } = linked(signal);
       const left = Math.max(1, Math.ceil(renewed + renewDeadline - this.#elapsed()));
       // A process that stood still for a while has its timers run before it reads what has come meanwhile: the answer may be there.
       const timer = setTimeout(() => setImmediate(() => setImmediate(() => over.abort())), left);
-      // Nor here: what it makes stays with the long-lived one until all garbage is collected, which at rest is seldom.
-      const stop = () => over.abort();
-      signal.addEventListener('abort', stop, { once: true });
       // Counted from before the write: others may count from the moment the server has it.
       const asked = this.#elapsed();
       const answered = new AbortController();
@@ -124,7 +119,7 @@ export class LeaderElection {
       const done = await this.#try(over.signal);
       answered.abort();
       clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
+      unlink();
       onLate(!done);
       wait = done ? renewPeriod : retryPeriod;
       if (done) renewed = asked;

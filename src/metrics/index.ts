@@ -2,17 +2,16 @@ import type { Clock } from '../lib/clock.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { startMetricsServer } from './http/server.ts';
-import { type MetricsConfig, parseConfig } from './scrape/config.ts';
+import type { MetricsConfig } from './scrape/config.ts';
 import { watchPods } from './scrape/kubernetes.ts';
 import { ScrapeManager, type WatchPods } from './scrape/manager.ts';
 import { MetricStore } from './storage/store.ts';
 
-export { parseConfig } from './scrape/config.ts';
+export { type MetricsConfig, parseConfig } from './scrape/config.ts';
 export { MetricStore } from './storage/store.ts';
 
 export interface MetricsStoreOptions {
-  /** Text of a Prometheus configuration file. */
-  config: string;
+  config: MetricsConfig;
   host: string;
   port: number;
   /** Milliseconds samples are kept; default 6 h. */
@@ -33,7 +32,7 @@ export interface RunningMetricsStore {
   store: MetricStore;
   /** Resolves when the first targets are known. */
   ready: Promise<void>;
-  reload(config: string): Promise<void>;
+  reload(config: MetricsConfig): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -43,7 +42,8 @@ const COLLECT_EVERY = 30_000;
 /** Scrapes what a configuration says, keeps it in memory and answers the Prometheus HTTP API. */
 export async function startMetricsStore(options: MetricsStoreOptions): Promise<RunningMetricsStore> {
   const { log, clock = systemClock } = options;
-  let config = readConfig(options.config, log);
+  let { config } = options;
+  tellUnused(config, log);
   const store = new MetricStore({
     retention: options.retention ?? 6 * 3_600_000,
     maxBytes: options.maxBytes ?? 512 * 1024 * 1024,
@@ -79,8 +79,8 @@ export async function startMetricsStore(options: MetricsStoreOptions): Promise<R
     port: server.port,
     store,
     ready,
-    async reload(text) {
-      const next = readConfig(text, log);
+    async reload(next) {
+      tellUnused(next, log);
       await manager.apply(next);
       config = next;
     },
@@ -91,10 +91,8 @@ export async function startMetricsStore(options: MetricsStoreOptions): Promise<R
   };
 }
 
-function readConfig(text: string, log: Logger): MetricsConfig {
-  const config = parseConfig(text);
-  if (config.ignored.length > 0) log.warn({ sections: config.ignored }, 'configuration sections not used');
-  return config;
+function tellUnused({ ignored }: MetricsConfig, log: Logger): void {
+  if (ignored.length > 0) log.warn({ sections: ignored }, 'configuration sections not used');
 }
 
 function ownMetrics(store: MetricStore, manager: ScrapeManager): string {

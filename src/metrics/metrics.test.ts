@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { PrometheusDriver } from 'prometheus-query';
 import { silentLogger } from '../lib/log.ts';
-import { type RunningMetricsStore, startMetricsStore } from './index.ts';
+import { parseConfig, type RunningMetricsStore, startMetricsStore } from './index.ts';
 import { QUERIES } from './promql/conformance-queries.ts';
 import { QueryError } from './promql/errors.ts';
 import { parseQuery } from './promql/parse.ts';
@@ -58,7 +58,7 @@ async function startStore(
   watchPods?: () => Promise<TargetSource>,
 ): Promise<{ running: RunningMetricsStore; query: (text: string) => Promise<Record<string, number>> }> {
   const running = await startMetricsStore({
-    config,
+    config: parseConfig(config),
     host: '127.0.0.1',
     port: 0,
     log: silentLogger,
@@ -121,7 +121,7 @@ describe('a store that scrapes, asked through prometheus-query', () => {
     // Connections are kept: what scrapes that timed out on a busy machine have cost is soon outnumbered.
     await eventually(async () => target.sockets() < target.requests() / 2, true);
 
-    await running.reload('{}');
+    await running.reload(parseConfig('{}'));
     await eventually(() => query('{job="app"}'), {});
   });
 
@@ -148,7 +148,7 @@ describe('a store that scrapes, asked through prometheus-query', () => {
     const { running, query } = await startStore(configFor(target.port));
     const instance = `instance 127.0.0.1:${target.port}`;
     await eventually(() => query('a'), { [`a exported_job own ${instance} job app`]: 1 });
-    await running.reload(configFor(target.port, ', honor_labels: true'));
+    await running.reload(parseConfig(configFor(target.port, ', honor_labels: true')));
     await eventually(() => query('a'), { [`a ${instance} job own`]: 1 });
   });
 

@@ -4,7 +4,7 @@ import '../../analysis/driver.ts';
 import { createJudge, type JudgeInput, prometheusProvider } from '../../analysis/index.ts';
 import { rolloutSpecSchema } from '../../api/rollout.ts';
 import { silentLogger } from '../../lib/log.ts';
-import { type RunningMetricsStore, startMetricsStore } from '../../metrics/index.ts';
+import { parseConfig, type RunningMetricsStore, startMetricsStore } from '../../metrics/index.ts';
 import { labelsOf } from '../../metrics/labels.ts';
 
 let store: RunningMetricsStore;
@@ -12,7 +12,7 @@ let now: number;
 
 beforeEach(async () => {
   store = await startMetricsStore({
-    config: 'scrape_configs: []\n',
+    config: parseConfig('scrape_configs: []\n'),
     host: '127.0.0.1',
     port: 0,
     log: silentLogger,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '../../api/meta.ts';
 import { silentLogger } from '../../lib/log.ts';
-import { type RunningMetricsStore, startMetricsStore } from '../../metrics/index.ts';
+import { parseConfig, type RunningMetricsStore, startMetricsStore } from '../../metrics/index.ts';
 import { labelsOf } from '../../metrics/labels.ts';
 import { measure } from '../stat.ts';
 import {
@@ -49,7 +49,7 @@ describe('weir stat', () => {
 
   beforeAll(async () => {
     store = await startMetricsStore({
-      config: '{}',
+      config: parseConfig('{}'),
       host: '127.0.0.1',
       port: 0,
       log: silentLogger,

@@ -9,7 +9,7 @@ import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { FakeClock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
-import { type RunningMetricsStore, startMetricsStore } from '../index.ts';
+import { parseConfig, type RunningMetricsStore, startMetricsStore } from '../index.ts';
 import { END, fixture, START, toOpenMetrics } from './conformance-fixture.ts';
 import { QUERIES, REFUSED } from './conformance-queries.ts';
 
@@ -121,7 +121,7 @@ describe('the same samples in a real Prometheus', () => {
 
   beforeAll(async () => {
     store = await startMetricsStore({
-      config: '{}',
+      config: parseConfig('{}'),
       host: '127.0.0.1',
       port: 0,
       log: silentLogger,

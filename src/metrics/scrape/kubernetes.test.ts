@@ -75,7 +75,7 @@ test('pods come and go with the watch of an API server', async () => {
   const port = portOf(target);
   const api = await podServer([pod('web-1', '5', port)]);
   const running = await startMetricsStore({
-    config: CONFIG,
+    config: parseConfig(CONFIG),
     host: '127.0.0.1',
     port: 0,
     kubeconfig: api.kubeconfig,
