@@ -8,4 +8,4 @@ export type {
   RevisionRef,
   Verdict,
 } from './ports.ts';
-export { type PrometheusOptions, prometheusProvider } from './prometheus.ts';
+export { askPrometheus, type PrometheusOptions, prometheusProvider } from './prometheus.ts';

@@ -15,46 +15,51 @@ let loaded: Promise<typeof import('./driver.ts')> | undefined;
 /** Resolving an import again takes longer than all else that is ours of a query. */
 const library = () => (loaded ??= import('./driver.ts'));
 
-/** Any server of the Prometheus HTTP API. Every way it can fail becomes a Measurement; nothing is thrown. */
-export function prometheusProvider({
-  url,
-  timeoutMs = 5000,
-  headers = {},
-}: PrometheusOptions): MetricProvider {
-  /** @throws {Error} whose message is for a person */
-  async function ask(expression: string, signal: AbortSignal): Promise<QueryResult> {
-    if (signal.aborted) throw new Error('stopped before it was asked');
-    const { own, unlink } = linked(signal);
-    const timer = setTimeout(() => own.abort(), timeoutMs);
-    try {
-      const { PrometheusDriver } = await library();
-      // One driver a query: its interceptor is the only way to hand an AbortSignal to the request.
-      const driver = new PrometheusDriver({
-        endpoint: url,
-        timeout: timeoutMs,
-        headers,
-        requestInterceptor: {
-          onFulfilled: (config) => ({
-            ...config,
-            // The time-out of the library counts from the connection's silence; this one is the whole answer's.
-            signal: own.signal,
-            // Prometheus is a neighbour: never through the environment's proxy.
-            proxy: false,
-            maxContentLength: 8 * 1024 * 1024,
-          }),
-        },
-      });
-      return await driver.instantQuery(expression);
-    } catch (thrown) {
-      throw new Error(signal.aborted ? 'stopped before it was answered' : explain(thrown, url, timeoutMs), {
-        cause: thrown,
-      });
-    } finally {
-      clearTimeout(timer);
-      unlink();
-    }
+/**
+ * The answer to one query, as it came.
+ *
+ * @throws {Error} whose message is for a person
+ */
+export async function askPrometheus(
+  { url, timeoutMs = 5000, headers = {} }: PrometheusOptions,
+  expression: string,
+  signal: AbortSignal,
+): Promise<QueryResult> {
+  if (signal.aborted) throw new Error('stopped before it was asked');
+  const { own, unlink } = linked(signal);
+  const timer = setTimeout(() => own.abort(), timeoutMs);
+  try {
+    const { PrometheusDriver } = await library();
+    // One driver a query: its interceptor is the only way to hand an AbortSignal to the request.
+    const driver = new PrometheusDriver({
+      endpoint: url,
+      timeout: timeoutMs,
+      headers,
+      requestInterceptor: {
+        onFulfilled: (config) => ({
+          ...config,
+          // The time-out of the library counts from the connection's silence; this one is the whole answer's.
+          signal: own.signal,
+          // Prometheus is a neighbour: never through the environment's proxy.
+          proxy: false,
+          maxContentLength: 8 * 1024 * 1024,
+        }),
+      },
+    });
+    return await driver.instantQuery(expression);
+  } catch (thrown) {
+    throw new Error(signal.aborted ? 'stopped before it was answered' : explain(thrown, url, timeoutMs), {
+      cause: thrown,
+    });
+  } finally {
+    clearTimeout(timer);
+    unlink();
   }
+}
 
+/** Any server of the Prometheus HTTP API. Every way it can fail becomes a Measurement; nothing is thrown. */
+export function prometheusProvider(options: PrometheusOptions): MetricProvider {
+  const ask = (expression: string, signal: AbortSignal) => askPrometheus(options, expression, signal);
   return {
     async query(expression, signal) {
       try {

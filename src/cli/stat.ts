@@ -1,13 +1,13 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { PrometheusDriver } from 'prometheus-query';
+import { askPrometheus } from '../analysis/index.ts';
 import { kinds } from '../api/kinds.ts';
 import type { KubeObject } from '../api/meta.ts';
 import { METRICS_SERVICE, SYSTEM_NAMESPACE } from '../api/names.ts';
 import { connect } from '../kube/index.ts';
 import type { KubeClient } from '../kube/types.ts';
 import { systemClock } from '../lib/clock.ts';
-import { AppError, isCode, toAppError } from '../lib/errors.ts';
-import { durationText } from './arguments.ts';
+import { AppError } from '../lib/errors.ts';
+import { duration, urlText } from './arguments.ts';
 import {
   buildRows,
   countPods,
@@ -23,10 +23,11 @@ import {
 import { statTable } from './stat/view.ts';
 
 interface Flags {
-  namespace: string;
+  namespace?: string;
   allNamespaces: boolean;
   byRevision: boolean;
-  window: string;
+  /** Milliseconds. */
+  window: number;
   watch: boolean;
   output: 'table' | 'json';
   prometheusUrl?: string;
@@ -51,15 +52,19 @@ export function command(): Command {
     .description(
       'Traffic of workloads as their proxies saw it: of deployments and pods what came in, of services what callers in the mesh sent to them.',
     )
-    .argument('<kind>', 'deploy, svc or pod', kindOf)
+    .argument('<kind>', 'deploy, svc or pod; or one of them, as deploy/NAME', subjectOf)
     .argument('[name]', 'only this one')
-    .option('-n, --namespace <name>', 'namespace', 'default')
+    .option('-n, --namespace <name>', "default: that of the kubeconfig's context")
     .option('-A, --all-namespaces', 'all namespaces', false)
     .option('--by-revision', 'a row per revision (pod-template-hash)', false)
-    .option('-w, --window <duration>', 'what rates and latencies cover', durationText, '1m')
+    .addOption(
+      new Option('-w, --window <duration>', 'what rates and latencies cover')
+        .argParser(windowOf)
+        .default(60_000, '1m'),
+    )
     .option('--watch', 'again every two seconds, until Ctrl-C', false)
     .addOption(new Option('-o, --output <format>', 'output').choices(['table', 'json']).default('table'))
-    .option('--prometheus-url <url>', "default: the address of Weir's metrics store")
+    .option('--prometheus-url <url>', "default: the address of Weir's metrics store", urlText)
     .option('--kubeconfig <file>', 'default: $KUBECONFIG, ~/.kube/config, in-cluster')
     .addHelpText(
       'after',
@@ -68,26 +73,40 @@ export function command(): Command {
     .action(run);
 }
 
-function kindOf(text: string): StatKind {
-  const kind = KINDS[text];
-  if (!kind) throw new InvalidArgumentError('Ask for deploy, svc or pod.');
-  return kind;
+interface Subject {
+  kind: StatKind;
+  name: string | undefined;
 }
 
-async function run(kind: StatKind, name: string | undefined, flags: Flags): Promise<void> {
-  const scope: StatScope = {
-    kind,
-    name,
-    namespace: flags.allNamespaces ? undefined : flags.namespace,
-    byRevision: flags.byRevision,
-    window: flags.window,
-  };
+/** `deploy`, or `deploy/web` as with kubectl. */
+function subjectOf(text: string): Subject {
+  const [word = '', name, ...more] = text.split('/');
+  const kind = KINDS[word];
+  if (!kind || name === '' || more.length > 0)
+    throw new InvalidArgumentError('Ask for deploy, svc or pod, or for one as deploy/NAME.');
+  return { kind, name };
+}
+
+function windowOf(text: string): number {
+  const milliseconds = duration(text);
+  if (milliseconds >= 1) return milliseconds;
+  throw new InvalidArgumentError('Write more than 0, such as 1m.');
+}
+
+async function run(subject: Subject, name: string | undefined, flags: Flags): Promise<void> {
   const client = await connect({ kubeconfig: flags.kubeconfig });
-  const url = flags.prometheusUrl ?? (await discover(client));
+  const scope: StatScope = {
+    kind: subject.kind,
+    name: name ?? subject.name,
+    namespace: flags.allNamespaces ? undefined : (flags.namespace ?? client.namespace),
+    byRevision: flags.byRevision,
+    window: `${Math.ceil(flags.window)}ms`,
+  };
+  const store: Store = flags.prometheusUrl ? { url: flags.prometheusUrl } : await discover(client);
   const stopped = new AbortController();
   if (flags.watch) process.once('SIGINT', () => stopped.abort());
   do {
-    const rows = await collect(scope, client, url);
+    const rows = await collect(scope, client, store);
     print(rows, scope, flags);
     if (!flags.watch) break;
     await systemClock.sleep(2000, stopped.signal).catch(() => undefined);
@@ -112,8 +131,14 @@ function print(rows: StatRow[], scope: StatScope, flags: Flags): void {
   );
 }
 
+interface Store {
+  url: string;
+  /** What else may be done where it cannot be reached. */
+  hint?: string;
+}
+
 /** The metrics store's own address, which is reachable on the local cluster and from inside any cluster. */
-async function discover(client: KubeClient): Promise<string> {
+async function discover(client: KubeClient): Promise<Store> {
   const service = await client.find<KubeObject>(kinds.Service, SYSTEM_NAMESPACE, METRICS_SERVICE);
   const spec = service?.spec as { clusterIP?: string; ports?: { port: number }[] } | undefined;
   const address = spec?.clusterIP;
@@ -123,44 +148,40 @@ async function discover(client: KubeClient): Promise<string> {
       `there is no Service ${METRICS_SERVICE} in namespace ${SYSTEM_NAMESPACE}: install Weir, or name your Prometheus with --prometheus-url`,
     );
   }
-  return `http://${address.includes(':') ? `[${address}]` : address}:${spec.ports?.[0]?.port ?? 9090}`;
+  const port = spec.ports?.[0]?.port ?? 9090;
+  return {
+    url: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,
+    hint: `. From outside of the cluster run \`kubectl -n ${SYSTEM_NAMESPACE} port-forward svc/${METRICS_SERVICE} ${port}\` and add --prometheus-url http://127.0.0.1:${port}`,
+  };
 }
 
-async function collect(scope: StatScope, client: KubeClient, url: string): Promise<StatRow[]> {
+async function collect(scope: StatScope, client: KubeClient, { url, hint }: Store): Promise<StatRow[]> {
   const queries = Object.entries(statQueries(scope)) as [StatQuery, string][];
   const [pods, services, ...results] = await Promise.all([
     client.list<KubeObject>(kinds.Pod, scope.namespace),
     scope.kind === 'svc' ? client.list<KubeObject>(kinds.Service, scope.namespace) : { items: [] },
-    ...queries.map(async ([name, query]) => [name, await measure(url, query, groupLabels(scope))] as const),
+    ...queries.map(
+      async ([name, query]) => [name, await measure(url, query, groupLabels(scope), { hint })] as const,
+    ),
   ]);
   const measured = Object.fromEntries(results) as Record<StatQuery, Measured>;
   return buildRows(scope, measured, countPods(scope, pods.items, services.items));
 }
 
-/** Every row of an instant query, by its labels. */
-export async function measure(url: string, query: string, by: readonly string[]): Promise<Measured> {
-  const driver = new PrometheusDriver({
-    endpoint: url,
-    timeout: 5000,
-    // Prometheus is a neighbour: never through the environment's proxy.
-    requestInterceptor: { onFulfilled: (config) => ({ ...config, proxy: false }) },
+/** Every row of an instant query, by its labels. `hint` says what else may be done where it cannot be reached. */
+export async function measure(
+  url: string,
+  query: string,
+  by: readonly string[],
+  { hint = '', signal = AbortSignal.timeout(10_000) }: { hint?: string; signal?: AbortSignal } = {},
+): Promise<Measured> {
+  const { result } = await askPrometheus({ url }, query, signal).catch((thrown: Error) => {
+    throw new AppError('Unavailable', `${thrown.message}${hint}`, { cause: thrown });
   });
-  try {
-    const { result } = await driver.instantQuery(query);
-    return new Map(
-      (result as { metric: { labels: Record<string, string> }; value: { value: number } }[]).map((row) => {
-        const [namespace = '', name = '', revision] = by.map((label) => row.metric.labels[label] ?? '');
-        return [rowKey(namespace, name, revision), Number(row.value.value)];
-      }),
-    );
-  } catch (thrown) {
-    const error = toAppError(thrown, 'Unavailable');
-    if (isCode(error, 'Aborted')) throw error;
-    const { port } = new URL(url);
-    throw new AppError(
-      'Unavailable',
-      `Prometheus at ${url} did not answer (${error.message}): from outside the cluster, run "kubectl -n ${SYSTEM_NAMESPACE} port-forward svc/${METRICS_SERVICE} ${port || 9090}" and add --prometheus-url http://127.0.0.1:${port || 9090}`,
-      { cause: thrown },
-    );
-  }
+  return new Map(
+    (result as { metric: { labels: Record<string, string> }; value: { value: number } }[]).map((row) => {
+      const [namespace = '', name = '', revision] = by.map((label) => row.metric.labels[label] ?? '');
+      return [rowKey(namespace, name, revision), Number(row.value.value)];
+    }),
+  );
 }

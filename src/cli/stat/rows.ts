@@ -1,5 +1,6 @@
 import type { KubeObject } from '../../api/meta.ts';
 import { annotations, labels } from '../../api/names.ts';
+import { byCodeUnits } from '../../lib/order.ts';
 
 export type StatKind = 'deploy' | 'svc' | 'pod';
 
@@ -64,9 +65,11 @@ export function statQueries(scope: StatScope): Record<StatQuery, string> {
   const rate = (series: string) => `sum by (${by}) (rate(${series}[${scope.window}]))`;
   const quantile = (q: number) =>
     `histogram_quantile(${q}, sum by (le, ${by}) (rate(${select('response_latency_ms_bucket')}[${scope.window}])))`;
+  const all = rate(select('response_total'));
   return {
-    success: `${rate(select('response_total', 'classification="success"'))} / ${rate(select('response_total'))}`,
-    rps: rate(select('response_total')),
+    // What has never succeeded has no series of successes, and is 0 %, not unknown.
+    success: `(${rate(select('response_total', 'classification="success"'))} or ${all} * 0) / ${all}`,
+    rps: all,
     p50: quantile(0.5),
     p95: quantile(0.95),
     p99: quantile(0.99),
@@ -128,7 +131,7 @@ export function deploymentOf(pod: KubeObject): string | undefined {
   return owner && hash && owner.endsWith(`-${hash}`) ? owner.slice(0, -hash.length - 1) : undefined;
 }
 
-/** Rows of everything that has pods or traffic, sorted. */
+/** Rows of everything that has pods or traffic, sorted; what had both a while ago is no row. */
 export function buildRows(
   scope: StatScope,
   measured: Record<StatQuery, Measured>,
@@ -138,7 +141,7 @@ export function buildRows(
     ...counts.keys(),
     ...Object.values(measured).flatMap((values) => [...values.keys()]),
   ]);
-  return [...keys].sort().map((key) => {
+  const rows = [...keys].map((key) => {
     const [namespace = '', name = '', revision = ''] = key.split('/');
     const value = (query: StatQuery) => {
       const found = measured[query].get(key);
@@ -159,4 +162,12 @@ export function buildRows(
       tcpConnections: value('tcp'),
     };
   });
+  return rows
+    .filter(({ pods, rps, tcpConnections }) => pods !== undefined || rps || tcpConnections)
+    .sort(byName);
 }
+
+const byName = (a: StatRow, b: StatRow): number =>
+  byCodeUnits(a.namespace, b.namespace) ||
+  byCodeUnits(a.name, b.name) ||
+  byCodeUnits(a.revision ?? '', b.revision ?? '');

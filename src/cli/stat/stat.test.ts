@@ -119,8 +119,40 @@ describe('weir stat', () => {
     expect(statTable(rows, { namespaces: false, revisions: false, stream: {} })).toContain('2/3');
   });
 
-  test('a Prometheus that is not there is named, with what to do', async () => {
-    await expect(measure('http://127.0.0.1:1', 'up', [])).rejects.toThrow(/port-forward/);
+  test('what has only failed is 0 %, not unknown', async () => {
+    const labels = { namespace: 'shop', deployment: 'sad', direction: 'inbound', revision: 'c3' };
+    for (let second = 0; second <= 180; second += 1)
+      store.store.append(
+        labelsOf({ ...labels, __name__: 'response_total', classification: 'failure' }),
+        NOW - 120_000 + second * 1000,
+        second * 5,
+      );
+    const [row] = await rowsOf({ ...scope, name: 'sad' });
+    expect(row).toMatchObject({ name: 'sad', successRate: 0, rps: expect.any(Number) });
+  });
+
+  test('rows are sorted by name and revision; what is gone and has no traffic is none', () => {
+    const none = new Map<string, number>();
+    const rps = new Map([
+      ['shop/web-preview/a1', 1],
+      ['shop/web/b2', 1],
+      ['shop/web/a1', 0],
+      ['shop/web/', 0],
+    ]);
+    const measured = { success: none, rps, p50: none, p95: none, p99: none, tcp: none };
+    const counts = new Map([['shop/web/c3', { meshed: 1, pods: 1 }]]);
+    expect(
+      buildRows({ ...scope, kind: 'svc', byRevision: true }, measured, counts).map(
+        ({ name, revision }) => `${name} ${revision}`,
+      ),
+    ).toEqual(['web b2', 'web c3', 'web-preview a1']);
+  });
+
+  test('a Prometheus that is not there, or refuses, is told in a sentence, with what to do', async () => {
+    await expect(measure('http://127.0.0.1:1', 'up', [], { hint: '. Run port-forward' })).rejects.toThrow(
+      /^Prometheus at http:\/\/127\.0\.0\.1:1 cannot be reached: connect ECONNREFUSED [\d.:]+; check --prometheus-url\. Run port-forward$/,
+    );
+    await expect(measure(store.url, 'rate(', [])).rejects.toThrow(/^Prometheus refuses the query: .{1,200}$/);
   });
 
   test('the deployment of a pod is its ReplicaSet without the hash', () => {
