@@ -257,7 +257,6 @@ export function customResourceDefinitions(): KubeObject[] {
           columns: [
             { name: 'Status', type: 'string', jsonPath: '.status.phase' },
             { name: 'Weight', type: 'integer', jsonPath: '.status.traffic.canary' },
-            { name: 'Step', type: 'integer', jsonPath: '.status.step.index' },
             { name: 'Canary', type: 'string', jsonPath: '.status.canary.images[0]' },
             { name: 'Stable', type: 'string', jsonPath: '.status.stable.images[0]' },
             AGE,

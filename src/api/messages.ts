@@ -43,6 +43,11 @@ function text(issue: Issue): string | undefined {
       const things = issue.origin === 'string' ? 'characters' : 'entries';
       return `must have at ${small ? 'least' : 'most'} ${limit} ${things}`;
     }
+    case 'unrecognized_keys': {
+      const { shape } = (issue.inst as z.ZodObject | undefined)?.def ?? {};
+      const known = shape ? `: the fields here are ${Object.keys(shape).join(', ')}` : '';
+      return `unknown field ${issue.keys.map((key) => `"${key}"`).join(', ')}${known}`;
+    }
     default:
       return undefined;
   }

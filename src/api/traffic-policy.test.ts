@@ -77,7 +77,7 @@ describe('a TrafficPolicy', () => {
     [{ fault: { abort: { percent: 101 } } }, 'fault.abort.percent: a percentage is 0 to 100'],
     [{ fault: { delay: { percent: 1 } } }, 'fault.delay.for: '],
     [{ balancer: { zones: 'some' } }, 'balancer.zones: '],
-    [{ retry: {} }, ': Unrecognized key'],
+    [{ retry: {} }, ': unknown field "retry": the fields here are targetRefs, '],
   ])('that is wrong names the field: %j', (spec, problem) => {
     const found = issues(spec);
     expect(found.filter((each) => each.startsWith(problem))).not.toEqual([]);

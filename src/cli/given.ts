@@ -24,12 +24,13 @@ const REASONS: Record<string, string> = {
   EISDIR: 'it is a folder',
 };
 
-/** The text of the file that `flag` names. */
-export function readGiven(flag: string, file: string): string {
+/** The text of a file (or of what is open under a number) that a person has named, by `flag` if by one. */
+export function readGiven(file: string | number, flag?: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (thrown) {
     const { code = '', message } = thrown as NodeJS.ErrnoException;
-    throw new WrongInput(thrown, `${flag}: cannot read ${file}: ${REASONS[code] ?? message}`);
+    const where = flag === undefined ? '' : `${flag}: `;
+    throw new WrongInput(thrown, `${where}cannot read ${file}: ${REASONS[code] ?? message}`);
   }
 }

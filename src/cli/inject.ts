@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
-import { AppError } from '../lib/errors.ts';
 import { injectManifests, type ManifestResult } from '../mesh/index.ts';
+import { readGiven } from './given.ts';
 import { installOptions } from './install/options.ts';
 
 interface Flags {
@@ -63,18 +62,8 @@ export function command(): Command {
     });
 }
 
-export async function readManifests(file: string): Promise<string> {
-  if (file === '-') return text(process.stdin);
-  try {
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    throw new AppError(
-      'NotFound',
-      `cannot read ${file} (${(cause as NodeJS.ErrnoException).code}): name one YAML file, or - for standard input`,
-      { cause },
-    );
-  }
-}
+export const readManifests = async (file: string): Promise<string> =>
+  file === '-' ? text(process.stdin) : readGiven(file);
 
 /** One line per workload, on stderr: stdout belongs to the manifests. */
 export function report(results: ManifestResult[], done: string): void {

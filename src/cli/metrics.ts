@@ -78,7 +78,7 @@ export function command(): Command {
 }
 
 function read(file: string): MetricsConfig {
-  const text = readGiven('--config', file);
+  const text = readGiven(file, '--config');
   try {
     return parseConfig(text);
   } catch (thrown) {

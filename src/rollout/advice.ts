@@ -17,6 +17,26 @@ export function callersRemedy({ strategy }: RolloutSpec): string {
 
 /** Specs that are valid and will disappoint. Field paths as in the schema's errors. Pure. */
 export function specWarnings(spec: RolloutSpec): { path: (string | number)[]; message: string }[] {
-  if (!greenNeedsCallers(spec) || spec.strategy.blueGreen?.preview) return [];
-  return [{ path: ['spec', 'analysis'], message: callersRemedy(spec) }];
+  const callers =
+    greenNeedsCallers(spec) && !spec.strategy.blueGreen?.preview
+      ? [{ path: ['spec', 'analysis'], message: callersRemedy(spec) }]
+      : [];
+  return [...callers, ...fallingWeights(spec)];
+}
+
+function fallingWeights({
+  strategy: { canary },
+}: RolloutSpec): { path: (string | number)[]; message: string }[] {
+  const field = canary?.steps ? 'steps' : 'weights';
+  const weights = canary?.steps?.map(({ weight }) => weight) ?? canary?.weights ?? [];
+  return weights.flatMap((weight, at) => {
+    const before = weights.slice(0, at).findLast((each) => each !== undefined);
+    if (weight === undefined || before === undefined || weight > before) return [];
+    return [
+      {
+        path: ['spec', 'strategy', 'canary', field, at, ...(canary?.steps ? ['weight'] : [])],
+        message: `${weight} % after ${before} %: write weights in ascending order, each is a step of its own`,
+      },
+    ];
+  });
 }

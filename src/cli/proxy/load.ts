@@ -10,7 +10,7 @@ import { type ProxyFile, proxyFile } from './schema.ts';
 
 /** Reads and checks a proxy file. Every problem is named by its field, with what to write instead. */
 export function loadProxyFile(path: string): ProxyConfig {
-  return parseProxyFile(readGiven('--config', path), path);
+  return parseProxyFile(readGiven(path, '--config'), path);
 }
 
 /** As loadProxyFile, from its text; relative file names are looked up beside `path`. */

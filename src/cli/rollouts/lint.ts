@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { LineCounter, type LineCounter as LineCounterType, parseAllDocuments } from 'yaml';
 import type { z } from 'zod';
 import { kinds } from '../../api/kinds.ts';
@@ -8,11 +7,11 @@ import { GROUP } from '../../api/names.ts';
 import { type RolloutSpec, rolloutSpecSchema } from '../../api/rollout.ts';
 import { trafficPolicySpecSchema } from '../../api/traffic-policy.ts';
 import { TRAFFIC_SPLIT_VERSIONS, trafficSplitSpecSchema } from '../../api/traffic-split.ts';
-import { AppError } from '../../lib/errors.ts';
 import { fieldPath } from '../../lib/field-path.ts';
 import { yamlProblem } from '../../lib/yaml-problem.ts';
 import { specWarnings } from '../../rollout/advice.ts';
 import { windowProblems } from '../../rollout/windows.ts';
+import { readGiven } from '../given.ts';
 
 export interface LintProblem {
   file: string;
@@ -86,6 +85,7 @@ export function lintText(
       });
     for (const each of known.findings(value.spec ?? {})) tell(each);
   }
+  problems.sort((a, b) => a.line - b.line);
   return { problems, rollouts, others };
 }
 
@@ -101,10 +101,12 @@ type Finding = Pick<LintProblem, 'message' | 'warning'> & { path: (string | numb
 /** What the schema, which the API server has too, says of a spec. */
 function schemaFindings(schema: z.ZodType): (value: unknown) => Finding[] {
   return (value) =>
-    (schema.safeParse(value).error?.issues ?? []).map(({ path, message }) => ({
-      path: ['spec', ...path.map((part) => (typeof part === 'symbol' ? String(part) : part))],
-      message,
-    }));
+    (schema.safeParse(value).error?.issues ?? []).flatMap((issue) => {
+      const path = ['spec', ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
+      const { message } = issue;
+      if (issue.code !== 'unrecognized_keys') return [{ path, message }];
+      return issue.keys.map((key) => ({ path: [...path, key], message }));
+    });
 }
 
 /** … and the API server's rules and the controller of a Rollout's. */
@@ -122,22 +124,28 @@ function rolloutFindings(value: unknown): Finding[] {
           },
         ]),
     ...windowProblems(spec),
-    ...[...specWarnings(spec), ...shareWarnings(spec)].map((each) => ({ ...each, warning: true as const })),
+    ...[...specWarnings(spec), ...unitWarnings(spec)].map((each) => ({ ...each, warning: true as const })),
   ];
 }
 
-/** A success rate is a share: `99` would be 9900 %, and no canary has that. */
-function shareWarnings({ analysis }: RolloutSpec): Finding[] {
+/** Of the built-in metrics: what a number without a unit is taken for, where it can only be meant otherwise. */
+const MISTAKEN: Record<string, { most: number; told(limit: number): string }> = {
+  'success-rate': {
+    most: 1,
+    told: (limit) => `a success rate is a share from 0 to 1: for ${limit} percent write ${limit}%`,
+  },
+  // As Flagger and Linkerd count.
+  latency: { most: 60, told: (limit) => `a number is seconds: for ${limit} milliseconds write ${limit}ms` },
+};
+
+function unitWarnings({ analysis }: RolloutSpec): Finding[] {
   return analysis.metrics.flatMap(({ name, threshold, prometheus, templateRef }, at) =>
     (['min', 'max'] as const).flatMap((side) => {
       const limit = threshold?.[side];
-      if (name !== 'success-rate' || prometheus || templateRef || typeof limit !== 'number' || limit <= 1)
-        return [];
+      const mistaken = prometheus || templateRef ? undefined : MISTAKEN[name];
+      if (!mistaken || typeof limit !== 'number' || limit <= mistaken.most) return [];
       return [
-        {
-          path: ['spec', 'analysis', 'metrics', at, 'threshold', side],
-          message: `a success rate is a share from 0 to 1: for ${limit} percent write ${limit}%`,
-        },
+        { path: ['spec', 'analysis', 'metrics', at, 'threshold', side], message: mistaken.told(limit) },
       ];
     }),
   );
@@ -164,7 +172,7 @@ export function lintFiles(files: string[], write: (text: string) => void): numbe
   let rollouts = 0;
   let others = 0;
   for (const file of files) {
-    const result = lintText(read(file), file);
+    const result = lintText(readGiven(file === '-' ? 0 : file), file);
     rollouts += result.rollouts;
     others += result.others;
     for (const { line, object, field, message, warning } of result.problems) {
@@ -185,17 +193,6 @@ export function lintFiles(files: string[], write: (text: string) => void): numbe
   const found = problems === 0 ? looked : count(problems, 'problem');
   write(`${found}${warnings === 0 ? '' : `, ${count(warnings, 'warning')}`}\n`);
   return problems;
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file === '-' ? 0 : file, 'utf8');
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    throw new AppError('Invalid', `cannot read ${file} (${code}): name YAML files, or - for standard input`, {
-      cause,
-    });
-  }
 }
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`;

@@ -1,5 +1,6 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
+import '../../api/messages.ts';
 import { AppError } from '../../lib/errors.ts';
 import { fieldPath } from '../../lib/field-path.ts';
 import { yamlProblem } from '../../lib/yaml-problem.ts';

@@ -78,7 +78,10 @@ describe('configuration', () => {
   test.each([
     ['global: {scrape_interval: soon}', 'global.scrape_interval: "soon" is not a duration'],
     ['scrape_configs: [{}]', 'scrape_configs[0].job_name'],
-    ['scrape_configs: [{job_name: a, scrap: 1}]', 'scrape_configs[0]: Unrecognized key: "scrap"'],
+    [
+      'scrape_configs: [{job_name: a, scrap: 1}]',
+      'scrape_configs[0]: unknown field "scrap": the fields here are job_name, ',
+    ],
     ['scrape_configs: [{job_name: a}, {job_name: a}]', 'scrape_configs[1].job_name: "a" is used twice'],
     ['scrape_configs: [{job_name: a, scrape_interval: 1s, scrape_timeout: 2s}]', 'scrape_timeout'],
     [
