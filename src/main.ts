@@ -4,6 +4,10 @@ if (argv.length === 1 && argv[0] === 'proxy' && process.env.POD_IP) {
   const { handOver } = await import('./cli/proxy/hand-over.ts');
   handOver([]);
 } else {
-  const { main } = await import('./cli/program.ts');
+  const [{ main }, { endWhenUnread }] = await Promise.all([
+    import('./cli/program.ts'),
+    import('./cli/unread.ts'),
+  ]);
+  endWhenUnread();
   await main(argv);
 }

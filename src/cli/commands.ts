@@ -7,6 +7,7 @@ export interface CommandModule {
 
 export interface CommandEntry {
   name: string;
+  alias?: string;
   summary: string;
   group: 'Rollouts' | 'Mesh' | 'Installation' | 'Try it' | 'Processes';
   load(): Promise<CommandModule>;
@@ -16,6 +17,7 @@ export interface CommandEntry {
 export const commands: CommandEntry[] = [
   {
     name: 'rollouts',
+    alias: 'ro',
     summary: 'get, watch, promote, pause, abort, retry and explain rollouts',
     group: 'Rollouts',
     load: () => import('./rollouts.ts'),

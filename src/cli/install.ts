@@ -4,6 +4,7 @@ import type { KubeObject } from '../api/meta.ts';
 import { SYSTEM_NAMESPACE } from '../api/names.ts';
 import { connect } from '../kube/index.ts';
 import { toAppError } from '../lib/errors.ts';
+import { shareText, urlText } from './arguments.ts';
 import { admissionOf } from './install/discover.ts';
 import { crdManifests, generateManifests } from './install/manifests.ts';
 import { installOptions } from './install/options.ts';
@@ -52,13 +53,13 @@ export function command(): Command {
         .choices(['transparent', 'explicit'])
         .default('transparent'),
     )
-    .option('--prometheus-url <url>', 'judge by this Prometheus and install no metrics store')
+    .option('--prometheus-url <url>', 'judge by this Prometheus and install no metrics store', urlText)
     .option(
       '--trace-otlp <url>',
       'collector that proxies send spans to (OTLP/HTTP); without, no tracing',
-      collector,
+      urlText,
     )
-    .option('--trace-sample <share>', 'of the traces begun by proxies, 0 to 1 (default: 0.01)', share)
+    .option('--trace-sample <share>', 'of the traces begun by proxies, 0 to 1 (default: 0.01)', shareText)
     .option('--crds-only', 'only the CustomResourceDefinitions', false)
     .option('--kubeconfig <file>', 'the cluster that auto asks')
     .addHelpText(
@@ -88,16 +89,6 @@ export function command(): Command {
       if (guessed) process.stderr.write(`weir: admission by ${chosen}\n`);
       process.stdout.write(toYaml(generateManifests(options)));
     });
-}
-
-function collector(text: string): string {
-  if (/^https?:$/.test(URL.parse(text)?.protocol ?? '')) return text;
-  throw new InvalidArgumentError('Write a URL, such as http://collector.tracing:4318/v1/traces.');
-}
-
-function share(text: string): string {
-  if (Number(text) >= 0 && Number(text) <= 1 && text !== '') return text;
-  throw new InvalidArgumentError('Write a share from 0 to 1, such as 0.01.');
 }
 
 /** None would mean all: not what an empty variable of a script was meant for. */

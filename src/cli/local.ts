@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { AppError } from '../lib/errors.ts';
 import { findEntries } from '../local/node/index.ts';
 import {
@@ -21,6 +21,19 @@ interface Where {
   dir?: string;
 }
 
+/** It is a folder's, and stands in the commands that are shown. */
+function clusterName(text: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(text)) return text;
+  throw new InvalidArgumentError('Write letters, digits, dots and dashes.');
+}
+
+/** The flags that say which cluster, as they have to be given again. */
+const same = ({ name, dir }: Where): string =>
+  dir ? ` --dir ${dir}` : name === 'default' ? '' : ` --name ${name}`;
+
+/** As it was called. */
+const weir = (): string => (process.env.npm_command === 'exec' ? 'npx weir' : 'weir');
+
 const dirOf = ({ name, dir }: Where): string => dir ?? defaultDir(name);
 
 /** `weir local`: the cluster on this machine. */
@@ -33,7 +46,7 @@ export function command(): Command {
     );
   const where = (sub: Command) =>
     sub
-      .option('--name <name>', 'which cluster', 'default')
+      .option('--name <name>', 'which cluster', clusterName, 'default')
       .option('--dir <dir>', 'state directory (default: ~/.weir/local/<name>, or $WEIR_HOME/<name>)');
   where(local.command('up'))
     .description('start it, install Weir in it, and return when it is ready')
@@ -53,7 +66,7 @@ export function command(): Command {
     .action(down);
   where(local.command('status'))
     .description('is it running, and where')
-    .option('-o, --output <format>', 'json')
+    .addOption(new Option('-o, --output <format>', 'output').choices(['text', 'json']).default('text'))
     .addHelpText('after', '\nExamples:\n  weir local status\n  weir local status -o json')
     .action(status);
   for (const sub of processCommands()) local.addCommand(sub, { hidden: true });
@@ -63,12 +76,10 @@ export function command(): Command {
 function announce({ name, ...options }: Where & { bare?: boolean }, is = 'is ready'): void {
   const dir = dirOf({ name, ...options });
   const state = readState(dir);
-  const same = options.dir ? ` --dir ${options.dir}` : name === 'default' ? '' : ` --name ${name}`;
-  const weir = process.env.npm_command === 'exec' ? 'npx weir' : 'weir';
   const shop = join(findEntries().root, 'examples/shop');
-  const next = options.bare ? 'kubectl get nodes' : `kubectl apply -f ${shop}\n  ${weir} rollouts list -A`;
+  const next = options.bare ? 'kubectl get nodes' : `kubectl apply -f ${shop}\n  ${weir()} rollouts list -A`;
   process.stdout.write(
-    `The local cluster ${is} at ${state?.server}.\n\n  export KUBECONFIG=${join(dir, 'kubeconfig')}\n  ${next}\n\nStop it with \`${weir} local down${same}\`.\n`,
+    `The local cluster ${is} at ${state?.server}.\n\n  export KUBECONFIG=${join(dir, 'kubeconfig')}\n  ${next}\n\nStop it with \`${weir()} local down${same({ name, ...options })}\`.\n`,
   );
 }
 
@@ -160,6 +171,6 @@ function status(options: Where & { output?: string }): void {
     process.stdout.write(
       `running at ${state?.server} with ${processes} processes\nkubeconfig ${state?.kubeconfig}\n`,
     );
-  } else process.stdout.write('not running: start it with `weir local up`\n');
+  } else process.stdout.write(`not running: start it with \`${weir()} local up${same(options)}\`\n`);
   process.exitCode = running ? 0 : 1;
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -91,15 +91,52 @@ describe('wrong usage is found before a cluster is asked for', () => {
     [['metrics', '--config', 'x', '--retention', '6'], /--retention.*"6" is not a duration/],
     [['metrics', '--config', 'x', '--max-memory', 'much'], /--max-memory.*whole number of 1 or more/],
     [['gitops', '--repo', '.', '--interval', 'often'], /--interval.*"often" is not a duration/],
+    [['install', '--prometheus-url', 'store:9090'], /--prometheus-url.*"store:9090" is not a URL/],
+    [['install', '--trace-otlp', 'x'], /--trace-otlp.*"x" is not a URL/],
+    [['stat', 'deploy', '--window', '0s'], /--window.*more than 0/],
+    [['stat', 'deploy', '--prometheus-url', 'x'], /--prometheus-url.*"x" is not a URL/],
+    [['stat', 'deploy/web/x'], /deploy, svc or pod, or for one as deploy\/NAME/],
+    [['local', 'up', '--name', 'a b'], /--name.*letters, digits/],
+    [['local', 'status', '-o', 'yaml'], /--output.*text, json/],
     [['install', '--namespaces', ''], /--namespaces.*"" is not the name of a namespace/],
     [['install', '--namespaces', 'shop,Pay'], /"Pay" is not the name of a namespace/],
   ])('%j', async (argv, message) => {
     const { out, err, code } = await run(...argv);
     expect(err).toMatch(/^weir: /);
     expect(err).toMatch(message);
-    expect(err).toMatch(/See `weir \w+ --help`\.\n$/);
+    expect(err).toMatch(/See `weir \w+( \w+)? --help`\.\n$/);
     expect([out, code]).toEqual(['', 2]);
   });
+});
+
+test('what is to be read and is not there is named, exit code 2', async () => {
+  for (const argv of [
+    ['inject', 'nix.yaml'],
+    ['uninject', 'nix.yaml'],
+    ['rollouts', 'lint', '-f', 'nix.yaml'],
+  ]) {
+    const { err, code } = await run(...argv);
+    expect([err, code]).toEqual(['weir: cannot read nix.yaml: there is no such file\n', 2]);
+    jest.restoreAllMocks();
+  }
+});
+
+test.each([
+  ['help', 'rollouts'],
+  ['help', 'ro'],
+  ['ro', '--help'],
+  ['rollouts', '--help'],
+])('weir %s %s has all of the subcommands', async (...argv) => {
+  const { out, code } = await run(...argv);
+  expect(out).toMatch(/\n {2}promote \[options\] <name> +end the current step/);
+  expect(code).toBe(0);
+});
+
+test('what an example reads is in the repository', async () => {
+  const { out } = await run('rollouts', 'lint', '--help');
+  const files = [...out.matchAll(/examples\/\S+\.yaml/g)].map(([file]) => file);
+  expect(files).not.toEqual([]);
+  for (const file of files) expect(existsSync(join(import.meta.dirname, '../..', file))).toBe(true);
 });
 
 test('a command’s own help begins with a sentence, the list above it with a few words', async () => {

@@ -1,18 +1,23 @@
 import { Command, CommanderError, Help, Option } from 'commander';
-import { type AppError, toAppError } from '../lib/errors.ts';
+import { toAppError } from '../lib/errors.ts';
 import { commands } from './commands.ts';
 import { WrongInput } from './given.ts';
+import { told } from './told.ts';
 
 export const VERSION = '0.1.0';
 
 /** Loads only the module of the subcommand that was called. Exit codes: 0 done, 1 failed, 2 wrong usage. */
 export async function main(argv: string[]): Promise<void> {
-  const entry = commands.find(({ name }) => name === argv[0]);
+  const asked = argv[0] === 'help' ? argv[1] : argv[0];
+  const entry = commands.find(
+    ({ name, alias }) => asked !== undefined && (name === asked || alias === asked),
+  );
   const program = new Command('weir')
     .description('Progressive delivery for Kubernetes, with a service mesh of its own.')
     .version(VERSION, '-V, --version');
-  for (const { name, summary, group, load } of commands) {
+  for (const { name, alias, summary, group, load } of commands) {
     const loaded = name === entry?.name ? (await load()).command() : new Command(name).description(summary);
+    if (alias) loaded.alias(alias);
     program.addCommand(loaded.helpGroup(`${group}:`));
   }
   program.addHelpText(
@@ -54,24 +59,6 @@ function commandDescription(command: Command): string {
   const text = new Help().commandDescription(command);
   return text.replace(/^[a-z]/, (letter) => letter.toUpperCase()).replace(/[^.]$/, '$&.');
 }
-
-/** What kube says of a connection that could not be had, with what to do about it. */
-function told({ code, message, cause }: AppError): string {
-  const { code: reason = '' } = (cause ?? {}) as { code?: string };
-  const call = /^(GET|POST|PUT|PATCH|DELETE|WATCH) ([^/ ]+)/.exec(message);
-  if (code !== 'Unavailable' || !call || !NO_CONNECTION.has(reason)) return message;
-  return `no answer from the API server ${call[2]} (${reason}): is the cluster up, and does --kubeconfig or $KUBECONFIG name the right one?`;
-}
-
-const NO_CONNECTION = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'ETIMEDOUT',
-]);
 
 /** Wrong usage, at any depth, is exit code 2 and two lines: what was wrong, and where to read on. */
 function helpHint(command: Command, path: string): void {

@@ -10,7 +10,7 @@ import { historyTable, rolloutCard, rolloutTable, whyText } from './rollouts/vie
 import { watchRollout } from './rollouts/watch.ts';
 
 interface Options {
-  namespace: string;
+  namespace?: string;
   kubeconfig?: string;
   output?: string;
 }
@@ -23,8 +23,21 @@ function printed(value: unknown, output: string | undefined, table: () => string
   else print(table());
 }
 
-const get = async (name: string, options: Options) =>
-  findRollout(await connect({ kubeconfig: options.kubeconfig }), options.namespace, name);
+/** The cluster, and the namespace that is meant: the flag's, else that of the kubeconfig's context, as with kubectl. */
+async function reached({ kubeconfig, namespace }: Options) {
+  const client = await connect({ kubeconfig });
+  return { client, namespace: namespace ?? client.namespace };
+}
+
+async function get(name: string, options: Options) {
+  const { client, namespace } = await reached(options);
+  return findRollout(client, namespace, name);
+}
+
+const noRollouts = (namespace: string | undefined): string =>
+  namespace === undefined
+    ? 'No Rollouts in any namespace; start from examples/rollouts/.\n'
+    : `No Rollouts in namespace ${namespace}; look in all with -A, or start from examples/rollouts/.\n`;
 
 const output = (rest: string) =>
   new Option('-o, --output <format>', 'output').choices([rest, 'json', 'yaml']).default(rest);
@@ -71,12 +84,12 @@ Exit codes:
   130  interrupted (Ctrl-C)`;
 
 export function command(): Command {
-  const root = new Command('rollouts').alias('ro').description('Look at rollouts and steer them.');
+  const root = new Command('rollouts').description('Look at rollouts and steer them.');
   const sub = (name: string, description: string) =>
     root
       .command(name)
       .description(description)
-      .option('-n, --namespace <namespace>', 'namespace of the Rollout', 'default')
+      .option('-n, --namespace <namespace>', "of the Rollout; default: that of the kubeconfig's context")
       .option('--kubeconfig <file>', 'default: $KUBECONFIG, ~/.kube/config, in-cluster');
 
   sub('list', 'every Rollout in one table')
@@ -84,14 +97,14 @@ export function command(): Command {
     .addOption(output('table'))
     .addHelpText('after', examples('list'))
     .action(async (options: Options & { allNamespaces?: boolean }) => {
-      const client = await connect({ kubeconfig: options.kubeconfig });
+      const { client, namespace } = await reached(options);
       const { items } = await client.list<Rollout>(
         kinds.Rollout,
-        options.allNamespaces ? undefined : options.namespace,
+        options.allNamespaces ? undefined : namespace,
       );
       printed(items, options.output, () =>
         items.length === 0
-          ? 'No Rollouts here; look in all namespaces with -A, or start from examples/rollouts/.\n'
+          ? noRollouts(options.allNamespaces ? undefined : namespace)
           : rolloutTable(items, Date.now()),
       );
     });
@@ -109,12 +122,12 @@ export function command(): Command {
     .option('--tag <tag>', 'only this image tag counts as promoted (with --timeout)')
     .addHelpText('after', `${EXIT_CODES}\n${examples('watch')}`)
     .action(async (name: string, options: Options & { timeout?: number; tag?: string }) => {
-      const client = await connect({ kubeconfig: options.kubeconfig });
+      const { client, namespace } = await reached(options);
       const interrupted = new AbortController();
       process.once('SIGINT', () => interrupted.abort());
       process.exitCode = await watchRollout({
         client,
-        namespace: options.namespace,
+        namespace,
         name,
         timeout: options.timeout,
         tag: options.tag,
@@ -128,15 +141,8 @@ export function command(): Command {
     if (verb === 'promote')
       made.option('--full', 'all the way to 100 %, without further analysis; recorded as unproven');
     made.action(async (name: string, options: Options & { full?: boolean }) => {
-      print(
-        await act(
-          await connect({ kubeconfig: options.kubeconfig }),
-          options.namespace,
-          name,
-          verb,
-          options.full,
-        ),
-      );
+      const { client, namespace } = await reached(options);
+      print(await act(client, namespace, name, verb, options.full));
     });
   }
 
@@ -160,7 +166,7 @@ export function command(): Command {
     .requiredOption('-f, --filename <file...>', 'YAML files; - reads standard input')
     .addHelpText(
       'after',
-      '\nExamples:\n  weir rollouts lint -f examples/rollouts/canary.yaml\n  kustomize build . | weir rollouts lint -f -',
+      '\nExamples:\n  weir rollouts lint -f examples/rollouts/canary-steps.yaml\n  kustomize build . | weir rollouts lint -f -',
     )
     .action(({ filename }: { filename: string[] }) => {
       if (lintFiles(filename, print) > 0) process.exitCode = 1;

@@ -12,7 +12,7 @@ import { parseTarget, type Tapped, type Target } from './tap/target.ts';
 import { header, line, type Seen } from './tap/view.ts';
 
 interface Flags {
-  namespace: string;
+  namespace?: string;
   to?: string;
   path?: string;
   method?: string;
@@ -33,7 +33,7 @@ export function command(): Command {
       'Shows live what passes the proxies of a workload: method, authority, path, status, time, upstream. No headers, no bodies, no queries.\nOf a Deployment also the pods that start meanwhile.\nOn a cluster it goes through kubectl port-forward: whoever may do that to the pods may look.',
     )
     .argument('<target>', 'deploy/NAME or pod/NAME', checked(parseTarget))
-    .option('-n, --namespace <name>', 'namespace', 'default')
+    .option('-n, --namespace <name>', "default: that of the kubeconfig's context")
     .option('--to <destination>', 'sent to this destination, such as orders.shop')
     .option('--path <prefix>', 'whose path begins so')
     .option('--method <method>', 'with this method')
@@ -71,12 +71,11 @@ export function tapQuery(flags: Omit<Flags, 'namespace' | 'output'>): string {
 }
 
 async function run(target: Target, flags: Flags): Promise<void> {
-  const { namespace } = flags;
   const client = await connect({ kubeconfig: flags.kubeconfig });
+  const namespace = flags.namespace ?? client.namespace;
   const stopped = new AbortController();
   // Also when told to end: a kubectl port-forward must not outlive who started it.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stopped.abort());
-  process.stdout.once('error', () => stopped.abort());
   const view = { wide: flags.output === 'wide' };
   let left = flags.count ?? Number.POSITIVE_INFINITY;
   const show = (seen: Seen) => {
@@ -94,18 +93,22 @@ async function run(target: Target, flags: Flags): Promise<void> {
     found: () => {
       if (flags.output !== 'json') process.stdout.write(header(view));
     },
-    watch: (proxy) => watch(proxy, { flags, signal, show }),
+    watch: (proxy) => watch(proxy, { flags, namespace, signal, show }),
     problem: (message) => process.stderr.write(`${message}\n`),
   });
 }
 
-async function watch(
-  proxy: Tapped,
-  { flags, signal, show }: { flags: Flags; signal: AbortSignal; show: (seen: Seen) => void },
-): Promise<void> {
+interface Watched {
+  flags: Flags;
+  namespace: string;
+  signal: AbortSignal;
+  show: (seen: Seen) => void;
+}
+
+async function watch(proxy: Tapped, { flags, namespace, signal, show }: Watched): Promise<void> {
   let reached: Reached | undefined;
   try {
-    reached = await reach(proxy, { namespace: flags.namespace, kubeconfig: flags.kubeconfig, signal });
+    reached = await reach(proxy, { namespace, kubeconfig: flags.kubeconfig, signal });
     const response = await fetch(`${reached.url}/tap?${tapQuery(flags)}`, { signal });
     if (!response.ok || !response.body) throw refusal(proxy.pod, response.status, await response.text());
     const stream = Readable.fromWeb(response.body as import('node:stream/web').ReadableStream);

@@ -96,7 +96,9 @@ describe('a repository', () => {
 
   test('a missing branch and a missing repository say what to do', async () => {
     await expect(repository().fetch(live())).rejects.toThrow(/has no branch "main".*--branch/);
-    await expect(repository(join(root, 'nowhere')).fetch(live())).rejects.toThrow(/git ls-remote/);
+    await expect(repository(join(root, 'nowhere')).fetch(live())).rejects.toThrow(
+      /^git ls-remote: '.*nowhere' does not appear to be a git repository$/,
+    );
   });
 
   test('a commit to a local directory is noticed without a poll', async () => {

@@ -206,7 +206,10 @@ function execute(program: string, args: string[], signal: AbortSignal, input?: s
         if (!error) return done(stdout);
         if (signal.aborted) return fail(new AppError('Aborted', `${program} was stopped`));
         const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-        const said = stderr.toString('utf8').trim().split('\n').at(-1) ?? '';
+        const lines = stderr.toString('utf8').trim().split('\n');
+        // What git found comes first, and what it generally advises last.
+        const said =
+          lines.find((line) => /^(fatal|error): /.test(line))?.replace(/^\w+: /, '') ?? lines.at(-1) ?? '';
         fail(
           new AppError(
             'Unavailable',

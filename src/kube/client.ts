@@ -78,6 +78,8 @@ const asked = ({ signal, rank }: Pick<WriteOptions, 'signal' | 'rank'>) => ({
 
 export class Client implements KubeClient {
   readonly server: string;
+  /** Of the current context: where what names none is looked for. */
+  readonly namespace: string;
   readonly #access: ClusterAccess;
   readonly #transport: Transport;
   readonly #callTimeoutMs: number;
@@ -87,6 +89,7 @@ export class Client implements KubeClient {
   constructor(access: ClusterAccess, options: ConnectOptions = {}) {
     this.#access = access;
     this.server = access.server;
+    this.namespace = access.namespace;
     this.#transport = new Transport(this.server, () => this.#access.credentials());
     this.#callTimeoutMs = options.callTimeoutMs ?? 30_000;
     this.#watchIdleMs = options.watchIdleMs ?? 90_000;

@@ -36,12 +36,15 @@ async function load(kubeconfig: string | undefined): Promise<Current> {
 /** Where the cluster is and how to speak to it: the flag, else $KUBECONFIG, else ~/.kube/config, else in-cluster. */
 export class ClusterAccess {
   readonly server: string;
+  /** Of the current context. */
+  readonly namespace: string;
   readonly #kubeconfig: string | undefined;
   #loaded: Promise<Current>;
   #cached: { credentials: Promise<Credentials>; at: number } | undefined;
 
   private constructor(kubeconfig: string | undefined, current: Current) {
     this.server = current.cluster.server;
+    this.namespace = current.namespace ?? 'default';
     this.#kubeconfig = kubeconfig;
     this.#loaded = Promise.resolve(current);
   }
@@ -92,9 +95,13 @@ async function headersOf(user: User): Promise<Record<string, string>> {
 }
 
 async function tlsOf(cluster: Cluster, user: User): Promise<Credentials['tls']> {
-  const either = async (file: string | undefined, data: string | undefined) =>
+  const either = async (file: string | undefined, data: string | undefined) => {
     // Data wins over a file, as in client-go.
-    data ? Buffer.from(data, 'base64') : file ? await readFile(file) : undefined;
+    const pem = data ? Buffer.from(data, 'base64') : file ? await readFile(file) : undefined;
+    if (pem && !pem.includes('-----BEGIN '))
+      throw new AppError('Invalid', `${data ? 'a certificate or key in it' : file} is not PEM`);
+    return pem;
+  };
   const [ca, cert, key] = await Promise.all([
     either(cluster['certificate-authority'], cluster['certificate-authority-data']),
     either(user['client-certificate'], user['client-certificate-data']),

@@ -17,6 +17,7 @@ function write(name: string, text: string | object): string {
   return file;
 }
 
+const pem = (name: string): string => `-----BEGIN ${name}-----\n`;
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 function document(user: User, cluster: object = {}): object {
@@ -55,6 +56,7 @@ users:
         'client-key': '/absolute/key',
         'client-certificate': join(folder, 'cert'),
       },
+      namespace: 'shop',
     });
     const json = write('json', document({ token: 't' }));
     expect(await currentContext(json)).toEqual({
@@ -94,6 +96,8 @@ users:
       cluster: { server: 'https://[fd00::1]:443', 'certificate-authority': join(account, 'ca.crt') },
       user: { tokenFile: join(account, 'token') },
     });
+    writeFileSync(join(account, 'namespace'), 'shop\n');
+    expect((await currentContext(undefined, env, account))?.namespace).toBe('shop');
     mkdirSync(join(folder, '.kube'));
     write('.kube/config', document({ token: 'of the person' }));
     expect((await currentContext(undefined, env, account))?.user).toEqual({ token: 'of the person' });
@@ -110,6 +114,22 @@ users:
       /cannot read the kubeconfig: .*missing does not exist; check --kubeconfig/,
     );
     await expect(ClusterAccess.open(write('empty', ''))).rejects.toThrow('names no current context');
+  });
+
+  test('one that is half written is told by what is wrong with it', async () => {
+    const context = {
+      'current-context': 'c',
+      contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
+    };
+    const told = (clusters: unknown) => currentContext(write('half', { ...context, clusters }));
+    await expect(told([{ name: 'k' }])).rejects.toThrow('names no server for the cluster "k"');
+    await expect(told('k')).rejects.toThrow(/half is no kubeconfig: its clusters must be a list/);
+    await expect(told([{ name: 'k', cluster: { server: '127.0.0.1:6443' } }])).rejects.toThrow(
+      /names "127.0.0.1:6443" as the server of the cluster "k": write a URL/,
+    );
+    await expect(
+      credentials({ 'client-certificate-data': base64('no'), 'client-key-data': base64('no') }),
+    ).rejects.toThrow(/a certificate or key in it is not PEM/);
   });
 });
 
@@ -131,13 +151,13 @@ describe('credentials', () => {
 
   test('certificates as data or as files, and how the server is checked', async () => {
     const { tls } = await credentials(
-      { 'client-certificate-data': base64('cert'), 'client-key': write('key', 'key') },
-      { 'certificate-authority': write('ca', 'ca'), 'tls-server-name': 'kubernetes' },
+      { 'client-certificate-data': base64(pem('cert')), 'client-key': write('key', pem('key')) },
+      { 'certificate-authority': write('ca', pem('ca')), 'tls-server-name': 'kubernetes' },
     );
     expect(tls).toEqual({
-      ca: Buffer.from('ca'),
-      cert: Buffer.from('cert'),
-      key: Buffer.from('key'),
+      ca: Buffer.from(pem('ca')),
+      cert: Buffer.from(pem('cert')),
+      key: Buffer.from(pem('key')),
       servername: 'kubernetes',
     });
     expect((await credentials({}, { 'insecure-skip-tls-verify': true })).tls).toEqual({

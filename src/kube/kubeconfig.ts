@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { homedir } from 'node:os';
@@ -33,11 +33,12 @@ export interface User {
 interface Context {
   cluster: string;
   user: string;
+  namespace?: string;
 }
 
 interface KubeConfigFile {
   'current-context'?: string;
-  contexts?: { name: string; context: Context }[];
+  contexts?: { name: string; context?: Context }[];
   clusters?: { name: string; cluster: Cluster }[];
   users?: { name: string; user?: User }[];
 }
@@ -46,6 +47,8 @@ interface KubeConfigFile {
 export interface Current {
   cluster: Cluster;
   user: User;
+  /** Where what names none is looked for; none: `default`. */
+  namespace?: string;
 }
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
@@ -95,15 +98,21 @@ async function read(path: string): Promise<KubeConfigFile> {
   };
   return {
     ...file,
-    clusters: file?.clusters?.map(({ name, cluster }) => ({
+    contexts: entries(path, 'contexts', file?.contexts),
+    clusters: entries(path, 'clusters', file?.clusters).map(({ name, cluster }) => ({
       name,
-      cluster: inFolder(cluster, 'certificate-authority'),
+      cluster: inFolder(cluster ?? {}, 'certificate-authority'),
     })),
-    users: file?.users?.map(({ name, user }) => ({
+    users: entries(path, 'users', file?.users).map(({ name, user }) => ({
       name,
       user: inFolder(user ?? {}, 'tokenFile', 'client-certificate', 'client-key'),
     })),
   };
+}
+
+function entries<T>(path: string, field: string, value: T[] | null | undefined): T[] {
+  if (Array.isArray(value ?? [])) return value ?? [];
+  throw new AppError('Invalid', `${path} is no kubeconfig: its ${field} must be a list`);
 }
 
 function currentOf(files: KubeConfigFile[], where: string): Current | undefined {
@@ -119,10 +128,17 @@ function currentOf(files: KubeConfigFile[], where: string): Current | undefined 
   if (!cluster?.cluster.server) {
     throw new AppError('Invalid', `${where} names no server for the cluster "${context.cluster}"`);
   }
+  const { server } = cluster.cluster;
+  if (!/^https?:$/.test(URL.parse(server)?.protocol ?? ''))
+    throw new AppError(
+      'Invalid',
+      `${where} names "${server}" as the server of the cluster "${context.cluster}": write a URL such as https://127.0.0.1:6443`,
+    );
   const user = files.flatMap(({ users }) => users ?? []).find(({ name }) => name === context.user);
   return {
-    cluster: { ...cluster.cluster, server: cluster.cluster.server.replace(/\/$/, '') },
+    cluster: { ...cluster.cluster, server: server.replace(/\/$/, '') },
     user: user?.user ?? {},
+    ...(context.namespace ? { namespace: context.namespace } : {}),
   };
 }
 
@@ -130,11 +146,13 @@ function inCluster(env: NodeJS.ProcessEnv, serviceAccount: string): Current | un
   const tokenFile = join(serviceAccount, 'token');
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
   if (!host || !existsSync(tokenFile)) return undefined;
+  const namespaceFile = join(serviceAccount, 'namespace');
   return {
     cluster: {
       server: `https://${isIPv6(host) ? `[${host}]` : host}:${port}`,
       'certificate-authority': join(serviceAccount, 'ca.crt'),
     },
     user: { tokenFile },
+    ...(existsSync(namespaceFile) ? { namespace: readFileSync(namespaceFile, 'utf8').trim() } : {}),
   };
 }

@@ -1,5 +1,7 @@
 import { toAppError } from '../../lib/errors.ts';
+
 import { colour } from '../render/colour.ts';
+import { noWayTo } from '../told.ts';
 import { type CheckContext, type CheckGroup, failed, type Result } from './model.ts';
 
 /** Runs the groups in order, the checks of a group at the same time; stops after a fatal group that failed. */
@@ -12,7 +14,10 @@ export async function runChecks(groups: CheckGroup[], context: CheckContext): Pr
           const answer = await check.run(context);
           return { check, answers: Array.isArray(answer) ? answer : [answer] };
         } catch (thrown) {
-          return { check, answers: [failed(toAppError(thrown).message, check.hint)] };
+          const error = toAppError(thrown);
+          const way = noWayTo(error);
+          const answer = way ? failed(way.what, sentence(way.remedy)) : failed(error.message, check.hint);
+          return { check, answers: [answer] };
         }
       }),
     );
@@ -24,6 +29,8 @@ export async function runChecks(groups: CheckGroup[], context: CheckContext): Pr
   }
   return results;
 }
+
+const sentence = (text: string): string => text.replace(/^[a-z]/, (letter) => letter.toUpperCase());
 
 export const succeeded = (results: Result[]): boolean => results.every(({ status }) => status !== 'failed');
 

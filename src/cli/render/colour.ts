@@ -1,6 +1,8 @@
 /** Where text goes; only whether it is a terminal matters. */
 export interface ColourTarget {
   isTTY?: boolean | undefined;
+  /** Its width. */
+  columns?: number;
 }
 
 const CODES = {

@@ -43,7 +43,7 @@ export async function act(
 ): Promise<string> {
   const rollout = await findRollout(client, namespace, name);
   const phase = rollout.status?.phase ?? 'Initializing';
-  const refusal = refuse(verb, phase);
+  const refusal = refuse(verb, phase, rollout.metadata.annotations?.[annotations.paused] !== undefined);
   if (refusal) throw new AppError('Conflict', `${namespace}/${name} is ${phase}: ${refusal}`);
   const request = JSON.stringify({
     id: randomUUID(),
@@ -68,8 +68,12 @@ export async function act(
 const running = (phase: Phase): boolean => !['Healthy', 'Failed', 'Initializing'].includes(phase);
 
 /** Why the verb means nothing in this phase, and what would; undefined where it means something. */
-function refuse(verb: Verb, phase: Phase): string | undefined {
-  if (verb === 'pause' || verb === 'resume') return undefined;
+function refuse(verb: Verb, phase: Phase, paused: boolean): string | undefined {
+  if (verb === 'pause') return undefined;
+  if (verb === 'resume')
+    return paused
+      ? undefined
+      : 'nobody has paused it; what waits for approval goes on by `weir rollouts approve`';
   if (verb === 'retry')
     return phase === 'Failed' ? undefined : 'only a revision that was rolled back is retried';
   if (phase === 'Failed' && verb !== 'abort')

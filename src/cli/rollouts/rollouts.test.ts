@@ -82,6 +82,32 @@ describe('rollout views', () => {
     expect(text).toContain('30s ago: Preparing -> Progressing, CanaryReady by kim');
   });
 
+  test('a card shows no traffic where nothing is known of any, and who holds the run', () => {
+    const status = { ...running.status!, stable: undefined, canary: undefined, traffic: undefined };
+    expect(rolloutCard({ ...running, status }, NOW)).not.toContain('100%');
+    const metadata = { ...running.metadata, annotations: { 'weir.dev/paused': '{}' } };
+    expect(rolloutCard({ ...running, metadata }, NOW)).toMatch(
+      /^shop\/web {2}Progressing, paused {2}step 2\/3\n/,
+    );
+    expect(rolloutTable([{ ...running, metadata }], NOW)).toContain('  Progressing, paused  ');
+    expect(plainLine({ ...running, metadata })).toMatch(/^Progressing, paused {2}canary/);
+    const resting = {
+      ...running,
+      metadata,
+      status: { ...running.status!, phase: 'Healthy' as const, canary: undefined },
+    };
+    expect(plainLine(resting)).toMatch(/^Healthy {2}/);
+  });
+
+  test('a list on a terminal has one row for each Rollout, elsewhere all of the message', () => {
+    const status = { ...running.status!, message: 'a long story '.repeat(20) };
+    const told = { ...running, status };
+    const rows = stripColour(rolloutTable([told], NOW, { isTTY: true, columns: 120 })).split('\n');
+    expect(rows[1]).toHaveLength(120);
+    expect(rows[1]).toMatch(/a long.*…$/);
+    expect(rolloutTable([told], NOW, {})).toContain(status.message.trim());
+  });
+
   test('a Rollout that no controller has seen says what to do', () => {
     expect(rolloutCard({ ...running, status: undefined }, NOW)).toContain('weir check');
   });
@@ -214,6 +240,20 @@ describe('lint', () => {
       'apiVersion: must be split.smi-spec.io/v1alpha4 or split.smi-spec.io/v1alpha2',
       'spec.backends[0].weight: must be at least 0',
     ]);
+    expect(told(good.replace('weights:', 'maxWeight: 50\n      weights:'))).toEqual([
+      'spec.strategy.canary.maxWeight: unknown field "maxWeight": the fields here are steps, weights, dwell, progression, replicas',
+    ]);
+    expect(told(`${good}  analysis: {metrics: [{name: latency, threshold: {max: 500}}]}\n`)).toEqual([
+      'spec.analysis.metrics[0].threshold.max: a number is seconds: for 500 milliseconds write 500ms',
+    ]);
+    expect(told(good.replace('[5, 20]', '[50, 20, 60]'))).toEqual([
+      expect.stringMatching(/^spec\.strategy\.canary\.weights\[1\]: 20 % after 50 %: .*ascending/),
+    ]);
+    expect(
+      told(
+        good.replace('weights: [5, 20]', 'steps: [{weight: 50}, {pause: {}}, {weight: 50}, {weight: 70}]'),
+      ),
+    ).toEqual([expect.stringMatching(/^spec\.strategy\.canary\.steps\[2\]\.weight: 50 % after 50 %/)]);
     expect(told(manifest('Rolout', '{}'))).toEqual([
       expect.stringContaining('kind: there is no Rolout in weir.dev'),
     ]);

@@ -1,3 +1,4 @@
+import { annotations } from '../../api/names.ts';
 import type { MetricStatus, Phase, Rollout } from '../../api/rollout.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import { type ColourTarget, colour, type Style } from '../render/colour.ts';
@@ -23,7 +24,10 @@ export const tagOf = (images: string[] | undefined): string =>
 export const ageOf = (timestamp: string | undefined, now: number): string =>
   timestamp === undefined
     ? ''
-    : formatDuration(Math.floor(Math.max(0, now - Date.parse(timestamp)) / 1000) * 1000);
+    : formatDuration(Math.floor(Math.max(0, now - Date.parse(timestamp)) / 1000) * 1000).replace(
+        /^0ms$/,
+        '0s',
+      );
 
 /**
  * The share of requests each revision gets, in percent. While a run is promoted the stable leaf Service already points at
@@ -36,6 +40,13 @@ export function sharesOf(status: Rollout['status']): { stable: number; canary: n
 
 export function stepText({ status }: Rollout): string {
   return status?.step ? `${Math.min(status.step.index + 1, status.step.of)}/${status.step.of}` : '';
+}
+
+/** The phase, and whether a person holds what is under way (`weir rollouts pause`). */
+export function phaseText({ metadata, status }: Rollout): string {
+  const phase = status?.phase ?? 'Initializing';
+  const held = status?.canary !== undefined && phase !== 'Failed' && phase !== 'RollingBack';
+  return held && metadata.annotations?.[annotations.paused] !== undefined ? `${phase}, paused` : phase;
 }
 
 /** One line per Rollout, as `weir rollouts list` prints it. */
@@ -62,7 +73,7 @@ export function rolloutTable(
       return [
         metadata.namespace,
         metadata.name,
-        colour(phase, PHASE_STYLE[phase], stream),
+        colour(phaseText(rollout), PHASE_STYLE[phase], stream),
         status?.traffic ? `${sharesOf(status).canary}%` : '',
         stepText(rollout),
         tagOf(status?.canary?.images),
@@ -71,6 +82,7 @@ export function rolloutTable(
         status?.message,
       ];
     }),
+    stream,
   );
 }
 
@@ -133,12 +145,13 @@ export function rolloutCard(
   };
   const step = stepText(rollout);
   lines.push(
-    `${colour(`${metadata.namespace}/${metadata.name}`, 'bold', stream)}  ${colour(status.phase, PHASE_STYLE[status.phase], stream)}${step && status.canary ? `  step ${step}` : ''}`,
+    `${colour(`${metadata.namespace}/${metadata.name}`, 'bold', stream)}  ${colour(phaseText(rollout), PHASE_STYLE[status.phase], stream)}${step && status.canary ? `  step ${step}` : ''}`,
   );
   const weights = sharesOf(status);
   const row = (name: string, style: Style, weight: number, images: string[] | undefined) =>
     `  ${name.padEnd(7)}${colour(bar(weight / 100, 30), style, stream)} ${String(weight).padStart(3)}%  ${tagOf(images)}`;
-  lines.push(row('stable', 'blue', weights.stable, status.stable?.images));
+  // Nothing is known of traffic before the Deployment was found.
+  if (status.stable) lines.push(row('stable', 'blue', weights.stable, status.stable.images));
   if (status.canary) lines.push(row('canary', 'yellow', weights.canary, status.canary.images));
   const acknowledged = status.traffic?.acknowledged;
   if (status.canary && acknowledged)
@@ -169,23 +182,24 @@ export function rolloutCard(
   said.add(status.message ?? '');
   if (last)
     put(
-      `${ageOf(last.at, now)} ago: ${last.from === last.to ? last.to : `${last.from} -> ${last.to}`}, ${last.reason}${last.by ? ` by ${last.by}` : ''}${said.has(last.message) ? '' : `: ${last.message}`}`,
+      `${ageOf(last.at, now)} ago: ${last.from === last.to ? last.to : `${last.from} -> ${last.to}`}, ${last.reason}${last.by && !last.message.endsWith(` by ${last.by}`) ? ` by ${last.by}` : ''}${said.has(last.message) ? '' : `: ${last.message}`}`,
       'dim',
     );
   return `${lines.join('\n')}\n`;
 }
 
-export function historyTable(rollout: Rollout): string {
+export function historyTable(rollout: Rollout, stream: ColourTarget = process.stdout): string {
   return renderTable(
     ['AT', 'FROM', 'TO', 'REASON', 'BY', 'MESSAGE'],
     (rollout.status?.history ?? []).map(({ at, from, to, reason, by, message }) => [
-      at,
+      at.replace(/\.\d+Z$/, 'Z'),
       from,
       to,
       reason,
       by,
       message,
     ]),
+    stream,
   );
 }
 
@@ -203,7 +217,7 @@ export function whyText(rollout: Rollout, now: number, stream: ColourTarget = pr
     if (threshold) lines.push(`  limit     ${threshold}`);
     if (failures) lines.push(`  failed    ${failures} looks in a row`);
     if (message) lines.push(`  because   ${message}`);
-    if (query) lines.push(`  query     ${query}`);
+    if (query) lines.push(`  query     ${query.trim().replaceAll('\n', '\n            ')}`);
   }
   const failed = rollout.status?.analysis?.failedRequests;
   if (failed !== undefined) lines.push(`failed user requests in this run: ${Math.round(failed)}`);

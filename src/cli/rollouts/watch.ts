@@ -4,7 +4,7 @@ import type { KubeClient } from '../../kube/types.ts';
 import { AppError } from '../../lib/errors.ts';
 import { LiveBlock } from '../render/live.ts';
 import { findRollout } from './actions.ts';
-import { formatValue, rolloutCard, sharesOf, tagOf } from './view.ts';
+import { formatValue, phaseText, rolloutCard, sharesOf, tagOf } from './view.ts';
 
 /** Exit codes of `weir rollouts watch`. */
 export const EXIT = { promoted: 0, error: 1, usage: 2, rolledBack: 3, held: 4, interrupted: 130 } as const;
@@ -37,7 +37,7 @@ export function plainLine(rollout: Rollout): string {
     ({ name, canary, unit }) => `${name}=${formatValue(canary, unit) || 'none'}`,
   );
   return [
-    status?.phase ?? 'Initializing',
+    phaseText(rollout),
     `canary ${tagOf(status?.canary?.images) || '-'} ${sharesOf(status).canary}%`,
     `stable ${tagOf(status?.stable?.images) || '-'}`,
     ...metrics,
