@@ -158,6 +158,15 @@ describe('canary', () => {
     if (then === 'promote') expect(world.state.last?.message).toContain('unproven');
   });
 
+  test('a step that passes before its time is over says how long it takes', () => {
+    given().apply('v2');
+    world.until(({ weights }) => weights?.canary === 10);
+    world.until(({ last }) =>
+      /^10 %: success-rate 100%; the step takes \S+ at least$/.test(last?.message ?? ''),
+    );
+    expect(world.weightsSeen).toEqual([10]);
+  });
+
   test('inconclusive: pause waits for approval', () => {
     given({ analysis: { inconclusive: { after: '5m', then: 'pause' } } }).apply('v2');
     world.verdict = 'hold';

@@ -191,9 +191,11 @@ describe('a line', () => {
   });
 
   test('wide, with where it went', () => {
-    expect(line({ ...seen, grpcStatus: 5, status: 200 }, { wide: true, ...plain })).toMatch(
-      /200\/5 .* 10\.0\.0\.7:8080 {2}a1 {2}0\/12 {2}- {2}- {2}\(/,
-    );
+    const text = line({ ...seen, grpcStatus: 5, status: 200 }, { wide: true, ...plain });
+    expect(text).toMatch(/200\/5 .* 10\.0\.0\.7:8080 +a1 +0\/12 +- {2}- {2}\(/);
+    const titles = header({ wide: true });
+    expect(text.indexOf('10.0.0.7:8080')).toBe(titles.indexOf('UPSTREAM'));
+    expect(text.indexOf('0/12')).toBe(titles.indexOf('BYTES'));
   });
 
   test('cannot steer a terminal', () => {

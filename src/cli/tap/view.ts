@@ -9,6 +9,8 @@ export interface ViewOptions {
 }
 
 const WIDTHS = { time: 12, pod: 24, direction: 3, status: 6, duration: 9, method: 7 } as const;
+/** Of what `wide` has besides; a request that is longer moves the rest of its own line only. */
+const WIDE = { request: 30, upstream: 21, revision: 10, bytes: 11 } as const;
 
 export function header({ wide }: ViewOptions): string {
   const { time, pod, direction, status, duration, method } = WIDTHS;
@@ -19,9 +21,16 @@ export function header({ wide }: ViewOptions): string {
     'STATUS'.padEnd(status),
     'DURATION'.padStart(duration),
     'METHOD'.padEnd(method),
-    'REQUEST',
+    wide ? 'REQUEST'.padEnd(WIDE.request) : 'REQUEST',
   ];
-  if (wide) cells.push('UPSTREAM', 'REVISION', 'BYTES', 'CLIENT', 'TRACE');
+  if (wide)
+    cells.push(
+      'UPSTREAM'.padEnd(WIDE.upstream),
+      'REVISION'.padEnd(WIDE.revision),
+      'BYTES'.padEnd(WIDE.bytes),
+      'CLIENT',
+      'TRACE',
+    );
   return `${cells.join('  ')}\n`;
 }
 
@@ -38,13 +47,13 @@ export function line(seen: Seen, { wide, stream = process.stdout }: ViewOptions)
     colour(text, style, stream) + ' '.repeat(Math.max(0, WIDTHS.status - text.length)),
     `${seen.durationMs.toFixed(seen.durationMs < 10 ? 2 : 0)}ms`.padStart(WIDTHS.duration),
     printable(seen.method).padEnd(WIDTHS.method),
-    `${printable(seen.authority)}${printable(seen.path)}`,
+    `${printable(seen.authority)}${printable(seen.path)}`.padEnd(wide ? WIDE.request : 0),
   ];
   if (wide)
     cells.push(
-      seen.upstream ?? '-',
-      seen.revision ?? '-',
-      `${seen.requestBytes}/${seen.responseBytes}`,
+      (seen.upstream ?? '-').padEnd(WIDE.upstream),
+      (seen.revision ?? '-').padEnd(WIDE.revision),
+      `${seen.requestBytes}/${seen.responseBytes}`.padEnd(WIDE.bytes),
       printable(seen.clientId ?? '-'),
       seen.traceId ?? '-',
     );

@@ -206,6 +206,8 @@ function decided(
   }
   turn.message = `${planned.weight} %: ${what}`;
   if (turn.now < dwelt) {
+    // Or whoever reads that all is well asks what it waits for.
+    if (seen?.decision === 'pass') turn.message += `; the step takes ${planned.dwell} at least`;
     turn.wake(dwelt);
     return;
   }
