@@ -216,6 +216,40 @@ describe('against the schemas of the CRDs, as an API server with strict validati
     }
   });
 
+  test('the page about Rollouts has every field, with its default', () => {
+    const page = readFileSync(join(here, '../docs/rollout.md'), 'utf8');
+    const table = page.slice(page.indexOf('## Fields'), page.indexOf('| elsewhere'));
+    const quoted = (cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, text]) => text!);
+    const written = new Map(
+      table.split('\n').flatMap((row) => {
+        const [, fields, defaults] = row.split('|');
+        return quoted(fields).map((field, at) => [field, quoted(defaults)[at]] as const);
+      }),
+    );
+    const words = new Set(quoted(table).flatMap((text) => text.split(/[.:[\]]+/)));
+    const missing: string[] = [];
+    const visit = ({ properties = {}, items }: Schema, at: string) => {
+      if (items) visit(items, `${at}[]`);
+      for (const [name, inner] of Object.entries(properties)) {
+        const path = at === '' ? name : `${at}.${name}`;
+        const { default: value } = inner as { default?: unknown };
+        if (path.startsWith('analysis.metrics[].') && inner.properties) {
+          // Told on the page about analysis.
+          if (!words.has(name)) missing.push(path);
+          continue;
+        }
+        if (inner.properties === undefined && !written.has(path) && !words.has(name)) missing.push(path);
+        const said =
+          typeof value === 'object' || value === undefined || value === '' ? undefined : String(value);
+        if (written.has(path) ? written.get(path) !== said : said !== undefined)
+          missing.push(`${path}: default ${said}`);
+        visit(inner, path);
+      }
+    };
+    visit(schemas.get('Rollout')!, '');
+    expect(missing).toEqual([]);
+  });
+
   test('the page about TrafficPolicies shows what the API server takes', () => {
     const page = readFileSync(join(here, '../docs/traffic-policy.md'), 'utf8');
     const shown = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => parse(text!));
