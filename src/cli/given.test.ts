@@ -49,6 +49,7 @@ describe('a process that is given what it cannot use says so in a line, and ends
     ['proxy', 'nothing says what to proxy: give --config FILE *'],
     ['proxy --config /nope', '--config: cannot read /nope: there is no such file'],
     ['proxy --check', '--check needs --config FILE'],
+    ['proxy --config proxy.yaml --print', '--print goes with --check'],
     ['proxy-init --print --skip-subnets ten', '--skip-subnets: "ten" is no CIDR: write *'],
   ];
   // All at once: each is mostly the start of a process.

@@ -16,6 +16,7 @@ export function command(): Command {
       '\nExamples:\n  weir proxy --config proxy.yaml --check   is the file right\n  weir proxy --config proxy.yaml           run it; SIGHUP reads it again',
     )
     .action(async (options: { config?: string; check?: boolean; print?: boolean }) => {
+      if (options.print && !options.check) throw new WrongInput(undefined, '--print goes with --check');
       if (options.config === undefined) {
         if (options.check) throw new WrongInput(undefined, '--check needs --config FILE');
         // Only who is injected has an environment to run from.

@@ -108,6 +108,18 @@ describe('the view', () => {
   });
 });
 
+test('a machine without git is told so', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'weir-shop-'));
+  const before = process.env.PATH;
+  process.env.PATH = directory;
+  try {
+    expect(() => new ShopRepository(directory, directory)).toThrow(/^git is not on the PATH: install it$/);
+  } finally {
+    process.env.PATH = before;
+    rmSync(directory, { recursive: true });
+  }
+});
+
 test('the repository of the shop: each release is one commit that changes image and error rate', () => {
   const directory = mkdtempSync(join(tmpdir(), 'weir-shop-'));
   try {

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { AppError } from '../../lib/errors.ts';
 
 const COMMITTER = [
   ['user.name', 'Demo'],
@@ -47,10 +48,15 @@ export class ShopRepository {
   }
 
   #git(...args: string[]): void {
-    execFileSync('git', ['-C', this.directory, ...args], {
-      stdio: 'pipe',
-      // The person's own configuration (hooks, signing, templates) has no say in a demo.
-      env: { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1' },
-    });
+    try {
+      execFileSync('git', ['-C', this.directory, ...args], {
+        stdio: 'pipe',
+        // The person's own configuration (hooks, signing, templates) has no say in a demo.
+        env: { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1' },
+      });
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
+      throw new AppError('NotFound', 'git is not on the PATH: install it', { cause: thrown });
+    }
   }
 }
