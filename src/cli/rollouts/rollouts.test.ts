@@ -108,6 +108,15 @@ describe('rollout views', () => {
     expect(rolloutTable([told], NOW, {})).toContain(status.message.trim());
   });
 
+  test('the table of metrics on a card stays within a terminal', () => {
+    const [metric] = running.status!.analysis!.metrics;
+    const metrics = [{ ...metric!, message: 'the query yields no series, '.repeat(9) }];
+    const told = { ...running, status: { ...running.status!, analysis: { verdict: 'hold', metrics } } };
+    const rows = stripColour(rolloutCard(told, NOW, { isTTY: true, columns: 100 })).split('\n');
+    expect(rows.find((row) => row.includes('success-rate'))).toMatch(/^.{50,98}…$/);
+    expect(rolloutCard(told, NOW, {})).toContain(metrics[0]!.message.trim());
+  });
+
   test('a Rollout that no controller has seen says what to do', () => {
     expect(rolloutCard({ ...running, status: undefined }, NOW)).toContain('weir check');
   });

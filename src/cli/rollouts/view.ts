@@ -124,6 +124,8 @@ export function metricTable(metrics: MetricStatus[], stream: ColourTarget = proc
       // "29ms, must be <= 1s" is what the columns beside it say already.
       /^\S+, must be [<>]=? \S+$/.test(metric.message ?? '') ? '' : metric.message,
     ]),
+    // Less what a card is indented by.
+    { isTTY: stream.isTTY, columns: (stream.columns || 80) - 3 },
   );
 }
 
