@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import type { Rollout } from '../api/rollout.ts';
 import { MetricsRegistry } from '../controller/index.ts';
@@ -46,4 +48,14 @@ test('each Rollout has its series, and a change of one shows in the next scrape'
   );
   list = [];
   expect(lines().some((line) => line.startsWith('weir_rollout_'))).toBe(false);
+});
+
+test('the documentation names every metric', () => {
+  const all = [rollout('web', { phase: 'Healthy' })];
+  const registry = new MetricsRegistry();
+  new RolloutMetrics(registry, { list: () => all });
+  const page = readFileSync(join(import.meta.dirname, '../../docs/metrics.md'), 'utf8');
+  const names = [...registry.text().matchAll(/^# HELP (\S+)/gm)].map(([, name]) => name);
+  expect(names.length).toBeGreaterThan(8);
+  for (const name of names) expect(page).toContain(`\`${name}\``);
 });

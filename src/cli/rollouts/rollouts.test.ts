@@ -75,7 +75,7 @@ describe('rollout views', () => {
     const text = stripColour(rolloutCard(running, NOW));
     expect(text).toContain('shop/web  Progressing  step 2/3');
     expect(text).toMatch(/stable .* 80% {2}weir-sample:v1/);
-    expect(text).toMatch(/canary .* 20% {2}weir-sample:v2/);
+    expect(text).toMatch(/canary .* 20% {2}weir-sample:v2 {2}2\n/);
     expect(text).toContain('acknowledged by 3 of 4 proxies');
     expect(text).toContain('99.80%');
     expect(text).toContain('! NoMeshedCaller: no caller is meshed');

@@ -1,5 +1,5 @@
 import { annotations } from '../../api/names.ts';
-import type { MetricStatus, Phase, Rollout } from '../../api/rollout.ts';
+import type { MetricStatus, Phase, RevisionStatus, Rollout } from '../../api/rollout.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import { type ColourTarget, colour, type Style } from '../render/colour.ts';
 import { wrap } from '../render/live.ts';
@@ -150,11 +150,12 @@ export function rolloutCard(
     `${colour(`${metadata.namespace}/${metadata.name}`, 'bold', stream)}  ${colour(phaseText(rollout), PHASE_STYLE[status.phase], stream)}${step && status.canary ? `  step ${step}` : ''}`,
   );
   const weights = sharesOf(status);
-  const row = (name: string, style: Style, weight: number, images: string[] | undefined) =>
-    `  ${name.padEnd(7)}${colour(bar(weight / 100, 30), style, stream)} ${String(weight).padStart(3)}%  ${tagOf(images)}`;
+  // With the hash, by which `weir stat --by-revision` and the metrics name it: images may be the same.
+  const row = (name: string, style: Style, weight: number, { images, hash }: RevisionStatus) =>
+    `  ${name.padEnd(7)}${colour(bar(weight / 100, 30), style, stream)} ${String(weight).padStart(3)}%  ${tagOf(images)}  ${colour(hash, 'dim', stream)}`;
   // Nothing is known of traffic before the Deployment was found.
-  if (status.stable) lines.push(row('stable', 'blue', weights.stable, status.stable.images));
-  if (status.canary) lines.push(row('canary', 'yellow', weights.canary, status.canary.images));
+  if (status.stable) lines.push(row('stable', 'blue', weights.stable, status.stable));
+  if (status.canary) lines.push(row('canary', 'yellow', weights.canary, status.canary));
   const acknowledged = status.traffic?.acknowledged;
   if (status.canary && acknowledged)
     lines.push(
