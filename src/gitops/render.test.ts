@@ -57,6 +57,16 @@ describe('manifests out of files', () => {
     ]);
   });
 
+  test('broken YAML is told in a line', () => {
+    const { problems } = renderFiles([{ path: 'a.yaml', text: 'kind: [x\n' }]);
+    expect(problems).toEqual([
+      {
+        source: { file: 'a.yaml', document: 1 },
+        message: expect.stringMatching(/^is not YAML: .* at line 2, column 1$/),
+      },
+    ]);
+  });
+
   test('an alias bomb is a problem, not the end', () => {
     const bomb = [
       'a: &a [x,x,x,x,x,x,x,x,x]',

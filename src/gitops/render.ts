@@ -1,5 +1,6 @@
 import { parseAllDocuments } from 'yaml';
 import type { KubeObject } from '../api/meta.ts';
+import { yamlProblem } from '../lib/yaml-problem.ts';
 import type { SourceFile } from './repository.ts';
 
 export interface Source {
@@ -60,7 +61,7 @@ export function renderFiles(files: SourceFile[]): { objects: Rendered[]; problem
       const source = { file: path, document: index + 1 };
       const [error] = document.errors;
       if (error) {
-        problems.push({ source, message: error.message.split('\n')[0] ?? 'is not YAML' });
+        problems.push({ source, message: `is not YAML: ${yamlProblem(error)}` });
         continue;
       }
       try {
