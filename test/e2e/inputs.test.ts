@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { kinds } from '../../src/api/kinds.ts';
-import type { KubeObject } from '../../src/api/meta.ts';
+import type { KubeObject, ResourceKind } from '../../src/api/meta.ts';
 import type { Rollout } from '../../src/api/rollout.ts';
 import { App } from './support/app.ts';
 import { eventually, sharedCluster, type TestCluster } from './support/cluster.ts';
@@ -52,6 +52,20 @@ describe('bad input', () => {
     refused('d', { progressDeadline: 'soon' }, /progressDeadline/));
   test('an unknown router names the field', () =>
     refused('r', { traffic: { router: 'carrier-pigeon' } }, /traffic\.router/));
+  test('fields that nobody knows are told by their names to who applies them', async () => {
+    const apply = (kind: ResourceKind, object: KubeObject) =>
+      cluster.client.apply(kind, object, { fieldManager: 'inputs', force: true, dryRun: true });
+    await expect(apply(kinds.Rollout, manifest('u', { stragety: {} }))).rejects.toThrow(
+      '(inputs/u; weir.dev/v1alpha1, Kind=Rollout): .spec.stragety: field not declared in schema',
+    );
+    const service = {
+      metadata: { name: 'u', namespace: 'inputs' },
+      spec: { ports: [{ port: 80, nme: 'http' }] },
+    };
+    await expect(apply(kinds.Service, service)).rejects.toThrow(
+      '(inputs/u; /v1, Kind=Service): .spec.ports[port=80,protocol="TCP"].nme: field not declared in schema',
+    );
+  });
   test('a target that does not exist', () =>
     stalled(
       'missing',

@@ -41,11 +41,18 @@ export function formatFields(set: FieldSet): object {
 /** Key of an item in a keyed list, with the defaults that the API applies to keys (a port's protocol is TCP). */
 export function itemKey(item: Json, keys: string[] | 'set', schema?: Schema): string {
   if (keys === 'set' || !isObject(item)) return `v:${JSON.stringify(item)}`;
-  const value = (key: string) =>
-    item[key] ??
-    (schema?.items?.properties?.[key]?.default as Json | undefined) ??
-    (key === 'protocol' ? 'TCP' : undefined);
-  return `k:${canonicalJson(Object.fromEntries(keys.filter((key) => value(key) !== undefined).map((key) => [key, value(key)])))}`;
+  return `k:${canonicalJson(Object.fromEntries(keysOf(item, keys, schema)))}`;
+}
+
+/** What an item of a keyed list has for each key, or by default. */
+export function keysOf(item: JsonObject, keys: string[], schema?: Schema): [string, Json][] {
+  return keys.flatMap((key): [string, Json][] => {
+    const value =
+      item[key] ??
+      (schema?.items?.properties?.[key]?.default as Json | undefined) ??
+      (key === 'protocol' ? 'TCP' : undefined);
+    return value === undefined ? [] : [[key, value]];
+  });
 }
 
 /** The paths that a value sets. */

@@ -1,11 +1,12 @@
 import type { KubeObject } from '../../../api/meta.ts';
 import { applyConfiguration } from '../apply/apply.ts';
+import { checkDeclared } from '../apply/declared.ts';
 import { entriesOf, setEntries, trackUpdate } from '../apply/managers.ts';
 import type { ServerContext } from '../context.ts';
 import { setDefaults } from '../defaults/index.ts';
 import { badRequest, conflict, MODIFIED, notFound, StatusError } from '../errors.ts';
 import type { ResourceRequest } from '../http/request.ts';
-import { asJson, asObject, clone, type Json, type JsonObject } from '../json.ts';
+import { asJson, asObject, clone, isObject, type Json, type JsonObject } from '../json.ts';
 import { groupVersionOf } from '../kinds.ts';
 import { applyJsonPatch, type Operation } from '../patch/json-patch.ts';
 import { applyMergePatch } from '../patch/merge.ts';
@@ -89,6 +90,7 @@ async function apply(context: ServerContext, request: ResourceRequest, body: Jso
     throw badRequest(
       'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
     );
+  if (isObject(body)) checkDeclared(body, served, namespace ?? '', name);
   const configuration = decode(clone(body), request);
   if (configuration.metadata.managedFields?.length) throw badRequest('metadata.managedFields must be nil');
   const manager = managerOf(request, 'Apply', context);
