@@ -82,6 +82,7 @@ export function createJudge(options: JudgeOptions): Judge {
         readings: spec.metrics.map((metric) => bySpec.get(metric)!),
         requests: requests.kind === 'value' ? requests.value : requests.kind === 'no-data' ? 0 : undefined,
         memory: input.memory,
+        alone: input.alone === true,
         at: new Date(input.now).toISOString(),
       });
       const failedRequests = failedSoFar(input, requests, failed);

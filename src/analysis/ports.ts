@@ -52,6 +52,8 @@ export interface JudgeInput {
   stepStartedAt: number;
   runStartedAt: number;
   memory: JudgeMemory;
+  /** All requests go to the canary: stable is known from the looks before only. */
+  alone?: boolean;
 }
 
 /** The seam: threshold analysis today, the sequential judge behind the same call later. */

@@ -23,7 +23,8 @@ function look(
     stable,
     requests = 100,
     memory = {},
-  }: { stable?: Measurement; requests?: number; memory?: JudgeMemory } = {},
+    alone = false,
+  }: { stable?: Measurement; requests?: number; memory?: JudgeMemory; alone?: boolean } = {},
 ) {
   const spec = analysis(input);
   const readings: MetricReading[] = spec.metrics.map((metric) => ({
@@ -32,7 +33,7 @@ function look(
     canary,
     ...(stable ? { stable } : {}),
   }));
-  return decide({ spec, readings, requests, memory, at: '2026-01-05T12:00:00Z' });
+  return decide({ spec, readings, requests, memory, alone, at: '2026-01-05T12:00:00Z' });
 }
 
 const rate = (more: object = {}) => ({
@@ -43,6 +44,19 @@ describe('thresholds', () => {
   test('99% of requests is enough, a hair less is not', () => {
     expect(look(rate(), value(0.99))).toMatchObject({ decision: 'pass', reason: 'MetricsPassed' });
     expect(look(rate(), value(0.9899))).toMatchObject({ decision: 'hold', reason: 'MetricFailing' });
+  });
+
+  test.each([
+    ['99.9%', 999 / 1000],
+    ['93%', (93 * 1.1) / (100 * 1.1)],
+  ])('who is exactly at %s passes, whatever two divisions made of it', (min, number) => {
+    expect(look(rate({ threshold: { min } }), value(number))).toMatchObject({ decision: 'pass' });
+  });
+
+  test('and at a latency', () => {
+    const decided = (seconds: number) =>
+      look({ metrics: [{ name: 'latency', threshold: { max: '300ms' } }] }, value(seconds)).decision;
+    expect([decided(0.1 + 0.2), decided(0.30001)]).toEqual(['pass', 'hold']);
   });
 
   test('only failureLimit failed looks in a row roll back, and the message says why', () => {
@@ -148,6 +162,27 @@ describe('canary against stable', () => {
 
   test('without data of stable there is nothing to compare with: hold', () => {
     expect(look(compared({}), value(0.5), { stable: noData })).toMatchObject({ decision: 'hold' });
+  });
+
+  test('a limit of its own is not kept: that fails, with or without data of stable', () => {
+    const both = { metrics: [{ ...compared({ absolute: '1%' }).metrics[0], threshold: { min: '99%' } }] };
+    expect(look(both, value(0.5), { stable: noData })).toMatchObject({ decision: 'fail' });
+    expect(look(both, value(0.995), { stable: noData })).toMatchObject({ decision: 'hold' });
+  });
+
+  test('at 100 % stable has no requests any more: it is what it was before, for as long as it takes', () => {
+    const spec = compared({ absolute: '1%' });
+    const { memory } = look(spec, value(0.99), { stable: value(0.99) });
+    const later = (number: number, stable: Measurement = noData, kept = memory) =>
+      look(spec, value(number), { stable, memory: kept, alone: true });
+    expect(later(0.5)).toMatchObject({ decision: 'fail', metrics: [{ stable: 0.99 }] });
+    const passed = later(0.985);
+    expect(passed.decision).toBe('pass');
+    expect(later(0.5, noData, passed.memory).decision).toBe('fail');
+    // The last few requests that were on their way are not what it was; and who cannot ask does not know.
+    expect(later(0.985, value(1)).decision).toBe('pass');
+    expect(later(0.985, broken).decision).toBe('hold');
+    expect(later(0.5, noData, {}).decision).toBe('hold');
   });
 });
 

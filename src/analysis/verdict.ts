@@ -18,6 +18,8 @@ export interface Look {
   /** Canary requests since the step began; undefined when nobody knows. */
   requests: number | undefined;
   memory: JudgeMemory;
+  /** All requests go to the canary. */
+  alone?: boolean;
   /** RFC 3339. */
   at: string;
 }
@@ -51,6 +53,9 @@ export function say(unit: Unit, value: number): string {
 
 const round = (value: number): number => Number(value.toPrecision(4));
 
+/** What the rounding of a division or two may add: who is exactly at a limit keeps it. */
+const HAIR = 1e-9;
+
 type Judgement = { ok: boolean; threshold: string; message: string };
 
 function againstThreshold({ spec, unit }: MetricReading, value: number): Judgement | undefined {
@@ -60,11 +65,13 @@ function againstThreshold({ spec, unit }: MetricReading, value: number): Judgeme
   let ok = true;
   if (min !== undefined) {
     parts.push(`>= ${min}`);
-    ok &&= value >= limitIn(unit, min);
+    const limit = limitIn(unit, min);
+    ok &&= value >= limit - Math.abs(limit) * HAIR;
   }
   if (max !== undefined) {
     parts.push(`<= ${max}`);
-    ok &&= value <= limitIn(unit, max);
+    const limit = limitIn(unit, max);
+    ok &&= value <= limit + Math.abs(limit) * HAIR;
   }
   const threshold = parts.join(' and ');
   return { ok, threshold, message: `${say(unit, value)}, must be ${threshold}` };
@@ -80,8 +87,7 @@ function againstStable({ spec, unit }: MetricReading, canary: number, stable: nu
   const slack = absolute === undefined ? 0 : limitIn(unit, absolute);
   const rate = spec.name === 'success-rate';
   const allowed = (rate ? 1 - stable : stable) * ratio + slack;
-  // A hair of slack for the rounding of two divisions: equal sides must never count as worse.
-  const ok = (rate ? 1 - canary : canary) <= allowed + 1e-9;
+  const ok = (rate ? 1 - canary : canary) <= allowed + HAIR;
   const threshold = rate ? `>= ${say(unit, 1 - allowed)}` : `<= ${say(unit, allowed)}`;
   return {
     ok,
@@ -90,8 +96,16 @@ function againstStable({ spec, unit }: MetricReading, canary: number, stable: nu
   };
 }
 
+/** Without requests of its own stable is what it was when it last had some in this run. */
+function sideOfStable({ spec, stable }: MetricReading, { alone, memory }: Look): Measurement | undefined {
+  const before = memory[spec.name]?.stable;
+  if (!alone || !stable || stable.kind === 'error' || typeof before !== 'number') return stable;
+  return { kind: 'value', query: stable.query, value: before };
+}
+
 function judge(reading: MetricReading, look: Look): MetricStatus {
-  const { spec, unit, canary, stable } = reading;
+  const { spec, unit, canary } = reading;
+  const stable = sideOfStable(reading, look);
   const failures = look.memory[spec.name]?.failures ?? 0;
   const base: MetricStatus = {
     name: spec.name,
@@ -109,7 +123,9 @@ function judge(reading: MetricReading, look: Look): MetricStatus {
   if (broken?.kind === 'error')
     return { ...base, verdict: 'error', query: broken.query, message: broken.message };
   const missing = [canary, stable].find((side) => side?.kind === 'no-data');
-  if (canary.kind !== 'value' || missing?.kind === 'no-data') {
+  const limited = canary.kind === 'value' ? againstThreshold(reading, canary.value) : undefined;
+  // A limit that is not kept needs nothing to compare with.
+  if (canary.kind !== 'value' || (missing?.kind === 'no-data' && limited?.ok !== false)) {
     const why = missing?.kind === 'no-data' ? missing.message : 'no data';
     switch (spec.noData ?? look.spec.noData) {
       case 'hold':
@@ -126,7 +142,7 @@ function judge(reading: MetricReading, look: Look): MetricStatus {
     }
   }
   const judgements = [
-    againstThreshold(reading, canary.value),
+    limited,
     stable?.kind === 'value' ? againstStable(reading, canary.value, stable.value) : undefined,
   ].filter((judgement) => judgement !== undefined);
   const worst = judgements.find(({ ok }) => !ok) ?? judgements[0];
@@ -168,7 +184,10 @@ const limitOf = (spec: MetricSpec): number => Math.max(1, spec.failureLimit);
 export function decide(look: Look): Omit<Verdict, 'failedRequests'> {
   const metrics = look.readings.map((reading) => judge(reading, look));
   const memory: JudgeMemory = Object.fromEntries(
-    metrics.map(({ name, failures }) => [name, { failures: failures ?? 0 }]),
+    metrics.map(({ name, failures = 0, stable = look.memory[name]?.stable }) => [
+      name,
+      { failures, ...(stable === undefined ? {} : { stable }) },
+    ]),
   );
   const answer = (decision: Verdict['decision'], reason: string, message: string) => ({
     decision,

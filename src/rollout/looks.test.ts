@@ -28,6 +28,7 @@ const effect = (id: string, after = 0): EffectOf<'look'> => ({
   canary: 'new',
   stable: 'old',
   minRequests: 10,
+  alone: false,
 });
 const passed: Verdict = {
   decision: 'pass',

@@ -60,6 +60,7 @@ export class Looks {
           runStartedAt: effect.runStartedAt,
           memory: effect.memory,
         },
+          alone: effect.alone,
         stop.signal,
       )
       .then((verdict) => {

@@ -30,6 +30,7 @@ test('a look waits for no write of the state', () => {
     canary: 'e1',
     stable: 'e0',
     minRequests: 0,
+    alone: false,
     after: 0,
   };
   const event: Effect = { kind: 'event', type: 'Normal', reason: 'StepPassed', message: '' };

@@ -11,6 +11,8 @@ export interface Judging {
   /** A look that is to count for leaving the step must be at least this late. */
   until: number;
   minRequests: number;
+  /** In percent. */
+  weight: number;
 }
 
 /**
@@ -54,6 +56,7 @@ export function judge(turn: Turn, run: Run, judging: Judging): AnalysisMemory | 
     });
   } else {
     turn.wake(due);
+      alone: judging.weight === 100,
   }
   return current;
 }

@@ -191,6 +191,7 @@ function decided(
   if (peek(turn, 'approve')) run.approvedBy = take(turn, 'approve')!.by;
   if (step.undecided) {
     const by = run.approvedBy;
+    weight,
     if (by) {
       delete run.approvedBy;
       run.unproven = `approved by ${by} without enough evidence`;

@@ -261,6 +261,8 @@ export type EffectKind = Effect['kind'];
 
 export interface Result {
   state: State;
+      /** All requests go to the canary. */
+      alone: boolean;
   effects: Effect[];
   /** Milliseconds since the epoch at which something may change by time alone. */
   wakeAt: number | undefined;

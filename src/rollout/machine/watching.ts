@@ -53,6 +53,7 @@ export function watching(turn: Turn, phase: Watching) {
     const seen = judge(turn, run, {
       id: `${run.id}/watch/${phase.since}`,
       since: phase.since,
+      weight: 100,
       until: end,
       minRequests: 0,
     });
