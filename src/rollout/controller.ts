@@ -1,7 +1,7 @@
 import type { Judge, RevisionRef } from '../analysis/ports.ts';
 import { keyOf } from '../api/meta.ts';
 import { annotations, FIELD_MANAGER, FINALIZER, GATE_CONFIG_MAP, PINS_CONFIG_MAP } from '../api/names.ts';
-import type { Rollout, RolloutSpec } from '../api/rollout.ts';
+import type { RolloutSpec } from '../api/rollout.ts';
 import { Controller, type MetricsRegistry, type ReconcileResult } from '../controller/index.ts';
 import { EventRecorder, type KubeClient, type Rank, writeThrough } from '../kube/index.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
@@ -11,7 +11,7 @@ import type { CachedRollout } from './cached.ts';
 import { Caches } from './caches.ts';
 import { GateWriter } from './effects/gate-data.ts';
 import { ahead, carryOutAll, type EffectContext } from './effects/index.ts';
-import { finalize, withoutFinalizer } from './finalize.ts';
+import { finalize, letGo, letGoPreview, withoutFinalizer } from './finalize.ts';
 import { probeGate } from './gate/probe.ts';
 import { GateProbes } from './gate/probes.ts';
 import { GateWatch } from './gate/watch.ts';
@@ -20,6 +20,7 @@ import { acts } from './machine/context.ts';
 import type { Observation } from './machine/types.ts';
 import { initialState, machine, type State } from './machine.ts';
 import { RolloutMetrics } from './metrics.ts';
+import { formerSpec, moved, namesOf } from './names.ts';
 import { observe } from './observe.ts';
 import {
   type ParsedSpec,
@@ -181,15 +182,18 @@ export class RolloutController {
       else await this.#broken(rollout, misread!, signal);
       return undefined;
     }
-    const context = this.#context(key, rollout, spec);
-    const observation = this.#observe(key, rollout, spec, context);
     const state = this.#record.state(key, rollout);
+    const former = state?.names && formerSpec(spec, state.names);
     if (going) {
       if (!rollout.metadata.finalizers?.includes(FINALIZER)) return undefined;
+      const { context, observation } = this.#look(key, rollout, former ?? spec);
       const done = await finalize(context, state, observation, this.#clock.now(), signal);
       if (done) this.#forget(key);
       return done ? undefined : { requeueAfterMs: AGAIN };
     }
+    if (former && !(await this.#formerGone(key, rollout, { spec, former }, state, signal)))
+      return { requeueAfterMs: AGAIN };
+    const { context, observation } = this.#look(key, rollout, spec);
     const problem =
       misread ??
       serviceProblem(spec, this.caches.sources(rollout).service(spec.service.name), observation) ??
@@ -260,13 +264,38 @@ export class RolloutController {
     return waits.length === 0 ? undefined : { requeueAfterMs: Math.min(...waits) };
   }
 
-  #observe(key: string, rollout: Rollout, spec: RolloutSpec, context: EffectContext): Observation {
-    return observe(rollout, spec, this.caches.sources(rollout), {
+  /** What the Rollout named before is let go: nothing else remembers its pins and its place at the gate. */
+  async #formerGone(
+    key: string,
+    rollout: CachedRollout,
+    { spec, former }: { spec: RolloutSpec; former: RolloutSpec },
+    state: State,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { context, observation } = this.#look(key, rollout, former);
+    const before = namesOf(former);
+    if (!moved(before, namesOf(spec))) {
+      if (before.preview !== undefined) await letGoPreview(context, before.preview, signal);
+      return true;
+    }
+    if (!(await letGo(context, state, observation, false, signal))) return false;
+    // They were about another Deployment.
+    this.#looks.forget(key);
+    this.#probes.forget(key);
+    return true;
+  }
+
+  /** The world as a spec names it, and what acts on it. */
+  #look(key: string, rollout: CachedRollout, spec: RolloutSpec) {
+    const named = { ...rollout, spec };
+    const context = this.#context(key, named, spec);
+    const observation = observe(named, spec, this.caches.sources(named), {
       route: context.router.observe(context.route),
       probe: this.#probes.last(key),
       gateVersion: this.#gate.version,
       look: this.#looks.last(key),
     });
+    return { context, observation };
   }
 
   #context(key: string, rollout: CachedRollout, spec: RolloutSpec): EffectContext {

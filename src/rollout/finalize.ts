@@ -12,15 +12,30 @@ import type { ConfigMap } from './objects.ts';
 /** Without every proxy's word after this long; the proxies fall back to stable by themselves. */
 const PATIENCE = 10_000;
 
-/**
- * The end of a Rollout, in an order that is safe at every point: traffic to stable, canary away, pins and gate cleared,
- * and the Deployment let go only if nothing was in flight or the spec says so. True: the finalizer may go.
- */
+/** The end of a Rollout. True: its finalizer is gone. */
 export async function finalize(
-  given: EffectContext,
+  context: EffectContext,
   state: State | undefined,
   observation: Observation,
   now: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { client, namespace, rollout } = context;
+  const impatient = now - Date.parse(rollout.metadata.deletionTimestamp!) >= PATIENCE;
+  if (!(await letGo(context, state, observation, impatient, signal))) return false;
+  await withoutFinalizer(client, namespace, rollout, signal);
+  return true;
+}
+
+/**
+ * Undoes everything that a Rollout has done, in an order that is safe at every point: traffic to stable, canary away, pins and
+ * gate cleared, and the Deployment let go only if nothing was in flight or the spec says so. True: it is done.
+ */
+export async function letGo(
+  given: EffectContext,
+  state: State | undefined,
+  observation: Observation,
+  impatient: boolean,
   signal: AbortSignal,
 ): Promise<boolean> {
   const { client, namespace, rollout, spec } = given;
@@ -52,8 +67,7 @@ export async function finalize(
         await carry({ kind: 'set-weights', stable: 100, canary: 0 });
         return false;
       }
-      const since = now - Date.parse(rollout.metadata.deletionTimestamp!);
-      if (route.weights && !route.acknowledged.done && since < PATIENCE) return false;
+      if (route.weights && !route.acknowledged.done && !impatient) return false;
     }
     for (const { name, uid, resourceVersion, deleting } of canaries) {
       if (!deleting) await carry({ kind: 'delete-replica-set', name, uid, resourceVersion });
@@ -79,8 +93,18 @@ export async function finalize(
     await context.router.release(context.route, signal);
     await deleteLeaves(context, signal);
   }
-  await withoutFinalizer(client, namespace, rollout, signal);
   return true;
+}
+
+/** A preview that the Rollout names no more: the user's loses its pin, Weir's own is gone. */
+export async function letGoPreview(given: EffectContext, name: string, signal: AbortSignal): Promise<void> {
+  const { client, namespace, rollout } = given;
+  const live = await client.find<CachedService>(kinds.Service, namespace, name, signal);
+  const { labels: marks } = live?.metadata ?? {};
+  if (marks?.[labels.managedBy] === 'weir' && marks[labels.rollout] === rollout.metadata.name)
+    return deleteService(client, namespace, name, signal);
+  const context = { ...given, service: async () => live };
+  await pinService(context, { kind: 'pin-service', service: name, hash: undefined }, signal);
 }
 
 async function clearGate(context: EffectContext, spec: RolloutSpec, signal: AbortSignal): Promise<void> {
@@ -128,12 +152,19 @@ async function deleteLeaves(
     { labelSelector: `${labels.rollout}=${rollout.metadata.name},${labels.managedBy}=weir` },
     signal,
   );
-  for (const { metadata } of leaves.items) {
-    try {
-      await client.delete(kinds.Service, namespace, metadata.name, { signal });
-    } catch (error) {
-      if (!isCode(error, 'NotFound')) throw error;
-    }
+  for (const { metadata } of leaves.items) await deleteService(client, namespace, metadata.name, signal);
+}
+
+async function deleteService(
+  client: EffectContext['client'],
+  namespace: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await client.delete(kinds.Service, namespace, name, { signal });
+  } catch (error) {
+    if (!isCode(error, 'NotFound')) throw error;
   }
 }
 

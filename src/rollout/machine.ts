@@ -9,6 +9,7 @@ import { rollingBack } from './machine/rolling-back.ts';
 import { preparing } from './machine/run.ts';
 import type { Observation, Result, State } from './machine/types.ts';
 import { watching } from './machine/watching.ts';
+import { moved, namesOf } from './names.ts';
 
 export type { Effect, EffectKind, Observation, Result, State } from './machine/types.ts';
 export { initialState } from './machine/types.ts';
@@ -23,6 +24,7 @@ const CHAIN = 12;
 export function machine(state: State, observation: Observation, now: number): Result {
   const turn = new Turn(state, observation, now);
   recordPause(turn);
+  takeNames(turn);
   if (present(turn)) {
     for (let count = 0; count < CHAIN; count += 1) {
       const before = turn.state.phase.name;
@@ -95,6 +97,23 @@ function present(turn: Turn): boolean {
     return false;
   }
   return true;
+}
+
+/** Whoever calls has let go what was named before. A state from an earlier Weir, at rest, is not written for their sake alone. */
+function takeNames(turn: Turn): void {
+  const { state, observation } = turn;
+  const before = state.names;
+  const names = namesOf(observation.spec);
+  if (before && moved(before, names)) {
+    delete state.gate;
+    delete state.gateOpen;
+    endRun(
+      turn,
+      `the Rollout is about Deployment ${names.target} and Service ${names.service} now: Deployment ${before.target} and Service ${before.service} were let go`,
+    );
+  }
+  const { name } = state.phase;
+  if (before || (name !== 'Healthy' && name !== 'Failed')) state.names = names;
 }
 
 function endRun(turn: Turn, message: string): void {

@@ -188,6 +188,13 @@ export type PhaseState =
 
 export interface AnalysisMemory {
   id: string;
+/** What a Rollout gates and pins: its Deployment, its Service, and the preview of a blue/green. */
+export interface Names {
+  target: string;
+  service: string;
+  preview?: string;
+}
+
   at: number;
   decision: Verdict['decision'];
   reason: string;
@@ -203,6 +210,8 @@ export interface State {
   deploymentUid?: string;
   stable?: RevisionStatus;
   phase: PhaseState;
+  /** What it has gated and pinned: the spec may name others by now, and those are let go first. */
+  names?: Names;
   analysis?: AnalysisMemory;
   /** Annotation commands that were carried out, by verb. */
   consumed: Record<string, string>;
