@@ -49,6 +49,7 @@ function setup() {
     fail: (error: Error) => void;
   }[] = [];
   const done: string[] = [];
+  const time = { now: 1000 };
   const judge: Judge = {
     look: ({ revisions: { canary } }, signal) =>
       new Promise((answer, fail) => asked.push({ id: canary, signal, answer, fail })),
@@ -57,11 +58,11 @@ function setup() {
     judge,
     log: silentLogger,
     done: (key) => done.push(key),
-    clock: { now: () => 1000 } as never,
+    clock: { now: () => time.now } as never,
   });
   const start = (of: EffectOf<'look'>) => looks.start('shop/web', of, analysis, revisions);
   const settled = () => new Promise((resolve) => setImmediate(resolve));
-  return { asked, done, looks, start, settled };
+  return { asked, done, looks, start, settled, time };
 }
 
 describe('looks', () => {
@@ -79,6 +80,19 @@ describe('looks', () => {
     expect(asked).toHaveLength(1);
     start(effect('step-1', 1500));
     expect(asked).toHaveLength(2);
+  });
+
+  test('after the clock was set back the one of the future is not waited for', async () => {
+    const { asked, looks, start, settled, time } = setup();
+    start(effect('step-1', 900));
+    asked[0]!.answer(passed);
+    await settled();
+    time.now = 600;
+    start(effect('step-1', 600));
+    expect(asked).toHaveLength(2);
+    asked[1]!.answer(passed);
+    await settled();
+    expect(looks.last('shop/web')?.at).toBe(600);
   });
 
   test('that of another step ends the one before, whose late outcome is nobody’s', async () => {

@@ -41,14 +41,15 @@ export class Looks {
     const running = this.#running.get(key);
     if (running?.id === effect.id) return;
     const last = this.#last.get(key);
-    if (last?.id === effect.id && last.at >= effect.after) return;
+    const at = this.#clock.now();
+    // A look of the future was taken before the clock was set back.
+    if (last?.id === effect.id && last.at >= effect.after && last.at <= at) return;
     running?.stop.abort();
     const stop = new AbortController();
     const timer = setTimeout(() => stop.abort(), LONGEST_MS).unref();
     this.#running.set(key, { id: effect.id, stop });
     // Neither superseded nor forgotten.
     const wanted = () => this.#running.get(key)?.stop === stop;
-    const at = this.#clock.now();
     this.#begun(at - effect.after);
     this.#judge
       .look(

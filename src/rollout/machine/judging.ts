@@ -23,7 +23,10 @@ export function judge(turn: Turn, run: Run, judging: Judging): AnalysisMemory | 
   const { observation, state, now } = turn;
   const before = state.analysis;
   const { look } = observation;
-  if (look?.id === judging.id && (before?.id !== judging.id || look.at > before.at)) {
+  // By another controller, or before the clock was set back: until then nothing newer would come.
+  const future = (at: number) => at > now;
+  const newer = (than: number) => look!.at > than || (future(than) && !future(look!.at));
+  if (look?.id === judging.id && (before?.id !== judging.id || newer(before.at))) {
     const { decision, reason, message, metrics, requests, failedRequests, memory } = look.verdict;
     const cost = failedRequests ?? before?.failedRequests;
     state.analysis = {
@@ -41,7 +44,8 @@ export function judge(turn: Turn, run: Run, judging: Judging): AnalysisMemory | 
   const current = state.analysis?.id === judging.id ? state.analysis : undefined;
   const regular = (current?.at ?? judging.since) + parseDuration(observation.spec.analysis.interval);
   const first = current === undefined ? judging.since : regular;
-  const due = current && current.at < judging.until ? Math.min(regular, judging.until) : first;
+  const planned = current && current.at < judging.until ? Math.min(regular, judging.until) : first;
+  const due = future(current?.at ?? judging.since) ? now : planned;
   if (now >= due) {
     turn.effects.push({
       kind: 'look',
