@@ -60,8 +60,8 @@ export class Looks {
           stepStartedAt: effect.stepStartedAt,
           runStartedAt: effect.runStartedAt,
           memory: effect.memory,
-        },
           alone: effect.alone,
+        },
         stop.signal,
       )
       .then((verdict) => {

@@ -215,11 +215,11 @@ describe('canary', () => {
   test('21: unready pods just before the release hold it', () => {
     given().apply('v2');
     world.phase('Promoting');
-    world.broken.add('v2');
+    world.limping.set('v2', 1);
     world.settle();
     for (let count = 0; count < 10; count += 1) world.turn();
     expect(world.sets.find(({ images }) => images[0] === 'app:v1')!.current).toBe(4);
-    world.broken.clear();
+    world.limping.clear();
     world.settle();
     world.rest();
     expect(world.state.stable?.images).toEqual(['app:v2']);

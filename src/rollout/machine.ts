@@ -46,7 +46,7 @@ export function machine(state: State, observation: Observation, now: number): Re
     steps: plan.length,
     weight:
       current.name === 'Progressing'
-        ? weightAt(plan, current.step.index)
+        ? (current.step.weight ?? weightAt(plan, current.step.index))
         : current.name === 'Watching'
           ? 100
           : 0,

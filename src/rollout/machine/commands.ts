@@ -16,13 +16,16 @@ export function peek(turn: Turn, verb: Verb): Command | undefined {
   return command && turn.state.consumed[verb] !== command.id ? command : undefined;
 }
 
-/** Removes the annotations of what was carried out; the id keeps a newer command safe. */
+/**
+ * Removes the annotations of what was carried out; the id keeps a newer command safe. Once it is gone it is forgotten: who annotates
+ * by hand writes the same text again, and means it.
+ */
 export function consumeDone(turn: Turn) {
+  const { consumed } = turn.state;
   for (const verb of ['approve', 'promote', 'abort', 'retry', 'resume'] as const) {
     const command = turn.observation.commands[verb];
-    if (command && turn.state.consumed[verb] === command.id) {
-      turn.effects.push({ kind: 'consume', verb, id: command.id });
-    }
+    if (!command) delete consumed[verb];
+    else if (consumed[verb] === command.id) turn.effects.push({ kind: 'consume', verb, id: command.id });
   }
 }
 

@@ -55,16 +55,28 @@ const ACTS = [
   'fail',
   'pass',
   'recreate',
+  'steps',
+  'fewer',
+  'green',
 ] as const;
+const spec = (strategy: object) => ({ strategy });
+const canary = (weights: number[]) => spec({ canary: { weights, dwell: '1m' } });
+const SPECS: Partial<Record<(typeof ACTS)[number], object>> = {
+  steps: canary([5, 20, 50]),
+  fewer: canary([50]),
+  green: spec({ blueGreen: { dwell: '1m' } }),
+};
 
 test('invariants: whatever people and pods do, weights are declared ones and every run ends', () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.constantFrom(...ACTS), fc.integer({ min: 1, max: 12 })), { maxLength: 25 }),
       (script) => {
-        const world = new World({ strategy: { canary: { weights: [5, 20, 50], dwell: '1m' } } }).rest();
+        const world = new World(canary([5, 20, 50])).rest();
         for (const [act, turns] of script) {
-          if (act === 'v1' || act === 'v2' || act === 'v3') world.apply(act);
+          const changed = SPECS[act];
+          if (changed) world.configure(changed);
+          else if (act === 'v1' || act === 'v2' || act === 'v3') world.apply(act);
           else if (act === 'abort' || act === 'promote' || act === 'approve' || act === 'retry')
             world.commands[act] = { id: `${act}-${world.now}`, by: 'ann', at: '' };
           else if (act === 'break') world.broken.add('v2');
@@ -72,7 +84,7 @@ test('invariants: whatever people and pods do, weights are declared ones and eve
           else if (act === 'up') world.scale(8);
           else if (act === 'down') world.scale(3);
           else if (act === 'recreate') world.create('v2');
-          else world.verdict = act;
+          else if (act === 'pass' || act === 'fail') world.verdict = act;
           world.settle();
           for (let count = 0; count < turns; count += 1) {
             world.turn();

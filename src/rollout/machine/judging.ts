@@ -56,11 +56,11 @@ export function judge(turn: Turn, run: Run, judging: Judging): AnalysisMemory | 
       canary: run.hash,
       stable: state.stable!.hash,
       minRequests: judging.minRequests,
+      alone: judging.weight === 100,
       after: due,
     });
   } else {
     turn.wake(due);
-      alone: judging.weight === 100,
   }
   return current;
 }

@@ -42,6 +42,16 @@ export function weightAt(plan: PlannedStep[], index: number): number {
   return 0;
 }
 
+/**
+ * Where a run stands in a plan that Git may have changed meanwhile. Such a change alone sends nobody to the canary: it goes on from
+ * the last step that asks for no more than `weight`, which it had, or from the first one.
+ */
+export function placeIn(plan: PlannedStep[], index: number, weight: number): number {
+  let place = Math.min(index, plan.length - 1);
+  while (place > 0 && weightAt(plan, place) > weight) place -= 1;
+  return place;
+}
+
 /** Canary pods that a weight needs: never none, all of them at 100 %. */
 export function replicasFor(spec: RolloutSpec, weight: number, replicas: number): number {
   const full = spec.strategy.blueGreen !== undefined || spec.strategy.canary?.replicas === 'full';
@@ -49,14 +59,20 @@ export function replicasFor(spec: RolloutSpec, weight: number, replicas: number)
   return Math.max(1, Math.ceil((weight * replicas) / 100));
 }
 
-/** spec.approve names an image tag, an image digest or a prefix of the template digest. */
+/** Of a digest; fewer digits, and above all none, would approve what nobody has looked at. */
+const LEAST_DIGITS = 6;
+
+/** spec.approve names an image tag, or as much of the template's or an image's digest as tells it from others. */
 export function approves(approve: string, run: Run): boolean {
   if (approve === '') return false;
-  if (approve.length >= 6 && run.digest.startsWith(approve.replace(/^sha256:/, ''))) return true;
+  const digits = approve.replace(/^sha256:/, '');
+  const begins = (digest: string) =>
+    digits.length >= LEAST_DIGITS && digest.replace(/^sha256:/, '').startsWith(digits);
+  if (begins(run.digest)) return true;
   return run.images.some((image) => {
     const [name, digest] = image.split('@');
     const tag = name!.slice(name!.lastIndexOf('/') + 1).split(':')[1];
-    return image === approve || tag === approve || (approve.length >= 6 && digest?.startsWith(approve));
+    return image === approve || tag === approve || (digest !== undefined && begins(digest));
   });
 }
 

@@ -4,7 +4,7 @@ import { peek, refuseOthers, take } from './commands.ts';
 import type { Turn } from './context.ts';
 import { acknowledgedText, scaled, weightsSet } from './goals.ts';
 import { judge, requestsAsked } from './judging.ts';
-import { approves, type PlannedStep, planOf, replicasFor, weightAt } from './plan.ts';
+import { approves, type PlannedStep, placeIn, planOf, replicasFor, weightAt } from './plan.ts';
 import { comparedCanary, fenced, interrupted } from './run.ts';
 import { heldBy, rollBack } from './runs.ts';
 import type { PhaseState, ReplicaSetView, StepState } from './types.ts';
@@ -13,13 +13,13 @@ type Progressing = Extract<PhaseState, { name: 'Progressing' }>;
 
 export function progressing(turn: Turn, phase: Progressing) {
   const { observation } = turn;
-  const { run, step } = phase;
+  const { run } = phase;
   const deployment = observation.deployment!;
   if (interrupted(turn, run)) return;
   refuseOthers(turn, ['retry'], 'the rollout is still running');
   const plan = planOf(observation.spec);
-  // The plan may have become shorter in Git: the last step is always the 100 % of it.
-  const index = Math.min(step.index, plan.length - 1);
+  const index = replaced(turn, phase, plan);
+  const { step } = phase;
   const planned = plan[index]!;
   if (!fenced(turn, run)) {
     turn.message = 'putting Services back to what the rollout needs';
@@ -32,14 +32,35 @@ export function progressing(turn: Turn, phase: Progressing) {
     if (turn.overdue(phase, 'pods', 0)) rollBack(turn, run, 'failed', 'CanaryGone', turn.message);
     return;
   }
-  const weight = weightAt(plan, index);
-  if (!carried(turn, phase, set, weight, plan, index)) return;
+  const wanted = weightAt(plan, index);
+  const held = step.weight !== undefined && step.weight < wanted ? heldBy(turn) : undefined;
+  if (!held) step.weight = wanted;
+  if (!carried(turn, phase, set, step.weight!, plan, index)) return;
+  if (held) {
+    if (failedLook(turn, phase, step.weight!, step.acknowledgedAt!, Number.POSITIVE_INFINITY)) return;
+    turn.message = `the steps were changed to ${wanted} %, which waits: ${held}`;
+    return;
+  }
   if (planned.kind === 'pause') return paused(turn, phase, planned, plan, index);
   step.acknowledgedAt ??= turn.now;
   const promote = take(turn, 'promote');
   if (promote) return skip(turn, phase, plan, index, promote.full === true, promote.by);
   if (!planned.judged) return advance(turn, phase, plan, index);
   decided(turn, phase, planned, plan, index);
+}
+
+/** The index of the step in the plan as it is now; a step that the plan has no more is left for an earlier one. */
+function replaced(turn: Turn, phase: Progressing, plan: PlannedStep[]): number {
+  const { index, weight = 100 } = phase.step;
+  const place = placeIn(plan, index, weight);
+  if (place < Math.min(index, plan.length - 1)) {
+    const to = Math.min(weight, weightAt(plan, place));
+    const message = `the steps were changed at ${weight} %: going on from ${to} %`;
+    turn.record('Progressing', 'Progressing', 'StepsChanged', message);
+    delete phase.wait;
+    phase.step = { index: place, since: turn.now, weight: to };
+  }
+  return place;
 }
 
 /** The step's weight is in force and acknowledged, on pods that are ready to carry it. */
@@ -170,6 +191,7 @@ function failedLook(turn: Turn, phase: Progressing, weight: number, since: numbe
     since,
     until,
     minRequests: requestsAsked(turn.observation.spec, weight),
+    weight,
   });
   if (seen?.decision !== 'fail') return false;
   rollBack(turn, run, 'failed', seen.reason, seen.message);
@@ -191,7 +213,6 @@ function decided(
   if (peek(turn, 'approve')) run.approvedBy = take(turn, 'approve')!.by;
   if (step.undecided) {
     const by = run.approvedBy;
-    weight,
     if (by) {
       delete run.approvedBy;
       run.unproven = `approved by ${by} without enough evidence`;
@@ -277,9 +298,11 @@ function advance(turn: Turn, phase: Progressing, plan: PlannedStep[], index: num
 
 /** A pause goes on with the weight, and with what was granted for it. */
 function next(step: StepState, plan: PlannedStep[], index: number, now: number): StepState {
-  if (plan[index]!.kind !== 'pause') return { index, since: now };
+  const weight = weightAt(plan, index);
+  if (plan[index]!.kind !== 'pause') return { index, weight, since: now };
   return {
     index,
+    weight,
     since: now,
     ...(step.granted === undefined ? {} : { granted: step.granted }),
     ...(step.acknowledgedAt === undefined ? {} : { acknowledgedAt: now }),

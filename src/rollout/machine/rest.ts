@@ -115,9 +115,9 @@ export function waiting(turn: Turn, phase: { name: 'Waiting'; run: Run; reason: 
   const abort = take(turn, 'abort');
   if (abort) {
     const message = `aborted by ${abort.by} before it began`;
-    turn.goto({ name: 'Failed', run: phase.run, reason: 'Aborted', message }, 'Aborted', message, {
-      by: abort.by,
-    });
+    // As after a rollback: judged again only when somebody says so after this moment.
+    const run = { ...phase.run, retry: observation.spec.retry };
+    turn.goto({ name: 'Failed', run, reason: 'Aborted', message }, 'Aborted', message, { by: abort.by });
     return;
   }
   refuseOthers(turn, ['retry'], 'the rollout has not begun yet');

@@ -55,17 +55,25 @@ export function interrupted(turn: Turn, run: Run): boolean {
 }
 
 /**
- * At 100 % and later stable's leaf or all traffic stands on the canary: without its ReplicaSet, or with another template
- * in it, users go back to the pods that are still there, and nothing is started anew under them.
+ * At 100 % and later stable's leaf or all traffic stands on the canary: without its ReplicaSet, with another template
+ * in it, or with no pod that is ready, users go back to the pods that are still there, and nothing is started anew under them.
  */
 export function lost(turn: Turn, run: Run, set: ReplicaSetView | undefined): boolean {
-  if (set && !set.deleting && set.digest === run.digest) return false;
-  const [reason, what] =
-    set && !set.deleting
-      ? ['TemplateChanged', "has another pod template than the Deployment's by now"]
-      : ['CanaryGone', 'was deleted by somebody'];
-  rollBack(turn, run, 'failed', reason!, `ReplicaSet ${run.replicaSet} ${what}`);
+  const what = lossOf(run, set);
+  if (!what) return false;
+  rollBack(turn, run, 'failed', what.reason, what.message);
   return true;
+}
+
+function lossOf(run: Run, set: ReplicaSetView | undefined): { reason: string; message: string } | undefined {
+  const name = `ReplicaSet ${run.replicaSet}`;
+  if (!set || set.deleting) return { reason: 'CanaryGone', message: `${name} was deleted by somebody` };
+  if (set.digest !== run.digest) {
+    const message = `${name} has another pod template than the Deployment's by now`;
+    return { reason: 'TemplateChanged', message };
+  }
+  if (set.ready > 0) return undefined;
+  return { reason: 'PodsLost', message: `not one canary pod is ready at 100 %${why(set)}` };
 }
 
 /** Users' traffic is kept on stable pods before a canary pod exists: pins, leaves, then the route. */

@@ -62,6 +62,8 @@ export function startRun(turn: Turn, deployment: DeploymentView, why: string, by
   const run = newRun(turn, deployment);
   delete turn.state.analysis;
   delete turn.state.gateOpen;
+  // This pause is the gate's: whoever goes back to stable now and then fights with nobody.
+  delete turn.state.repause;
   turn.goto(
     { name: 'Waiting', run, reason: '' },
     'NewRevision',

@@ -155,6 +155,8 @@ export interface Wait {
 
 export interface StepState {
   index: number;
+  /** The weight that it was entered with, and stands for: the plan may say another one by now. */
+  weight?: number;
   /** When the step was entered. */
   since: number;
   /** When its weight was acknowledged: dwell and judgement count from here. */
@@ -186,8 +188,6 @@ export type PhaseState =
     }
   | { name: 'Failed'; run: Run; reason: string; message: string };
 
-export interface AnalysisMemory {
-  id: string;
 /** What a Rollout gates and pins: its Deployment, its Service, and the preview of a blue/green. */
 export interface Names {
   target: string;
@@ -195,6 +195,8 @@ export interface Names {
   preview?: string;
 }
 
+export interface AnalysisMemory {
+  id: string;
   at: number;
   decision: Verdict['decision'];
   reason: string;
@@ -208,10 +210,10 @@ export interface Names {
 export interface State {
   version: 1;
   deploymentUid?: string;
-  stable?: RevisionStatus;
-  phase: PhaseState;
   /** What it has gated and pinned: the spec may name others by now, and those are let go first. */
   names?: Names;
+  stable?: RevisionStatus;
+  phase: PhaseState;
   analysis?: AnalysisMemory;
   /** Annotation commands that were carried out, by verb. */
   consumed: Record<string, string>;
@@ -259,6 +261,8 @@ export type Effect =
       stable: string;
       /** 0 where requests are not asked for (blue/green before it goes live). */
       minRequests: number;
+      /** All requests go to the canary. */
+      alone: boolean;
       /** The earliest look that is newer than what the machine knows. */
       after: number;
     }
@@ -270,8 +274,6 @@ export type EffectKind = Effect['kind'];
 
 export interface Result {
   state: State;
-      /** All requests go to the canary. */
-      alone: boolean;
   effects: Effect[];
   /** Milliseconds since the epoch at which something may change by time alone. */
   wakeAt: number | undefined;

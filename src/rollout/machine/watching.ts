@@ -26,16 +26,12 @@ export function watching(turn: Turn, phase: Watching) {
   if (!set) return;
   run.peak = Math.max(run.peak, deployment.replicas);
   scaled(turn, set, Math.max(run.peak, set.replicas));
-  if (set.ready === 0) {
-    rollBack(turn, run, 'failed', 'PodsLost', 'not one canary pod is ready at 100 %');
-    return;
-  }
   const need = replicasFor(observation.spec, 100, deployment.replicas);
   if (set.ready < Math.min(phase.granted ?? need, need)) {
     // A weight never exceeds what is ready: the last step has the lower weights, the deadline and the way back here.
     const index = planOf(observation.spec).length - 1;
     turn.goto(
-      { name: 'Progressing', run, step: { index, since: turn.now } },
+      { name: 'Progressing', run, step: { index, weight: 100, since: turn.now } },
       'CapacityLost',
       `only ${set.ready} of ${need} canary pods are ready at 100 %${set.trouble ? `: ${set.trouble}` : ''}`,
       { warn: true },
@@ -49,13 +45,15 @@ export function watching(turn: Turn, phase: Watching) {
   }
   const keep = parseDuration(keepFor(observation.spec));
   const end = phase.since + keep;
-  if (keep > 0) {
+  const held = heldBy(turn);
+  // A hold is no blindfold, also where nothing is to be watched for.
+  if (keep > 0 || held) {
     const seen = judge(turn, run, {
       id: `${run.id}/watch/${phase.since}`,
       since: phase.since,
-      weight: 100,
       until: end,
       minRequests: 0,
+      weight: 100,
     });
     if (seen?.decision === 'fail') {
       rollBack(turn, run, 'failed', seen.reason, `at 100 %: ${seen.message}`);
@@ -71,8 +69,7 @@ export function watching(turn: Turn, phase: Watching) {
   } else if (keep > 0 && !settled(turn, phase, end)) {
     return;
   }
-  const held = promote ? undefined : heldBy(turn);
-  if (held) {
+  if (held && !promote) {
     turn.message = `the watch is over; promotion waits: ${held}`;
     return;
   }

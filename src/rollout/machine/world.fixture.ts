@@ -29,6 +29,8 @@ export class World {
   problem: Observation['problem'];
   /** Pods of these versions never become ready. */
   broken = new Set<string>();
+  /** Of these no more than so many are. */
+  limping = new Map<string, number>();
   /** Everything that was carried out, and every weight ever set. */
   effects: Effect[] = [];
   weightsSeen: number[] = [];
@@ -133,7 +135,8 @@ export class World {
       if (set.replicas > set.current) this.started += set.replicas - set.current;
       const before = [set.current, set.ready].join();
       set.current = set.replicas;
-      set.ready = this.broken.has(version) ? 0 : set.replicas;
+      const most = this.broken.has(version) ? 0 : (this.limping.get(version) ?? set.replicas);
+      set.ready = Math.min(most, set.replicas);
       set.available = set.ready;
       if ([set.current, set.ready].join() !== before) this.#touch(set);
     }
