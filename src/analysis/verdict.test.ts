@@ -78,6 +78,28 @@ describe('thresholds', () => {
     expect(memory).toEqual({ 'success-rate': { failures: 3 } });
   });
 
+  test('two of one name, such as a latency at two quantiles, are counted apart, each by its own limit', () => {
+    const spec = analysis({
+      metrics: [
+        { name: 'latency', quantile: 0.99, threshold: { max: '500ms' }, failureLimit: 2 },
+        { name: 'latency', quantile: 0.5, threshold: { max: '100ms' }, failureLimit: 5 },
+      ],
+    });
+    const [slow, usual] = spec.metrics as [MetricReading['spec'], MetricReading['spec']];
+    const readings: MetricReading[] = [
+      { spec: slow, unit: 'seconds', canary: value(0.7) },
+      { spec: usual, unit: 'seconds', canary: value(0.05) },
+    ];
+    const at = '2026-01-05T12:00:00Z';
+    const first = decide({ spec, readings, requests: 100, memory: {}, at });
+    expect(first.message).toContain('failed look 1 of 2');
+    const second = decide({ spec, readings, requests: 100, memory: first.memory, at });
+    expect(second).toMatchObject({
+      decision: 'fail',
+      message: 'latency: 700ms, must be <= 500ms, 2 looks in a row',
+    });
+  });
+
   test('an error neither fails nor forgives: the count of failures stays', () => {
     const memory = { 'success-rate': { failures: 2 } };
     const verdict = look(rate(), broken, { memory });

@@ -96,17 +96,19 @@ function againstStable({ spec, unit }: MetricReading, canary: number, stable: nu
   };
 }
 
+type Kept = JudgeMemory[string] | undefined;
+
 /** Without requests of its own stable is what it was when it last had some in this run. */
-function sideOfStable({ spec, stable }: MetricReading, { alone, memory }: Look): Measurement | undefined {
-  const before = memory[spec.name]?.stable;
+function sideOfStable({ stable }: MetricReading, alone: boolean, kept: Kept): Measurement | undefined {
+  const before = kept?.stable;
   if (!alone || !stable || stable.kind === 'error' || typeof before !== 'number') return stable;
   return { kind: 'value', query: stable.query, value: before };
 }
 
-function judge(reading: MetricReading, look: Look): MetricStatus {
+function judge(reading: MetricReading, look: Look, kept: Kept): MetricStatus {
   const { spec, unit, canary } = reading;
-  const stable = sideOfStable(reading, look);
-  const failures = look.memory[spec.name]?.failures ?? 0;
+  const stable = sideOfStable(reading, look.alone === true, kept);
+  const failures = kept?.failures ?? 0;
   const base: MetricStatus = {
     name: spec.name,
     verdict: 'hold',
@@ -177,18 +179,31 @@ const limits = ({ threshold }: MetricSpec): string =>
 /** How many failed looks in a row roll back; 0 and 1 both mean the first. */
 const limitOf = (spec: MetricSpec): number => Math.max(1, spec.failureLimit);
 
+/** Under what each is remembered. Two may have one name: a latency at two quantiles. */
+function keysOf(readings: MetricReading[]): { key: string; reading: MetricReading }[] {
+  const seen = new Map<string, number>();
+  return readings.map((reading) => {
+    const { name } = reading.spec;
+    const count = (seen.get(name) ?? 0) + 1;
+    seen.set(name, count);
+    return { key: count === 1 ? name : `${name}#${count}`, reading };
+  });
+}
+
 /**
  * The pure judge. Fails when a metric has failed `failureLimit` looks in a row; errors and missing data hold, they
  * are not failures; passes only when every metric passes and the step has its requests.
  */
 export function decide(look: Look): Omit<Verdict, 'failedRequests'> {
-  const metrics = look.readings.map((reading) => judge(reading, look));
-  const memory: JudgeMemory = Object.fromEntries(
-    metrics.map(({ name, failures = 0, stable = look.memory[name]?.stable }) => [
-      name,
-      { failures, ...(stable === undefined ? {} : { stable }) },
-    ]),
-  );
+  const judged = keysOf(look.readings).map(({ key, reading }) => {
+    const kept = look.memory[key];
+    const status = judge(reading, look, kept);
+    const { failures = 0, stable = kept?.stable } = status;
+    const limit = limitOf(reading.spec);
+    return { key, limit, failures, status, kept: { failures, ...(stable === undefined ? {} : { stable }) } };
+  });
+  const metrics = judged.map(({ status }) => status);
+  const memory: JudgeMemory = Object.fromEntries(judged.map(({ key, kept }) => [key, kept]));
   const answer = (decision: Verdict['decision'], reason: string, message: string) => ({
     decision,
     reason,
@@ -198,21 +213,18 @@ export function decide(look: Look): Omit<Verdict, 'failedRequests'> {
     memory,
   });
 
-  const specOf = new Map(look.readings.map(({ spec }) => [spec.name, spec]));
-  const failed = metrics.find(
-    ({ name, verdict, failures }) => verdict === 'fail' && (failures ?? 0) >= limitOf(specOf.get(name)!),
-  );
+  const failing = judged.filter(({ status }) => status.verdict === 'fail');
+  const failed = failing.find(({ failures, limit }) => failures >= limit);
   if (failed) {
-    const times = failed.failures === 1 ? '' : `, ${failed.failures} looks in a row`;
-    return answer('fail', 'MetricFailed', `${failed.name}: ${failed.message}${times}`);
+    const { failures, status } = failed;
+    const times = failures === 1 ? '' : `, ${failures} looks in a row`;
+    return answer('fail', 'MetricFailed', `${status.name}: ${status.message}${times}`);
   }
-  const failing = metrics.find(({ verdict }) => verdict === 'fail');
-  if (failing) {
-    return answer(
-      'hold',
-      'MetricFailing',
-      `${failing.name}: ${failing.message}; failed look ${failing.failures} of ${limitOf(specOf.get(failing.name)!)}`,
-    );
+  const [first] = failing;
+  if (first) {
+    const { failures, limit, status } = first;
+    const message = `${status.name}: ${status.message}; failed look ${failures} of ${limit}`;
+    return answer('hold', 'MetricFailing', message);
   }
   const broken = metrics.find(({ verdict }) => verdict === 'error');
   if (broken) {
