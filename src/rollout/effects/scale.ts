@@ -25,17 +25,20 @@ export async function scaleReplicaSet(
   );
 }
 
-/** Through the scale subresource, as an HPA would: the field stays the user's. */
+/**
+ * Through the scale subresource, as an HPA would: the field stays the user's. Of the version that was observed: what an HPA has
+ * raised higher meanwhile must not be lowered.
+ */
 export async function raiseScale(
-  { client, namespace, spec }: EffectContext,
-  { replicas }: EffectOf<'raise-scale'>,
+  { client, namespace, spec }: Pick<EffectContext, 'client' | 'namespace' | 'spec'>,
+  { replicas, resourceVersion }: EffectOf<'raise-scale'>,
   signal: AbortSignal,
 ): Promise<void> {
   await client.patch(
     kinds.Deployment,
     namespace,
     spec.targetRef.name,
-    { type: 'merge', body: { spec: { replicas } } },
+    { type: 'merge', body: { metadata: { resourceVersion }, spec: { replicas } } },
     { fieldManager: FIELD_MANAGER, subresource: 'scale', signal },
   );
 }

@@ -104,6 +104,51 @@ describe('a Rollout that is changed during its run', () => {
   });
 });
 
+describe('a revision that came past the gate and does not come up', () => {
+  /** Its own controller keeps the old pods, as it would without Weir. */
+  const stuck = () => {
+    given();
+    world.broken.add('v2');
+    world.gate.entry = undefined;
+    world.apply('v2');
+    world.settle();
+    world.turn();
+    expect(world.state).toMatchObject({ stable: { images: ['app:v2'] }, gateOpen: expect.anything() });
+    expect(podsOf('v1')).toBe(4);
+  };
+  const podsOf = (version: string) =>
+    world.sets.find(({ images }) => images[0] === `app:${version}`)?.ready ?? 0;
+
+  test('is not what users are kept on when the next one is judged', () => {
+    stuck();
+    world.turn();
+    world.apply('v3');
+    world.until(({ weights }) => {
+      expect(podsOf('v1')).toBe(4);
+      return weights?.canary === 10;
+    });
+    expect(world.state.stable?.images).toEqual(['app:v1']);
+    world.broken.clear();
+    world.rest();
+    expect(world.outcome()).toMatchObject({ stable: ['app:v3'], pods: [[['app:v3'], 4]] });
+  });
+
+  test('is gone when what serves is applied again: nobody loses a pod', () => {
+    stuck();
+    world.turn();
+    world.apply('v1');
+    const before = world.sets.find(({ images }) => images[0] === 'app:v1')!.uid;
+    world.until(({ deployment, state }) => {
+      expect(podsOf('v1')).toBe(4);
+      return deployment?.paused === false && state.phase.name === 'Healthy';
+    });
+    world.broken.clear();
+    world.rest();
+    expect(world.sets.find(({ current }) => current > 0)!.uid).toBe(before);
+    expect(world.outcome()).toMatchObject({ stable: ['app:v1'], paused: false, pods: [[['app:v1'], 4]] });
+  });
+});
+
 test('a template that is taken back again and again is no fight over the pause', () => {
   given();
   for (const version of ['v2', 'v3', 'v4', 'v5', 'v6']) {

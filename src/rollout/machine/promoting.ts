@@ -52,7 +52,8 @@ function handedOver(turn: Turn, phase: Promoting, deployment: DeploymentView, se
   const { route } = observation;
   // An HPA averages idle and busy pods: rather a larger Deployment for a while than fewer tested pods.
   if (set.replicas > deployment.replicas) {
-    turn.effects.push({ kind: 'raise-scale', replicas: set.replicas });
+    const { resourceVersion } = deployment;
+    turn.effects.push({ kind: 'raise-scale', replicas: set.replicas, resourceVersion });
     turn.message = `raising the Deployment to the canary's ${set.replicas} replicas`;
     return false;
   }

@@ -74,7 +74,8 @@ export function healthy(turn: Turn) {
     if (atRest(turn) && removeStrays(turn, undefined)) watchGate(turn);
     return;
   }
-  const settled = deployment.digest === stable.digest;
+  if (deployment.digest !== stable.digest) keepServing(turn, deployment);
+  const settled = deployment.digest === state.stable!.digest;
   // What the run that begins here has left behind already, in a turn that came to nothing, is taken up.
   if (!atRest(turn) || !removeStrays(turn, settled ? undefined : newRun(turn, deployment).replicaSet)) return;
   watchGate(turn);
@@ -82,8 +83,26 @@ export function healthy(turn: Turn) {
     unpause(turn, deployment);
     return;
   }
-  if (!drainLeftovers(turn, [stable.replicaSet])) return;
+  if (!drainLeftovers(turn, [state.stable!.replicaSet])) return;
   startRun(turn, deployment, 'a new template was applied');
+}
+
+/**
+ * The gate has stopped the Deployment's own controller at its work, or that had come to nothing: the revision it was bringing out is
+ * not there in full. Users stay on the one that has most of what serves them, and none of its pods is drained.
+ */
+function keepServing(turn: Turn, deployment: DeploymentView) {
+  const { observation, state } = turn;
+  const before = state.stable!;
+  const running = observation.replicaSets.filter(
+    ({ owned, deleting, replicas }) => owned && !deleting && replicas > 0,
+  );
+  const [most] = running.sort((a, b) => b.available - a.available);
+  const available = running.find(({ name }) => name === before.replicaSet)?.available ?? 0;
+  if (!most || available >= Math.min(most.available, deployment.replicas)) return;
+  state.stable = revisionOf(most);
+  const message = `${shortImages(before.images)} was not out in full when another template was applied: ${shortImages(most.images)}, which serves, is stable`;
+  turn.record('Healthy', 'Healthy', 'NotOut', message, { warn: true });
 }
 
 /** The template changed and was not paused: break-glass, or a change from before the gate held. Say so, follow it. */

@@ -241,7 +241,7 @@ export type Effect =
   | { kind: 'create-canary'; run: Run; replicas: number; surge: number }
   | { kind: 'scale-replica-set'; name: string; replicas: number; desired: number; max: number }
   | { kind: 'delete-replica-set'; name: string; uid: string; resourceVersion: string }
-  | { kind: 'raise-scale'; replicas: number }
+  | { kind: 'raise-scale'; replicas: number; resourceVersion: string }
   | {
       kind: 'release';
       name: string;

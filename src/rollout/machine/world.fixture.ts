@@ -339,6 +339,7 @@ export class World {
         return true;
       }
       case 'raise-scale':
+        if (this.deployment?.resourceVersion !== effect.resourceVersion) return false;
         this.scale(effect.replicas);
         return true;
       case 'release': {
