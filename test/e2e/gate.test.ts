@@ -198,6 +198,21 @@ describe('gate scenarios', () => {
     });
   });
 
+  test('taken over while a revision does not come up: the next one is judged beside the pods that serve', async () => {
+    const options: AppOptions = { replicas: 3, strategy: { canary: { weights: [50], dwell: '500ms' } } };
+    await create('stuck', { ...options, withRollout: false });
+    await app.deploy('v2', { FAIL_READINESS: '1' });
+    await eventually('v2 is on its way', async () => (await app.podsOf('v2')).length > 0);
+    const serving = (await app.podsOf('v1')).length;
+    await app.applyRollout();
+    await app.healthy();
+    await app.deploy('v3');
+    await app.until('v3 has users', ({ status }) => status?.traffic?.canary === 50);
+    expect((await app.podsOf('v1')).filter(isReady).length).toBeGreaterThanOrEqual(serving);
+    await app.promoted('v3');
+    expect((await app.load()).failed).toBe(0);
+  });
+
   test('21: scaled during the release: every pod it asks for comes, and no request fails', async () => {
     await create('s21', { replicas: 3, strategy: { canary: { weights: [50], dwell: '500ms' } } });
     await app.deploy('v2');
