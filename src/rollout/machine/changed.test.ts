@@ -149,6 +149,25 @@ describe('a revision that came past the gate and does not come up', () => {
   });
 });
 
+test('scaled up from 0 while a template of before is held: its pods are there already, and are stable', () => {
+  given();
+  world.scale(0);
+  world.apply('v2');
+  world.rest();
+  world.configure({ suspend: true });
+  world.apply('v1');
+  world.phase('Waiting');
+  world.scale(2);
+  world.settle();
+  some();
+  expect(world.outcome()).toMatchObject({
+    phase: 'Healthy',
+    stable: ['app:v1'],
+    paused: false,
+    pods: [[['app:v1'], 2]],
+  });
+});
+
 test('a template that is taken back again and again is no fight over the pause', () => {
   given();
   for (const version of ['v2', 'v3', 'v4', 'v5', 'v6']) {

@@ -89,7 +89,8 @@ export function healthy(turn: Turn) {
 
 /**
  * The gate has stopped the Deployment's own controller at its work, or that had come to nothing: the revision it was bringing out is
- * not there in full. Users stay on the one that has most of what serves them, and none of its pods is drained.
+ * not there in full. Users stay on the one that has most of what serves them, and none of its pods is drained. One without any
+ * pod is nobody's: scaled up from 0, a paused Deployment has its pods by the ReplicaSet of its template, where there is one of before.
  */
 function keepServing(turn: Turn, deployment: DeploymentView) {
   const { observation, state } = turn;
@@ -97,12 +98,13 @@ function keepServing(turn: Turn, deployment: DeploymentView) {
   const running = observation.replicaSets.filter(
     ({ owned, deleting, replicas }) => owned && !deleting && replicas > 0,
   );
-  const [most] = running.sort((a, b) => b.available - a.available);
-  const available = running.find(({ name }) => name === before.replicaSet)?.available ?? 0;
-  if (!most || available >= Math.min(most.available, deployment.replicas)) return;
+  const [most] = running.sort((a, b) => b.available - a.available || b.replicas - a.replicas);
+  const kept = running.find(({ name }) => name === before.replicaSet);
+  if (!most || (kept && kept.available >= Math.min(most.available, deployment.replicas))) return;
   state.stable = revisionOf(most);
   const message = `${shortImages(before.images)} was not out in full when another template was applied: ${shortImages(most.images)}, which serves, is stable`;
-  turn.record('Healthy', 'Healthy', 'NotOut', message, { warn: true });
+  const { name } = state.phase;
+  turn.record(name, name, 'NotOut', message, { warn: true });
 }
 
 /** The template changed and was not paused: break-glass, or a change from before the gate held. Say so, follow it. */
@@ -141,6 +143,7 @@ export function waiting(turn: Turn, phase: { name: 'Waiting'; run: Run; reason: 
   }
   refuseOthers(turn, ['retry'], 'the rollout has not begun yet');
   if (!deployment.paused) return pastTheGate(turn, deployment);
+  if (deployment.digest !== state.stable!.digest) keepServing(turn, deployment);
   if (deployment.digest === state.stable!.digest) {
     turn.goto({ name: 'Healthy' }, 'Reverted', 'the stable template was applied again: nothing to roll out');
     return;

@@ -117,7 +117,9 @@ export class World {
       if (saturated) for (const set of owned) if (set !== current) set.replicas = 0;
     } else {
       const active = owned.filter((set) => set.replicas > 0);
-      if (active.length === 1) active[0]!.replicas = deployment.replicas;
+      // The only one that has pods, or where none has any that of the template, or the one made last.
+      const only = active[0] ?? current ?? owned.at(-1);
+      if (only && active.length < 2) only.replicas = deployment.replicas;
     }
     const all = this.sets.filter((set) => set.owned);
     deployment.status = {
