@@ -80,4 +80,26 @@ onBoth((make) => {
     await until(() => client.text === 'here' && lost.closed);
     expect(lost.count('close')).toBe(1);
   });
+
+  test.each(['end', 'finish'] as const)(
+    'a reset that shows by what was put off is told of, whatever comes behind it: %s',
+    async (how) => {
+      const transport = make();
+      const { next, port } = await listening(transport);
+      const raw = await rawClient(port);
+      const lost = await next();
+      const client = connecting(transport, port);
+      const server = await next();
+      server.on.data = () => {
+        // In this very turn: it can hear of it by nothing but what it writes.
+        raw.resetAndDestroy();
+        lost.connection.write(Buffer.from('nobody'));
+        lost.connection[how]();
+      };
+      client.connection.write(Buffer.from('x'));
+      await until(() => lost.closed);
+      expect(lost.events).toEqual(['close']);
+      expect(['EPIPE', 'ECONNRESET']).toContain((lost.error as NodeJS.ErrnoException).code);
+    },
+  );
 });

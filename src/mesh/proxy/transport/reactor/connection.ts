@@ -243,6 +243,8 @@ export class ReactorConnection implements Connection, Watch, Sender {
   }
 
   #endAs(how: 'half' | 'close') {
+    // What was put off may show that nothing arrives any more: that is how it ends then.
+    this.#sending.sendLate();
     const { ending } = this.#sending;
     if (this.#dead || ending === how || ending === 'close') return;
     if (ending !== 'mute') this.#sending.end(how);

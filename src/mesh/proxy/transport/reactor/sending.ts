@@ -196,10 +196,8 @@ export class Sending implements Late {
     return false;
   }
 
-  /** Closes our half, or all, behind what has been written. */
+  /** Closes our half, or all, behind what has been written and is not put off. */
   end(how: 'half' | 'close'): void {
-    this.sendLate();
-    if (this.ending === 'gone') return;
     this.ending = how;
     if (this.#socket && this.waiting === 0) this.#shutdown();
   }
