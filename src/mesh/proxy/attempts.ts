@@ -17,11 +17,10 @@ const BACKOFF_MOST = 250;
 /** Where one request goes: the backend that was picked for it, and the endpoints of that which were tried. */
 export class Attempts {
   readonly #runtime: Runtime;
-  /** What the request began with: its policy rules to the end. Where it goes is up to the one that is in force by then. */
-  table!: RoutingTable;
+  #table: RoutingTable | undefined;
   #stack!: Pick<Stack, 'table'>;
   /** That the backend is of. */
-  #routed!: RoutingTable;
+  #routed: RoutingTable | undefined;
   backend: BackendState | undefined;
   endpoint: EndpointState | undefined;
   /** Times the request was sent again. */
@@ -40,13 +39,24 @@ export class Attempts {
 
   begin(stack: Pick<Stack, 'table'>): void {
     this.#stack = stack;
-    this.table = stack.table;
-    this.backend = undefined;
-    this.endpoint = undefined;
+    this.#table = stack.table;
     this.retries = 0;
     this.#connects = 0;
+  }
+
+  /** The request is over: nothing of where it went is kept. */
+  end(): void {
+    this.#table = undefined;
+    this.#routed = undefined;
+    this.backend = undefined;
+    this.endpoint = undefined;
     this.#refused = undefined;
     this.#failed = undefined;
+  }
+
+  /** What the request began with: its policy rules to the end. Where it goes is up to the one that is in force by then. */
+  get table(): RoutingTable {
+    return this.#table!;
   }
 
   /** Nothing has failed yet. */
@@ -56,8 +66,9 @@ export class Attempts {
 
   /** By weight; every endpoint that is tried belongs to this backend, so an answer counts for its revision. */
   pickBackend(): BackendState | undefined {
-    this.#routed = this.#stack.table;
-    this.backend = this.#routed.pick(this.#runtime.moment(), this.#runtime.random);
+    const { table } = this.#stack;
+    this.#routed = table;
+    this.backend = table.pick(this.#runtime.moment(), this.#runtime.random);
     return this.backend;
   }
 

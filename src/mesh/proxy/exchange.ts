@@ -40,9 +40,8 @@ export class Exchange<C extends Carrier> {
   /** Of the attempt at hand, where the policy has one. */
   #attemptDeadline: Deadline | undefined;
   #carrier: C | undefined;
-  #series!: HttpSeries;
-  /** Of the request, among those of this exchange. */
-  #number = 0;
+  /** Where the request is counted. */
+  #series: HttpSeries | undefined;
   #started = 0;
   #headed = 0;
   /** When the endpoint at hand was chosen: what others took before is no matter of it. */
@@ -51,8 +50,8 @@ export class Exchange<C extends Carrier> {
   #whole = 0;
   #status = 0;
   #unprocessed = 0;
-  /** Until it is sent again. */
-  #backoff: NodeJS.Timeout | undefined;
+  /** Until it is sent, or sent again. */
+  #pausing: NodeJS.Timeout | undefined;
 
   constructor(runtime: Runtime, requester: Requester<C>) {
     this.#requester = requester;
@@ -81,7 +80,6 @@ export class Exchange<C extends Carrier> {
     const requester = this.#requester;
     const runtime = this.#runtime;
     this.busy = true;
-    this.#number += 1;
     this.#started = runtime.moment();
     runtime.lastActivity = this.#started;
     this.responding = false;
@@ -135,13 +133,11 @@ export class Exchange<C extends Carrier> {
 
   #fault({ abort, delay }: NonNullable<RoutingTable['policy']['fault']>) {
     const { random } = this.#runtime;
-    const begun = this.#number;
     const then = () => {
-      if (this.#requester.gone || !this.busy || this.#number !== begun) return;
       if (abort && random() * 100 < abort.percent) this.fail('fault', 'injected by policy', abort.status);
       else this.#route();
     };
-    if (delay && random() * 100 < delay.percent) setTimeout(then, delay.for);
+    if (delay && random() * 100 < delay.percent) this.#pause(delay.for, then);
     else then();
   }
 
@@ -241,14 +237,14 @@ export class Exchange<C extends Carrier> {
     this.#judged(false);
     this.#discard();
     this.#attempts.again();
-    this.#series.retries += 1;
+    this.#series!.retries += 1;
     this.#pause(wait, () => this.#dispatch(false));
     return true;
   }
 
   #pause(milliseconds: number, then: () => void) {
-    this.#backoff = setTimeout(() => {
-      this.#backoff = undefined;
+    this.#pausing = setTimeout(() => {
+      this.#pausing = undefined;
       then();
     }, milliseconds);
   }
@@ -297,7 +293,7 @@ export class Exchange<C extends Carrier> {
   /** The response is complete. The carrier is the caller's again. */
   finish(carrier: C, grpcStatus = -1) {
     this.#judged(served(this.#status, grpcStatus));
-    this.#series.response(this.#status, false, this.#runtime.moment() - this.#started, grpcStatus);
+    this.#series!.response(this.#status, false, this.#runtime.moment() - this.#started, grpcStatus);
     if (this.seen) this.#tell(this.#status, undefined, grpcStatus);
     this.#detach(carrier);
     this.#end();
@@ -306,7 +302,7 @@ export class Exchange<C extends Carrier> {
   /** The response makes a tunnel of the connection: nothing is left to do here. */
   tunnelled(carrier: C, status: number) {
     this.#judged(true);
-    this.#series.response(status, false, this.#runtime.moment() - this.#started);
+    this.#series!.response(status, false, this.#runtime.moment() - this.#started);
     if (this.seen) this.#tell(status);
     this.#detach(carrier);
     this.#end();
@@ -326,18 +322,19 @@ export class Exchange<C extends Carrier> {
   fail(cause: Cause, detail: string, status: number = CAUSES[cause]) {
     if (!this.busy) return;
     const requester = this.#requester;
+    const series = this.#series!;
     this.#runtime.metrics.failed(cause);
     // A request that is not whole may be late by its client alone.
     if (ENDPOINTS_FAULT.has(cause)) this.#judged(false, cause === 'timeout' && !requester.requestDone);
-    if (this.#series === this.#attempts.table.orphan) this.#series.requests += 1;
+    if (series === this.#attempts.table.orphan) series.requests += 1;
     const elapsed = this.#runtime.moment() - this.#started;
     if (this.responding) {
-      this.#series.response(status, true, elapsed);
+      series.response(status, true, elapsed);
       if (this.seen) this.#tell(this.#status, cause);
       return requester.break();
     }
     const told = requester.answer(status, cause, detail);
-    this.#series.response(told < 0 ? status : 200, true, elapsed, told);
+    series.response(told < 0 ? status : 200, true, elapsed, told);
     if (this.seen) this.#tell(told < 0 ? status : 200, cause, told);
     this.#end();
     requester.next();
@@ -399,11 +396,14 @@ export class Exchange<C extends Carrier> {
   }
 
   #end() {
-    if (this.#backoff) clearTimeout(this.#backoff);
-    this.#backoff = undefined;
+    if (this.#pausing) clearTimeout(this.#pausing);
+    this.#pausing = undefined;
     this.#runtime.wheel.disarm(this.#deadline);
     this.#runtime.inFlight -= 1;
     this.#attempts.table.flight.count -= 1;
+    // A client may stay for long without another request, and what it was routed by may be gone by then.
+    this.#attempts.end();
+    this.#series = undefined;
     this.busy = false;
     this.#requester.forget();
   }

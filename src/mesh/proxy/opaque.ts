@@ -132,7 +132,9 @@ export class OpaqueSession implements ConnectionHandler {
   }
 
   #join(): void {
-    const { runtime, accepted } = this.#stack;
+    const stack = this.#stack;
+    const { runtime, accepted } = stack;
+    const client = this.#client;
     const server = this.#server!;
     const endpoint = this.#endpoint!;
     const tcp = this.#tcp!;
@@ -141,12 +143,13 @@ export class OpaqueSession implements ConnectionHandler {
       tcp.written += chunk.length;
       server.write(chunk);
     }
-    new Tunnel(runtime, this.#client, server, { client: accepted, server: tcp }, () => {
+    // It may last for days: nothing of this is kept by it, such as what it was routed by.
+    new Tunnel(runtime, client, server, { client: accepted, server: tcp }, () => {
       endpoint.pending -= 1;
-      this.#stack.closed(this.#client, true);
+      stack.closed(client, true);
     });
     if (this.#ended) server.end();
-    if (this.#serverEnded) this.#client.end();
+    if (this.#serverEnded) client.end();
   }
 
   data(chunk: Buffer): void {

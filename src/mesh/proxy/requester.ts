@@ -24,8 +24,6 @@ export interface Requester<C extends Carrier> {
   /** Of HTTP, that its client speaks. */
   readonly version: 1 | 2;
   readonly caller: Caller | undefined;
-  /** The client is gone. */
-  readonly gone: boolean;
   /** All of the request's body has come. */
   readonly requestDone: boolean;
   /** The upstream does not keep up with the body. */

@@ -23,7 +23,8 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
   readonly secure: boolean;
   readonly alpn = undefined;
   readonly #runtime: Runtime;
-  #http2: Http2Upstream;
+  /** While it serves a request, or waits for its connection. */
+  #http2: Http2Upstream | undefined;
   #used: boolean;
   #call: Http2Call | undefined;
   readonly #body = new BodyReader();
@@ -104,7 +105,7 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
     if (head.chunked) this.#body.start('chunked');
     else this.#body.start('length', Math.max(0, head.contentLength));
     const { fields, size } = requestFields(head, chunk);
-    const call = new Http2Call(this.#http2, this, this.#used);
+    const call = new Http2Call(this.#http2!, this, this.#used);
     this.#call = call;
     call.sendHeaders(fields, fields.length, size, this.#body.done, this.#method === 'HEAD');
   }
@@ -216,10 +217,11 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
 
   // --- its end ---
 
-  /** The response is complete, as HTTP/1.1 sees it. */
+  /** The response is complete, as HTTP/1.1 sees it. The next request may come after the connection is gone. */
   settle() {
     const call = this.#call;
     this.#call = undefined;
+    this.#http2 = undefined;
     call?.part();
     call?.release();
   }
@@ -239,7 +241,7 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
     this.#call = undefined;
     call?.part();
     call?.discard();
-    this.#http2.forget(this);
+    this.#http2?.forget(this);
     this.#runtime.transport.afterTurn(() => this.#close());
   }
 
@@ -255,6 +257,6 @@ export class UpstreamLine implements Connection, CallOwner, BodySink, Waiter {
   }
 
   keep(chunk: Buffer): Buffer {
-    return this.#http2.connection.keep(chunk);
+    return this.#http2!.connection.keep(chunk);
   }
 }

@@ -80,10 +80,6 @@ export class Http1Exchange implements Requester<Upstream> {
     return 1;
   }
 
-  get gone(): boolean {
-    return this.#session.closed;
-  }
-
   get requestDone(): boolean {
     return this.#session.requestBody.done;
   }
