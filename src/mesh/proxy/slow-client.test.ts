@@ -11,6 +11,8 @@ import {
   outbound,
   upstream,
 } from './fixtures.ts';
+import { ENDLESS, frame } from './http2-fixtures.ts';
+import { FLAG, FRAME, PREFACE } from './protocol/http2/frames.ts';
 import type { DataPlane } from './proxy.ts';
 
 afterEach(cleanUp);
@@ -145,4 +147,53 @@ test('while draining, a client that has not read its last answer gets all of it,
   const text = await client.closed();
   expect(text.length).toBeGreaterThanOrEqual(asked * answer(BODY).length);
   expect(text).toContain('\r\nconnection: close\r\n');
+});
+
+/** Reads on and on, but little at a time: what has left the proxy is still on its way. */
+function slowly(client: Client, meanwhile: () => void = () => {}) {
+  client.socket.on('data', () => {
+    meanwhile();
+    client.socket.pause();
+    setTimeout(() => client.socket.resume(), 2);
+  });
+  client.socket.resume();
+}
+
+test('an answer behind which the connection closes arrives whole, though more was asked for than was read', async () => {
+  const long = 'x'.repeat(2_000_000);
+  // Its end is that of the connection.
+  const address = await upstream((socket) => void socket.end(`HTTP/1.1 200 OK\r\n\r\n${long}`));
+  const plane = await outbound(destination([address], { protocol: 'http1' }));
+  const client = new Client(plane);
+  client.socket.pause();
+  client.socket.write(GET.repeat(20_000));
+  slowly(client);
+  const text = await client.closed();
+  expect([client.broken, text.slice(text.indexOf('\r\n\r\n') + 4).length]).toEqual([false, long.length]);
+});
+
+test('one of HTTP/2 while draining, too, though its client goes on to say what it has read', async () => {
+  const long = 'x'.repeat(2_000_000);
+  const address = await upstream((socket) => void socket.write(answer(long)));
+  const plane = await outbound(destination([address], { protocol: 'http1' }));
+  plane.runtime.draining = true;
+  const client = new Client(plane);
+  client.socket.pause();
+  const head = Buffer.from([0x82, 0x84, 0x86, 0x41, 1, 97]);
+  const increment = Buffer.from([0, 0, 0, 1]);
+  client.socket.write(
+    Buffer.concat([
+      PREFACE,
+      ENDLESS,
+      frame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, 1, head),
+      // It has seen the first GOAWAY.
+      frame(FRAME.ping, FLAG.ack, 0, Buffer.alloc(8)),
+    ]),
+  );
+  slowly(client, () => void client.socket.write(frame(FRAME.windowUpdate, 0, 0, increment)));
+  const bytes = Buffer.from(await client.closed(), 'latin1');
+  let body = 0;
+  for (let at = 0; at < bytes.length; at += 9 + bytes.readUIntBE(at, 3))
+    if (bytes[at + 3] === FRAME.data) body += Math.min(bytes.readUIntBE(at, 3), bytes.length - at - 9);
+  expect([client.broken, body]).toEqual([false, long.length]);
 });

@@ -46,7 +46,7 @@ export class HttpSession implements ConnectionHandler {
   #closed = false;
   /** It closes as soon as the client has read what was written. */
   #finishing = false;
-  /** … or, before that, once it has sent the rest of a request that was answered early. */
+  /** … or, before that, once it has sent what gets no answer: the rest of a request that was answered early, further ones. */
   #lingering = false;
   /** Something that was written waits for the client. */
   #full = false;
@@ -65,10 +65,6 @@ export class HttpSession implements ConnectionHandler {
     this.#deadline = this.runtime.wheel.deadline(() => this.#expired());
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
     if (!within) stack.sessions.add(this);
-  }
-
-  get closed(): boolean {
-    return this.#closed;
   }
 
   /**
@@ -103,8 +99,9 @@ export class HttpSession implements ConnectionHandler {
     this.#process(input);
   }
 
-  /** More of a request that has had its answer. */
+  /** More of a request that has had its answer, or others that will get none, whose end is that of the connection. */
   #drop(chunk: Buffer) {
+    if (this.requestBody.done) return;
     if (this.requestBody.advance(chunk, 0, chunk.length) < 0 || this.requestBody.done) this.#finish();
   }
 
@@ -209,7 +206,7 @@ export class HttpSession implements ConnectionHandler {
 
   #expired() {
     if (this.#closed || this.#exchange.core.busy) return;
-    if (this.#lingering) this.#finish();
+    if (this.#lingering && !this.#full) this.#finish();
     else if (this.#finishing || this.#full) this.connection.breakOff();
     else if (this.#input === undefined) this.#finish();
     else
@@ -270,7 +267,10 @@ export class HttpSession implements ConnectionHandler {
     this.#lingering = true;
     this.connection.end();
     this.connection.resume();
-    if (!this.#closed) this.runtime.wheel.arm(this.#deadline, this.runtime.limits.linger);
+    const { linger, bodyIdle, keepAliveIdle } = this.runtime.limits;
+    // What is written behind an end is not told of: whether the client reads shows when it closes.
+    if (!this.#closed)
+      this.runtime.wheel.arm(this.#deadline, this.#full ? bodyIdle || keepAliveIdle : linger);
   }
 
   /** More of the request's body may come. */
@@ -282,9 +282,10 @@ export class HttpSession implements ConnectionHandler {
   next() {
     this.within?.served?.();
     if (this.closing) {
+      const more = this.#input !== undefined || !this.requestBody.done;
       this.#input = undefined;
-      if (this.requestBody.done || this.ended || this.#full || this.within) this.#finish();
-      else this.#linger();
+      if (more && !this.ended && !this.within) this.#linger();
+      else this.#finish();
       return;
     }
     const { keepAliveIdle, bodyIdle } = this.runtime.limits;

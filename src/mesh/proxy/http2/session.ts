@@ -85,6 +85,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
 
   data(chunk: Buffer) {
     this.stack.accepted.read += chunk.length;
+    if (this.#finishing) return;
     const now = this.runtime.moment();
     this.http2.receive(chunk, now);
     const { sender } = this.http2;
@@ -115,8 +116,22 @@ export class Http2Session implements ConnectionHandler, ClientSession {
 
   /** Closes behind what has been written, if the client reads it; a client that does not is not waited for. */
   #finish() {
-    this.#finishing = true;
     this.#wire.finish();
+    this.#finishes();
+  }
+
+  /**
+   * Closes our half, and the other one when the client has: it still says what it reads of the last answers, and to a socket that is
+   * closed that would be a reason to reset the connection, with all of them that has not arrived.
+   */
+  #linger() {
+    this.#wire.end();
+    this.connection.resume();
+    this.#finishes();
+  }
+
+  #finishes() {
+    this.#finishing = true;
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.windowStall);
   }
 
@@ -217,7 +232,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
     if (this.#leaving !== 'announced') return;
     this.#leaving = 'final';
     this.http2.refuseFurther();
-    if (this.http2.streamCount === 0) this.#finish();
+    if (this.http2.streamCount === 0) this.#linger();
   }
 
   /** Says GOAWAY, and closes once nothing is going on; called while draining. */
@@ -228,7 +243,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
   #idle() {
     if (this.closed) return;
     if (this.#finishing) return;
-    if (this.#leaving === 'final') return this.#finish();
+    if (this.#leaving === 'final') return this.#linger();
     this.runtime.wheel.arm(this.#deadline, this.runtime.limits.keepAliveIdle);
   }
 
@@ -245,7 +260,7 @@ export class Http2Session implements ConnectionHandler, ClientSession {
       return;
     }
     // Idle for long, or a client that does not answer our PING.
-    if (this.#leaving === 'announced') return this.#finish();
+    if (this.#leaving === 'announced') return this.#linger();
     this.#announce();
     wheel.arm(this.#deadline, limits.headDeadline);
   }

@@ -37,7 +37,7 @@ export class Wire {
   readonly #now: () => number;
   http2!: Http2Connection;
   #dirty = false;
-  #ending = false;
+  #ending: 'no' | 'half' | 'close' = 'no';
 
   constructor(options: {
     flusher: Flusher;
@@ -65,7 +65,7 @@ export class Wire {
     this.#dirty = false;
     const { sender } = this.http2;
     const { output } = sender;
-    if (sender.blocked && !this.#ending) {
+    if (sender.blocked && this.#ending === 'no') {
       // A peer that does not read, and makes us say more and more.
       if (output.length > this.#limit) this.#connection.destroy();
       return;
@@ -75,7 +75,8 @@ export class Wire {
       sender.blocked = !this.#connection.writeCopy(output.bytes, output.length);
       output.clear();
     }
-    if (this.#ending) this.#connection.finish();
+    if (this.#ending === 'half') this.#connection.end();
+    else if (this.#ending === 'close') this.#connection.finish();
     else if (!sender.blocked && sender.waiting.size > 0) sender.pump(this.#now());
   }
 
@@ -85,9 +86,15 @@ export class Wire {
     this.flush();
   }
 
+  /** Sends what there is and closes our half. */
+  end() {
+    this.#ending = 'half';
+    this.mark();
+  }
+
   /** Sends what there is and closes. */
   finish() {
-    this.#ending = true;
+    this.#ending = 'close';
     this.mark();
   }
 }
