@@ -314,6 +314,42 @@ describe('to a server of HTTP/2', () => {
     expect((await answered(plain))[':status']).toBe(200);
     plain.close();
   });
+
+  test('a connection that ends before the server has said what it takes is none, and that is said at once', async () => {
+    const address = await upstream((socket) => void socket.end());
+    const plane = await outbound(destination([address], { protocol: 'http2' }), { bodyIdle: 5_000 });
+    const session = await ready(plane);
+    expect(await answered(ask(session))).toMatchObject({ ':status': 502, 'weir-proxy-error': 'reset' });
+    await until(() => plane.runtime.inFlight === 0);
+  });
+
+  test('a server that says late what it takes has its tunnel; a client that did not wait for it is forgotten', async () => {
+    const late: net.Socket[] = [];
+    const { address } = await server(echo, { settings });
+    const [host, port] = address.split(':');
+    // Holds back what the server says first.
+    const relay = await upstream((socket, text) => {
+      const to = net.connect({ host, port: Number(port) });
+      cleanups.push(() => void to.destroy());
+      to.on('error', () => {});
+      late.push(to);
+      to.write(Buffer.from(text, 'latin1'));
+      socket.removeAllListeners('data');
+      socket.pipe(to);
+      to.on('resumed', () => to.pipe(socket));
+    });
+    const plane = await outbound(destination([relay], { protocol: 'http2' }));
+    const session = await ready(plane);
+    const gone = ask(session);
+    const stays = ask(session);
+    await until(() => plane.runtime.inFlight === 2 && late.length === 1);
+    gone.close(http2.constants.NGHTTP2_CANCEL);
+    await until(() => plane.runtime.inFlight === 1);
+    late[0]!.emit('resumed');
+    expect((await answered(stays))[':status']).toBe(200);
+    stays.destroy();
+    await until(() => plane.runtime.inFlight === 0);
+  });
 });
 
 test('a CONNECT without :protocol and a lane for a stranger are refused; no name of a protocol is malformed', async () => {

@@ -40,13 +40,14 @@ export class Http2Call implements Carrier, StreamHandler, Waiter {
     return this.#upstream.ready;
   }
 
-  /** Whether the server takes extended CONNECT; undefined until it has said so, which `onSettings` tells. */
+  /** Whether the server takes extended CONNECT; undefined until it has said so. */
   get takesConnect(): boolean | undefined {
     return this.#upstream.http2.takesConnect;
   }
 
-  onSettings(callback: () => void) {
-    this.#upstream.onSettings(callback);
+  /** Waits for that as for a connection. */
+  waitForSettings() {
+    this.#upstream.waitForSettings(this);
   }
 
   // --- the request ---

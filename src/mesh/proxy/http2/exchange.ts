@@ -85,10 +85,6 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
     return 2;
   }
 
-  get gone(): boolean {
-    return this.#session.closed || this.#stream.closed;
-  }
-
   get whole(): boolean {
     return this.#kept && (this.requestDone || !this.#sent);
   }
@@ -130,12 +126,9 @@ export class Http2Exchange implements Requester<Http2Call>, StreamHandler, CallO
 
   /** RFC 8441 3: not before the server has said that it takes extended CONNECT. */
   #unasked(call: Http2Call) {
-    const { core } = this;
     if (call.takesConnect === false)
-      return core.unsupported('the server takes no extended CONNECT (RFC 8441)');
-    call.onSettings(() => {
-      if (core.carrier === call) this.send(call);
-    });
+      return this.core.unsupported('the server takes no extended CONNECT (RFC 8441)');
+    call.waitForSettings();
   }
 
   /** Windows hold the body back: what comes meanwhile is kept within them. */

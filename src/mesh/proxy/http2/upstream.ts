@@ -8,7 +8,7 @@ import type { Deadline } from '../timers.ts';
 import type { Connection, ConnectionHandler } from '../transport/types.ts';
 import { Wire } from './wire.ts';
 
-/** Who waits for a connection. */
+/** Who waits for a connection, or for what its server takes. */
 export interface Waiter {
   connected(): void;
   /** `unprocessed`: it may be tried again elsewhere, the connection itself was made. */
@@ -34,8 +34,8 @@ export class Http2Upstream implements ConnectionHandler {
   /** Until more streams may be cancelled, where some were too many. */
   #cancels: Deadline | undefined;
   #waiters: Waiter[] = [];
-  /** Called when the server's settings come. */
-  readonly #unsettled: (() => void)[] = [];
+  /** Until the server's settings come. */
+  #unsettled: Waiter[] = [];
   #closed = false;
   #finishing = false;
   #heard = false;
@@ -66,7 +66,9 @@ export class Http2Upstream implements ConnectionHandler {
         },
         settings: () => {
           this.#pool.streams = this.http2.mostStreams;
-          for (const each of this.#unsettled.splice(0)) each();
+          const unsettled = this.#unsettled;
+          this.#unsettled = [];
+          this.#admit(unsettled);
         },
         goaway: () => this.#leave(),
         idle: () => this.#idle(),
@@ -94,14 +96,23 @@ export class Http2Upstream implements ConnectionHandler {
     this.#waiters.push(waiter);
   }
 
-  /** Calls back, once, when the server has said what it takes. */
-  onSettings(callback: () => void) {
-    this.#unsettled.push(callback);
+  /** The same on a connection that is there, until the server has said what it takes. */
+  waitForSettings(waiter: Waiter) {
+    this.#unsettled.push(waiter);
   }
 
   forget(waiter: Waiter) {
-    const at = this.#waiters.indexOf(waiter);
-    if (at >= 0) this.#waiters.splice(at, 1);
+    for (const waiters of [this.#waiters, this.#unsettled]) {
+      const at = waiters.indexOf(waiter);
+      if (at >= 0) waiters.splice(at, 1);
+    }
+  }
+
+  #admit(waiters: readonly Waiter[]) {
+    for (const waiter of waiters) {
+      if (this.http2.canOpen) waiter.connected();
+      else waiter.failed('the connection takes no more streams', true);
+    }
   }
 
   open() {
@@ -113,10 +124,7 @@ export class Http2Upstream implements ConnectionHandler {
     wheel.arm(this.#deadline, limits.pingAfter);
     const waiters = this.#waiters;
     this.#waiters = [];
-    for (const waiter of waiters) {
-      if (this.http2.canOpen) waiter.connected();
-      else waiter.failed('the connection takes no more streams', true);
-    }
+    this.#admit(waiters);
     if (this.http2.streamCount === 0) this.#idle();
   }
 
@@ -172,6 +180,9 @@ export class Http2Upstream implements ConnectionHandler {
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) waiter.failed(error?.message, false);
+    const unsettled = this.#unsettled;
+    this.#unsettled = [];
+    for (const waiter of unsettled) waiter.failed(error?.message, true);
     this.http2.close();
   }
 
