@@ -78,3 +78,28 @@ test('a server that closes at once is noticed by a client that says nothing', as
   const client = new Client(await outbound(destination([address]), { detectTimeout: DETECT }));
   expect(await client.closed()).toBe('');
 });
+
+test('a server that breaks off what was dialled ahead does not end a client that has yet to ask', async () => {
+  const first = Promise.withResolvers<net.Socket>();
+  let connections = 0;
+  const server = net.createServer((socket) => {
+    socket.on('error', () => {});
+    connections += 1;
+    if (connections === 1) first.resolve(socket);
+    else socket.on('data', () => void socket.write(answer('ok')));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  cleanups.push(() => void server.close());
+  const address = `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+  const plane = await outbound(destination([address]), { detectTimeout: 60_000 });
+  const client = new Client(plane);
+  const socket = await first.promise;
+  // By then the proxy knows that it is connected.
+  for (let n = 0; n < 20; n += 1) await new Promise(setImmediate);
+  socket.resetAndDestroy();
+  const open = () =>
+    /^tcp_open_connections\{.*peer="dst".*\} (\d+)$/m.exec(plane.runtime.metrics.expose())?.[1];
+  while (open() !== '0') await new Promise(setImmediate);
+  client.socket.write(GET);
+  await client.until((text) => text.endsWith('ok'));
+});

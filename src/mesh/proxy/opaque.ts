@@ -124,7 +124,7 @@ export class OpaqueSession implements ConnectionHandler {
             this.#dial();
           } else {
             this.#over = true;
-            this.#client.destroy();
+            if (!this.#held) this.#client.destroy();
           }
         },
       },
