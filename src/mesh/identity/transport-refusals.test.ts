@@ -4,7 +4,7 @@ import {
   connecting,
   listening,
   onBoth,
-  type Recorder,
+  Recorder,
   rawClient,
   until,
 } from '../proxy/transport/contract-fixtures.ts';
@@ -88,6 +88,43 @@ onBoth((make) => {
       });
     },
   );
+
+  test('offered: no more at a time may have begun one than elsewhere; who goes makes room', async () => {
+    const transport = make(as('web'));
+    if (!transport.intercepts) return;
+    let failed = 0;
+    const options = { tls: 'offered' as const, guests: 2, handshakeTimeout: 60_000 };
+    const { port, next, refusals } = await refusing(transport, options, (outer) => {
+      outer.on.data = (chunk) =>
+        outer.connection.startTls!(outer.connection.keep(chunk), (inside) => {
+          if (!inside) failed += 1;
+          const recorder = new Recorder();
+          if (inside) recorder.connection = inside;
+          echoing(recorder);
+          return recorder;
+        });
+    });
+    const begun = async () => {
+      const socket = await rawClient(port);
+      socket.resume();
+      socket.write(Buffer.from('\x16\x03\x01\x02\x00\x01', 'latin1'));
+      return socket;
+    };
+    const first = await begun();
+    await begun();
+    await begun();
+    expect(await next()).toMatchObject({ cause: 'too-many', peer: '127.0.0.1' });
+    await until(() => failed === 1);
+    first.resetAndDestroy();
+    expect(await next()).toMatchObject({ cause: 'gone' });
+    // Those that get through make room, too.
+    for (let n = 0; n < 3; n += 1) {
+      const client = connecting(make(as('client')), port, WEB);
+      client.connection.write(Buffer.from('through'));
+      await until(() => client.text === 'through');
+    }
+    expect([refusals, failed]).toEqual([[], 2]);
+  });
 
   test('offered: the same for a handshake that is begun later', async () => {
     const transport = make(as('web'));

@@ -53,6 +53,14 @@ export class PortableTransport implements Transport {
       );
     }
     const guests = new Guests(options.guests ?? GUESTS);
+    /** False: there are too many, and it goes. */
+    const receive = (socket: net.Socket): boolean => {
+      if (guests.enter(socket)) return true;
+      const detail = `${guests.count} others have not finished theirs`;
+      options.refused?.({ cause: 'too-many', peer: socket.remoteAddress, detail });
+      socket.destroy();
+      return false;
+    };
     /** Sockets in a handshake that `startTls` began, by their addresses: the server tells no other way whose it was. */
     const handshakes = new Map<string, (inside: tls.TLSSocket | undefined) => void>();
     const server = tls.createServer(
@@ -65,12 +73,10 @@ export class PortableTransport implements Transport {
         ALPNProtocols: options.alpn,
       },
       (socket) => {
+        guests.leave(socket);
         const own = handshakes.get(endsOf(socket));
         if (own) own(socket);
-        else {
-          guests.leave(socket);
-          acceptSecure(socket, accept, options.refused);
-        }
+        else acceptSecure(socket, accept, options.refused);
       },
     );
     // A failed handshake is the peer's trouble. One that took too long is told here too, with its connection still there.
@@ -88,7 +94,7 @@ export class PortableTransport implements Transport {
         };
         handshakes.set(ends, once);
         socket.once('close', () => once(undefined));
-        server.emit('connection', socket);
+        if (receive(socket)) server.emit('connection', socket);
       };
       return listening(
         net.createServer(socketOptions, (socket) => open(socket, terminate)),
@@ -97,11 +103,7 @@ export class PortableTransport implements Transport {
       );
     }
     const greet = (socket: net.Socket) => {
-      if (!guests.enter(socket)) {
-        const detail = `${guests.count} others have not finished theirs`;
-        options.refused?.({ cause: 'too-many', peer: socket.remoteAddress, detail });
-        return void socket.destroy();
-      }
+      if (!receive(socket)) return;
       sniff(socket, options, server, (plain) => {
         guests.leave(plain);
         open(plain);

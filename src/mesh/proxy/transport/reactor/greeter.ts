@@ -49,12 +49,7 @@ export class Greeter {
     if (tls === 'off') return this.#open(socket);
     if (tls === 'offered') return this.#open(socket, (first, done) => this.#offer(socket, first, done));
     const { libc, scratch } = this.#parts.loop;
-    if (this.#guests >= (this.#options.guests ?? GUESTS)) {
-      const peer = this.#parts.loop.peer(socket.fd);
-      const detail = `${this.#guests} others have not finished theirs`;
-      this.#options.refused?.({ cause: 'too-many', peer, detail });
-      return socket.close();
-    }
+    if (this.#full(socket)) return socket.close();
     const guest = this.#receive(socket);
     socket.watch = {
       ready: () => {
@@ -69,6 +64,15 @@ export class Greeter {
       },
     };
     socket.want(EPOLLIN);
+  }
+
+  /** There are as many as may be: one more is told of. */
+  #full(socket: Socket): boolean {
+    if (this.#guests < (this.#options.guests ?? GUESTS)) return false;
+    const peer = this.#parts.loop.peer(socket.fd);
+    const detail = `${this.#guests} others have not finished theirs`;
+    this.#options.refused?.({ cause: 'too-many', peer, detail });
+    return true;
   }
 
   /** With the keys of now, even if they change or the listener closes in the meantime. */
@@ -126,8 +130,13 @@ export class Greeter {
     first: Buffer,
     done: (inside: Connection | undefined) => ConnectionHandler | undefined,
   ): { destroy(): void } {
+    const gone = () => done(undefined);
+    if (this.#full(socket)) {
+      socket.close(gone);
+      return { destroy() {} };
+    }
     let connection: Connection | undefined;
-    const guest = this.#receive(socket, () => done(undefined));
+    const guest = this.#receive(socket, gone);
     const inside = (each: Connection) => {
       connection = each;
       return done(each);
