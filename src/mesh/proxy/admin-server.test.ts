@@ -120,3 +120,25 @@ test('who has half-closed gets its answer; what is open ends with the server', a
   listener.close();
   await until(() => idle.ended || idle.socket.destroyed);
 });
+
+test('who has gone gets no answers to what was asked behind the one at hand: a stream would have nobody to end it', async () => {
+  const asked: string[] = [];
+  const waiting: AdminResponse[] = [];
+  const { port } = await serve(({ target }, response) => {
+    asked.push(target);
+    if (target === '/slow') waiting.push(response);
+    else response.send(200, `${target}\n`);
+  });
+  const made = client(port);
+  made.socket.write('GET /slow HTTP/1.1\r\nHost: x\r\n\r\nGET /stream HTTP/1.1\r\nHost: x\r\n\r\n');
+  await until(() => waiting.length === 1);
+  made.socket.resetAndDestroy();
+  // Another one is served meanwhile: the reset has been seen by then.
+  const other = client(port);
+  for (let n = 1; n <= 5; n += 1) {
+    other.socket.write('GET /fast HTTP/1.1\r\nHost: x\r\n\r\n');
+    await until(() => count(other.text, '/fast') === n);
+  }
+  waiting[0]!.send(200, 'slow\n');
+  expect(asked.filter((each) => each !== '/fast')).toEqual(['/slow']);
+});

@@ -147,6 +147,8 @@ class Session implements ConnectionHandler, AdminResponse {
 
   close(): void {
     clearTimeout(this.#idle);
+    this.#rest = EMPTY;
+    this.#last = true;
     this.#gone(this);
     this.#told?.closed();
     this.#told = undefined;
