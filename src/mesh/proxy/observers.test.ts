@@ -40,7 +40,8 @@ test('a collector that answers a byte at a time, without an end', async () => {
   await expect(post(`http://${collector}/`, '{}', 300)).rejects.toThrow('no answer within 0.3 s');
 });
 
-test('a pipe for the access log that nobody reads', async () => {
+/** A log that is full: a pipe with a reader that does not read. */
+async function full() {
   const folder = mkdtempSync(join(tmpdir(), 'weir-log-'));
   cleanups.push(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'pipe');
@@ -55,5 +56,19 @@ test('a pipe for the access log that nobody reads', async () => {
     client.socket.write(GET.replace('/', `/${'x'.repeat(500)}`));
     await client.until((text) => text.endsWith('ok'));
   }
-  expect(await stopped(plane)).toBeLessThan(8_000);
+  return plane;
+}
+
+test('a pipe for the access log that nobody reads', async () => {
+  expect(await stopped(await full())).toBeLessThan(8_000);
+});
+
+test('one that is replaced by another log is given up after a while, and what it did not take is counted', async () => {
+  const plane = await full();
+  plane.observers.configure({});
+  const dropped = () =>
+    plane.observers.counts().find(([name]) => name === 'weir_access_log_dropped_total')?.[2];
+  const deadline = Date.now() + 10_000;
+  while (dropped() === 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(dropped()).toBeGreaterThan(0);
 });

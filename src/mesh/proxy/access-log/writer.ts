@@ -5,6 +5,8 @@ const STDOUT = 1;
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 /** Bytes that may wait for a slow disk or reader. */
 const BUFFER = 1_048_576;
+/** Milliseconds that a reader which stands still has left to take what waits, once no more comes. */
+const PATIENCE = 2_000;
 
 /** Lines to a file, or to stdout as `-`, from a bounded buffer: what does not fit is dropped and counted. Never blocks. */
 export class LineWriter {
@@ -17,6 +19,8 @@ export class LineWriter {
   #size = 0;
   #busy = false;
   #stopped = false;
+  /** When a reader that stands still is given up. */
+  #until = Number.POSITIVE_INFINITY;
   #idle: (() => void) | undefined;
 
   constructor(file: string, options: { limit?: number; problem?: (message: string) => void } = {}) {
@@ -54,7 +58,7 @@ export class LineWriter {
 
   #write(bytes: Buffer, from: number, lines: number, size: number): void {
     write(this.#fd!, bytes, from, bytes.length - from, null, (error, written) => {
-      if (error?.code === 'EAGAIN') {
+      if (error?.code === 'EAGAIN' && performance.now() < this.#until) {
         setTimeout(() => this.#write(bytes, from, lines, size), 20).unref();
         return;
       }
@@ -84,9 +88,10 @@ export class LineWriter {
     }
   }
 
-  /** Takes no more; resolves when what was taken is written. */
+  /** Takes no more; resolves when what was taken is written, or given up. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#until = performance.now() + PATIENCE;
     if (this.#busy)
       await new Promise<void>((resolve) => {
         this.#idle = resolve;
