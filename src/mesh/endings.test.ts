@@ -4,8 +4,9 @@ import http2 from 'node:http2';
 import net from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { hops } from './hops-fixtures.ts';
-import { Client, cleanUp, cleanups, destination, outbound } from './proxy/fixtures.ts';
-import { connect, http1 } from './proxy/http2-fixtures.ts';
+import { Client, cleanUp, cleanups, destination, outbound, upstream } from './proxy/fixtures.ts';
+import { connect, ENDLESS, frame, http1, server } from './proxy/http2-fixtures.ts';
+import { FLAG, FRAME } from './proxy/protocol/http2/frames.ts';
 import type { DataPlane } from './proxy/proxy.ts';
 
 afterEach(cleanUp);
@@ -249,5 +250,83 @@ describe('a client of HTTP/2 before a server of HTTP/1.1', () => {
       expect([server.broken, server.ended]).toEqual([true, false]);
       await until(() => plane.runtime.inFlight === 0);
     }
+  });
+});
+
+describe('a server of HTTP/2', () => {
+  /** One that answers half, and what it has been asked for. */
+  async function half() {
+    const streams: http2.ServerHttp2Stream[] = [];
+    const { address, sessions } = await server((stream) => {
+      streams.push(stream);
+      stream.respond({ ':status': 200 });
+      stream.write('half');
+    });
+    const asked = async () => {
+      await until(() => streams.length > 0);
+      return streams.shift()!;
+    };
+    return { plane: await outbound(destination([address], { protocol: 'http2' })), asked, sessions };
+  }
+  /** A server in frames, since Node's own ends a stream before it resets it. */
+  async function raw() {
+    const sockets: net.Socket[] = [];
+    const address = await upstream((socket) => {
+      if (sockets.push(socket) > 1) return;
+      const body = frame(FRAME.data, 0, 1, Buffer.from('half'));
+      socket.write(
+        Buffer.concat([ENDLESS, frame(FRAME.headers, FLAG.endHeaders, 1, Buffer.from([0x88])), body]),
+      );
+    });
+    return { plane: await outbound(destination([address], { protocol: 'http2' })), sockets };
+  }
+  const breaks: [string, (socket: net.Socket) => void][] = [
+    ['its stream', (socket) => void socket.write(frame(FRAME.rstStream, 0, 1, Buffer.from([0, 0, 0, 2])))],
+    ['its connection', (socket) => void socket.end()],
+    ['both by a reset', (socket) => void socket.resetAndDestroy()],
+  ];
+
+  test.each(breaks)('that breaks off %s', async (_what, end) => {
+    const one = await raw();
+    const client = new Client(one.plane);
+    client.socket.write(get('/'));
+    await client.until((text) => text.includes('half'));
+    end(one.sockets[0]!);
+    await client.gone;
+    expect(client.broken).toBe(true);
+
+    const two = await raw();
+    const stream = connect(two.plane).request({ ':path': '/' });
+    stream.on('error', () => {});
+    await once(stream, 'data');
+    end(two.sockets[0]!);
+    await until(() => stream.closed);
+    expect(stream.rstCode).not.toBe(http2.constants.NGHTTP2_NO_ERROR);
+    await until(() => one.plane.runtime.inFlight + two.plane.runtime.inFlight === 0);
+  });
+
+  test('hears of a client that is gone by a reset of its stream alone', async () => {
+    const { plane, asked, sessions } = await half();
+    const stays = connect(plane).request({ ':path': '/' });
+    stays.on('error', () => {});
+    await asked();
+    const client = new Client(plane);
+    client.socket.write('POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 10\r\n\r\nhalf');
+    const first = await asked();
+    await client.until((text) => text.includes('half'));
+    client.socket.resetAndDestroy();
+    await until(() => first.closed);
+    expect(first.rstCode).toBe(http2.constants.NGHTTP2_CANCEL);
+    const session = connect(plane);
+    const stream = session.request({ ':path': '/', ':method': 'POST' });
+    stream.on('error', () => {});
+    stream.write('half');
+    const second = await asked();
+    await once(stream, 'data');
+    session.destroy();
+    await until(() => second.closed);
+    expect(second.rstCode).toBe(http2.constants.NGHTTP2_CANCEL);
+    await until(() => plane.runtime.inFlight === 1);
+    expect([stays.closed, sessions.size]).toEqual([false, 1]);
   });
 });
