@@ -215,6 +215,46 @@ describe('bytes over mutual TLS', () => {
   });
 });
 
+/** One of its own would be an attacker's, or the kernel's for a proxy that was killed (RFC 8446, 6.1). */
+const strict = process.env.WEIR_TRANSPORT === 'portable' ? test.skip : test;
+
+strict('an end of TCP below TLS, without close_notify, is no end of what TLS carries', async () => {
+  for (const protocol of ['tcp', 'http1'] as const) {
+    const { address, asked } = await silent();
+    const to = destination([], { protocol });
+    const { inbound, outbound: plane } = await hops(address, to);
+    const between: net.Socket[] = [];
+    const relay = net.createServer({ allowHalfOpen: true }, (near) => {
+      const far = net.connect({ port: inbound.ports[0]!, host: '127.0.0.1', allowHalfOpen: true });
+      for (const [from, into] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        from.on('data', (chunk) => into.write(chunk));
+        from.on('error', () => into.destroy());
+      }
+      between.push(near, far);
+    });
+    await once(relay.listen(0, '127.0.0.1'), 'listening');
+    cleanups.push(() => {
+      relay.close();
+      for (const socket of between) socket.destroy();
+    });
+    const [endpoint] = to.backends[0]!.endpoints;
+    const relayed = { ...endpoint!, address: `127.0.0.1:${(relay.address() as net.AddressInfo).port}` };
+    plane.route(to.key, { ...to, backends: [{ ...to.backends[0]!, endpoints: [relayed] }] });
+    const client = new Client(plane);
+    client.socket.write(get('/open'));
+    const server = await asked('/open');
+    server.socket.write(OPEN);
+    await client.until((text) => text.includes('half'));
+    for (const socket of between) socket.end();
+    await client.gone;
+    await until(() => server.broken || server.ended);
+    expect([protocol, client.broken, server.broken]).toEqual([protocol, true, true]);
+  }
+});
+
 describe('a client of HTTP/2 before a server of HTTP/1.1', () => {
   test.each([...HALVES, ['its connection as the end', OPEN]] as [string, string][])(
     'an answer with %s that breaks off',

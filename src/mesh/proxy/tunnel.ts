@@ -23,8 +23,9 @@ export class Tunnel {
     this.#runtime = runtime;
     this.#done = done;
     this.#deadline = runtime.wheel.deadline(() => {
-      client.destroy();
-      server.destroy();
+      // Neither side has ended: what it takes for an end would be one of its own peer.
+      client.breakOff();
+      server.breakOff();
     });
     client.handler = this.#side(client, server, series.client, series.server);
     server.handler = this.#side(server, client, series.server, series.client);

@@ -9,8 +9,6 @@ export const SSL_VERIFY_PEER = 1;
 export const SSL_VERIFY_FAIL_IF_NO_PEER_CERT = 2;
 /** PARTIAL_WRITE, ACCEPT_MOVING_WRITE_BUFFER, AUTO_RETRY, RELEASE_BUFFERS. */
 export const SSL_MODES = 0x1 | 0x2 | 0x4 | 0x10;
-/** An end without close_notify is an end, as on Node's own TLS sockets. */
-export const SSL_OP_IGNORE_UNEXPECTED_EOF = 0x80;
 /** Commands of SSL_CTX_ctrl and SSL_ctrl. */
 export const CTRL = { mode: 33, readAhead: 41, cacheMode: 44, hostname: 55, chainCert: 89, minVersion: 123 };
 
@@ -34,7 +32,6 @@ function functions(koffi: Koffi) {
     contextControl: func<(context: number, command: number, value: number, pointer: number) => number>(
       'int64_t SSL_CTX_ctrl(uint64_t, int, int64_t, uint64_t)',
     ),
-    contextOptions: func<Two>('uint64_t SSL_CTX_set_options(uint64_t, uint64_t)'),
     contextTickets: func<Two>('int SSL_CTX_set_num_tickets(uint64_t, size_t)'),
     contextVerify: func<Three>('void SSL_CTX_set_verify(uint64_t, int, uint64_t)'),
     contextCertificate: func<Two>('int SSL_CTX_use_certificate(uint64_t, uint64_t)'),

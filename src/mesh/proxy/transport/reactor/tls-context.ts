@@ -5,7 +5,6 @@ import {
   CTRL,
   type OpenSsl,
   SSL_MODES,
-  SSL_OP_IGNORE_UNEXPECTED_EOF,
   SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
   SSL_VERIFY_PEER,
   TLS1_3,
@@ -49,7 +48,6 @@ export class TlsContext {
     // No session is taken up again: each handshake verifies the peer by the trust of its day.
     call.contextControl(pointer, CTRL.cacheMode, 0, 0);
     call.contextTickets(pointer, 0);
-    call.contextOptions(pointer, SSL_OP_IGNORE_UNEXPECTED_EOF);
     call.contextVerify(pointer, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, 0);
     if (alpn.length > 0)
       call.contextSelect(pointer, this.#openssl.selector, this.#openssl.protocols(alpn).address);
