@@ -22,7 +22,8 @@ end
 if holds("Reconciling") then
   -- What waits for a person or for a window is not work in progress: Argo CD calls it suspended.
   local annotations = obj.metadata.annotations or {}
-  if obj.status.phase == "Waiting" or annotations["weir.dev/paused"] ~= nil then
+  local awaits = obj.status.phase == "Waiting" or conditions["Reconciling"].reason == "AwaitingApproval"
+  if awaits or annotations["weir.dev/paused"] ~= nil then
     hs.status = "Suspended"
   else
     hs.status = "Progressing"

@@ -42,6 +42,7 @@ export function machine(state: State, observation: Observation, now: number): Re
     effects: turn.effects,
     wakeAt: turn.wakeAt,
     message: turn.message,
+    awaitsApproval: turn.awaitsApproval,
     stalled: turn.stalled,
     steps: plan.length,
     weight:

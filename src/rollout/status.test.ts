@@ -38,6 +38,17 @@ test('the state reads back as it was written, with one history; so does what an 
   expect(stateOf(undefined)).toBeUndefined();
 });
 
+test('what goes on once a person approves says so: Argo CD calls it suspended', () => {
+  const world = new World({ strategy: { canary: { steps: [{ weight: 10 }, { pause: {} }] } } }).rest();
+  const reason = () => render(world).conditions.find(({ type }) => type === 'Reconciling')!.reason;
+  world.apply('v2');
+  world.until(({ weights }) => weights?.canary === 10);
+  expect(reason()).toBe('Progressing');
+  world.until(({ last }) => last?.message.includes('until approved') ?? false);
+  expect(reason()).toBe('AwaitingApproval');
+  expect(world.last?.message).toMatch(/^paused at 10 % until approved/);
+});
+
 test('progressing: step, traffic, revisions; the time of a condition is that of its change', () => {
   const world = new World({}).rest();
   const rest = render(world);

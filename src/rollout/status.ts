@@ -88,7 +88,7 @@ function trafficOf(route: Observation['route'], adopted: boolean): Pick<RolloutS
 }
 
 function conditionsOf(result: Result, observation: Observation): Draft[] {
-  const { state, message, stalled } = result;
+  const { state, message, stalled, awaitsApproval } = result;
   const { name } = state.phase;
   const resting = name === 'Healthy';
   const failed = name === 'Failed';
@@ -106,7 +106,7 @@ function conditionsOf(result: Result, observation: Observation): Draft[] {
     {
       type: 'Reconciling',
       status: resting || failed || stuck ? 'False' : 'True',
-      reason: name,
+      reason: awaitsApproval ? 'AwaitingApproval' : name,
       message,
     },
     {

@@ -99,6 +99,10 @@ describe("Argo CD's engine", () => {
     await sync();
     const progressing = await app.phase('Progressing');
     expect(await health(progressing)).toMatchObject({ status: 'Progressing' });
+    const awaiting = structuredClone(progressing);
+    const at = awaiting.status!.conditions.find(({ type }) => type === 'Reconciling')!;
+    at.reason = 'AwaitingApproval';
+    expect(await health(awaiting)).toMatchObject({ status: 'Suspended' });
     // Synced again in the middle of it: still held, nothing put back.
     await sync();
     await sync();

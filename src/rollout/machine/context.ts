@@ -13,6 +13,8 @@ export class Turn {
   readonly effects: Effect[] = [];
   wakeAt: number | undefined;
   message = '';
+  /** It goes on when a person approves. */
+  awaitsApproval = false;
   stalled: { reason: string; message: string } | undefined;
 
   constructor(state: State, observation: Observation, now: number) {

@@ -158,6 +158,7 @@ function paused(
   const promote = take(turn, 'promote');
   if (promote) return skip(turn, phase, plan, index, promote.full === true, promote.by);
   if (planned.for === undefined) {
+    turn.awaitsApproval = true;
     turn.message = `paused at ${weight} % until approved: spec.approve, or \`weir rollouts approve ${turn.observation.name}\``;
     return;
   }
@@ -249,6 +250,7 @@ function decided(
       return leave(turn, phase, plan, index, 'Unproven', `${message}; going on, unproven`);
     case 'pause':
       step.undecided = true;
+      turn.awaitsApproval = true;
       turn.message = `${message}; paused until approved`;
       return;
     default:

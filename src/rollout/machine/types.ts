@@ -278,6 +278,8 @@ export interface Result {
   /** Milliseconds since the epoch at which something may change by time alone. */
   wakeAt: number | undefined;
   message: string;
+  /** It goes on when a person approves, until then with the weight that it has. */
+  awaitsApproval: boolean;
   /** Nothing moves until a person acts, or the target or the cluster changes. */
   stalled: { reason: string; message: string } | undefined;
   /** Steps in all, the implied 100 % included. */
