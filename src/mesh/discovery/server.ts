@@ -139,8 +139,10 @@ export class DiscoveryServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'https://weir-mesh');
+    const url = URL.parse(request.url ?? '/', 'https://weir-mesh');
     try {
+      // Anybody who reaches the port may write what is no URL (`//`), with no certificate.
+      if (!url) throw new AppError('BadRequest', 'The request names no path');
       switch (`${request.method} ${url.pathname}`) {
         case 'GET /v1/discover':
           return this.#discover(request, response, url);
@@ -173,7 +175,7 @@ export class DiscoveryServer {
           );
       }
     } catch (error) {
-      this.#options.log.debug({ error, path: url.pathname }, 'request failed');
+      this.#options.log.debug({ error, path: request.url }, 'request failed');
       sendError(response, error);
     }
   }
