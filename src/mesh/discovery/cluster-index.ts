@@ -111,13 +111,15 @@ export class ClusterIndex {
         return union(before, this.#affectedBy(key, change.object));
       }
       case 'EndpointSlice': {
-        const before = this.remove(change);
-        this.#slices.set(key, change.object);
-        const service = serviceOf(change.object);
-        if (service === undefined) return before;
+        const { object } = change;
+        const previous = this.#slices.get(key);
+        const affected = union(this.#dropSlice(key), namedOtherwise(previous, object));
+        this.#slices.set(key, object);
+        const service = serviceOf(object);
+        if (service === undefined) return affected;
         this.#slicesByService.add(service, key);
-        for (const pod of podsOf(change.object)) this.#servicesByPod.add(pod, service, key);
-        return union(before, this.#withRoots([service]));
+        for (const pod of podsOf(object)) this.#servicesByPod.add(pod, service, key);
+        return union(affected, this.#withRoots([service]));
       }
       case 'Pod': {
         const info = podInfo(change.object, this.#trustDomain);
@@ -131,6 +133,7 @@ export class ClusterIndex {
       }
       case 'TrafficSplit': {
         const before = this.remove(change);
+        if (!isUsable(change.object)) return before;
         this.#splits.set(key, change.object);
         const root = rootOf(change.object);
         this.#splitsByRoot.add(root, key);
@@ -167,12 +170,7 @@ export class ClusterIndex {
       }
       case 'EndpointSlice': {
         const stored = this.#slices.get(key);
-        const service = stored && serviceOf(stored);
-        this.#slices.delete(key);
-        if (!stored || service === undefined) return new Set();
-        this.#slicesByService.delete(service, key);
-        for (const pod of podsOf(stored)) this.#servicesByPod.delete(pod, service, key);
-        return this.#withRoots([service]);
+        return union(this.#dropSlice(key), namedOtherwise(stored, undefined));
       }
       case 'Pod': {
         const ips = this.#pods.get(key)?.ips ?? [];
@@ -198,6 +196,16 @@ export class ClusterIndex {
         return this.#affectedByPolicy(targets);
       }
     }
+  }
+
+  #dropSlice(key: string): Set<string> {
+    const stored = this.#slices.get(key);
+    const service = stored && serviceOf(stored);
+    this.#slices.delete(key);
+    if (!stored || service === undefined) return new Set();
+    this.#slicesByService.delete(service, key);
+    for (const pod of podsOf(stored)) this.#servicesByPod.delete(pod, service, key);
+    return this.#withRoots([service]);
   }
 
   /** A Service's own destinations, and its pods' where they are called in its name. */
@@ -255,6 +263,22 @@ const targetsOf = (read: ReadPolicy): Set<string> =>
 const sameForTargets = (a: TrafficPolicy, b: TrafficPolicy): boolean =>
   a.metadata.creationTimestamp === b.metadata.creationTimestamp && sameJson(a.spec, b.spec);
 
+/**
+ * Others bring a TrafficSplit's definition too, and it lets in more than ours: one object must not end the whole mesh's
+ * control plane, nor a weight that is no number rule anything.
+ */
+function isUsable({ spec }: { spec?: Partial<TrafficSplit['spec']> }): boolean {
+  const { service, backends } = spec ?? {};
+  return (
+    typeof service === 'string' &&
+    Array.isArray(backends) &&
+    backends.length > 0 &&
+    backends.every(
+      (each) => typeof each.service === 'string' && each.weight >= 0 && Number.isFinite(each.weight),
+    )
+  );
+}
+
 /** `namespace/name` of the Service a TrafficSplit splits; SMI allows `name` and `name.namespace…`. */
 export function rootOf(split: TrafficSplit): string {
   const [name = ''] = split.spec.service.split('.');
@@ -279,6 +303,22 @@ function podsOf(slice: EndpointSlice): string[] {
       : [],
   );
 }
+
+/** Subjects of the addresses whose pods have come to a slice or left it; of all, where its Service or its ports changed. */
+function namedOtherwise(from: EndpointSlice | undefined, to: EndpointSlice | undefined): Set<string> {
+  const [before, after] = [namesOf(from), namesOf(to)];
+  const same = from && to && serviceOf(from) === serviceOf(to) && sameJson(from.ports, to.ports);
+  const names = [...before, ...after].filter((name) => !(same && before.has(name) && after.has(name)));
+  return new Set(names.map((name) => addressSubject(name.slice(0, name.indexOf(' ')))));
+}
+
+/** Address and pod. */
+const namesOf = (slice: EndpointSlice | undefined): Set<string> =>
+  new Set(
+    (slice?.endpoints ?? []).flatMap(({ addresses, targetRef }) =>
+      (addresses ?? []).map((ip) => `${canonicalIp(ip) ?? ip} ${targetRef?.name}`),
+    ),
+  );
 
 function sameForPeers(a: PodInfo, b: PodInfo): boolean {
   return (

@@ -80,7 +80,7 @@ export class SessionRegistry {
 
   subscriptions(owner: SessionOwner, request: SubscriptionRequest): void {
     const session = this.#find(request.session, owner);
-    if (session.size + request.add.length > MAX_SUBSCRIPTIONS)
+    if (session.sizeWith(request.add) > MAX_SUBSCRIPTIONS)
       throw new AppError('Invalid', `A session may follow at most ${MAX_SUBSCRIPTIONS} destinations`);
     session.introduced = true;
     const wrong: string[] = [];

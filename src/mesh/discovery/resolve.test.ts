@@ -198,6 +198,11 @@ describe('what a change affects', () => {
       { ip: '10.0.0.2', pod: 'b' },
     ]);
     expect(index.set({ kind: 'EndpointSlice', object: endpoints })).toEqual(
+      new Set(['shop/web-stable', 'shop/web', 'ip 10.0.0.2']),
+    );
+    // Readiness changes nothing of whose the addresses are.
+    endpoints.endpoints![0]!.conditions = { ready: false };
+    expect(index.set({ kind: 'EndpointSlice', object: structuredClone(endpoints) })).toEqual(
       new Set(['shop/web-stable', 'shop/web']),
     );
     expect(index.set({ kind: 'Pod', object: pod('b') })).toEqual(new Set(['shop/web-stable', 'shop/web']));
@@ -215,6 +220,26 @@ describe('what a change affects', () => {
     moved.metadata.name = 'web-1';
     expect(index.set({ kind: 'EndpointSlice', object: moved })).toEqual(new Set(['shop/web', 'shop/orders']));
     expect(index.slicesOf('shop/web')).toEqual([]);
+  });
+});
+
+describe('a TrafficSplit that no schema of ours let in', () => {
+  test.each([
+    undefined,
+    {},
+    { service: 'web' },
+    { service: 'web', backends: [] },
+    { service: 'web', backends: [{ service: 'web-stable', weight: '500m' }] },
+    { service: 'web', backends: [{ service: 'web-stable' }] },
+    { service: 'web', backends: [{ service: 'web-stable', weight: -1 }] },
+  ])('%j has no effect, and takes back what it said before', (spec) => {
+    shop();
+    const object = { ...split('2', {}), spec: spec as never };
+    expect(index.set({ kind: 'TrafficSplit', object })).toEqual(new Set());
+    expect(at('web.shop:80').destination).toMatchObject({ backends: [{ name: 'web', weight: 1 }] });
+    index.set({ kind: 'TrafficSplit', object: split('1', { 'web-stable': 1 }) });
+    expect(index.set({ kind: 'TrafficSplit', object })).toEqual(new Set(['shop/web']));
+    expect(at('web.shop:80').destination!.split).toBeUndefined();
   });
 });
 
@@ -300,6 +325,24 @@ describe('an address', () => {
     expect(of('10.0.0.1:9000').destination!.protocol).toBe('tcp');
     expect(of('10.0.0.1:6379').destination!.protocol).toBe('tcp');
     expect(of('10.0.0.1:8081').destination!.protocol).toBe('detect');
+  });
+
+  test('is another one for the pods that an EndpointSlice begins or ends to name, or names for other ports', () => {
+    const ports = (port: number) => ({ ports: [{ name: '', port }] });
+    const named = (...ips: string[]) =>
+      slice(
+        'web',
+        ips.map((ip) => ({ ip, pod: ip })),
+      );
+    const set = (object: ReturnType<typeof slice>) => index.set({ kind: 'EndpointSlice', object });
+    expect(set(named('10.0.0.1'))).toEqual(new Set(['shop/web', 'ip 10.0.0.1']));
+    expect(set(named('10.0.0.1', '10.0.0.2'))).toEqual(new Set(['shop/web', 'ip 10.0.0.2']));
+    expect(set({ ...named('10.0.0.2'), ...ports(9090) })).toEqual(
+      new Set(['shop/web', 'ip 10.0.0.1', 'ip 10.0.0.2']),
+    );
+    expect(index.remove({ kind: 'EndpointSlice', object: named('10.0.0.2') })).toEqual(
+      new Set(['shop/web', 'ip 10.0.0.2']),
+    );
   });
 
   test('is written in one way', () => {

@@ -109,12 +109,24 @@ describe('who may do what', () => {
     expect((await other.discover(`?session=${proxy.session}`)).resumed).toBe(false);
   });
 
+  test('a session has room for what it follows already, however often it asks', async () => {
+    await start();
+    const proxy = await clientOf();
+    await proxy.discover();
+    const keys = Array.from({ length: 1500 }, (_, index) => `web.shop:${index + 1}`);
+    expect((await proxy.subscribe(...keys)).status).toBe(204);
+    expect((await proxy.subscribe(...keys)).status).toBe(204);
+    const more = keys.map((key) => key.replace('web', 'api'));
+    expect((await proxy.subscribe(...more)).status).toBe(400);
+  });
+
   test('malformed requests say what to send', async () => {
     await start();
     const proxy = await clientOf();
     await proxy.discover();
     expect(await proxy.post('/v1/acks', { session: 1 })).toMatchObject({ status: 400 });
     expect(await proxy.post('/v1/nothing', {})).toMatchObject({ status: 404 });
+    expect(await client().open('//')).toBe(400);
     await proxy.subscribe('nonsense');
     expect(await proxy.until((each) => each.type === 'error')).toMatchObject({
       key: 'nonsense',

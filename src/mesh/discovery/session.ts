@@ -58,8 +58,9 @@ export class Session {
     return this.#subscriptions.keys();
   }
 
-  get size(): number {
-    return this.#subscriptions.size;
+  /** How many it would follow with these as well. */
+  sizeWith(keys: readonly string[]): number {
+    return new Set([...this.#subscriptions.keys(), ...keys]).size;
   }
 
   /** Gives the session a (new) stream and sends what the proxy has not acknowledged. The old stream ends. */
