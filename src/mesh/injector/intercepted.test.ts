@@ -84,6 +84,25 @@ describe('transparent', () => {
     expect(uninjectPodTemplate(injected)).toEqual(own);
   });
 
+  test('those of native sidecars too, which the application waits for', () => {
+    const sidecar = {
+      name: 'cache',
+      restartPolicy: 'Always',
+      ports: [{ containerPort: 6379 }],
+      startupProbe: { tcpSocket: { port: 6379 } },
+    };
+    const own = annotated({}, { initContainers: [sidecar] });
+    const injected = injectPodTemplate(own, transparent);
+    expect(injected.spec!.initContainers!.at(-1)).toEqual({
+      ...sidecar,
+      startupProbe: { httpGet: { path: '/probe/tcp/6379', port: 4191 } },
+    });
+    expect(uninjectPodTemplate(injected)).toEqual(own);
+    // The proxy would start only after it.
+    const beside = injectPodTemplate(own, { ...transparent, sidecar: 'container' });
+    expect(beside.spec!.initContainers![0]).toEqual(sidecar);
+  });
+
   test('ports and user step around the application’s own', () => {
     const own = annotated({}, { securityContext: { runAsUser: 2102 } });
     own.spec!.containers![0]!.ports = [{ containerPort: 4143 }, { containerPort: 4191 }];

@@ -31,7 +31,9 @@ export function intercepted(pod: PodLike, options: ResolvedInjectOptions, undo: 
   const inbound = port('proxy-inbound-port', ports.inbound);
   const admin = port('proxy-admin-port', ports.admin);
   const uid = proxyUser(pod);
-  for (const container of pod.spec?.containers ?? []) {
+  // Of init containers only native sidecars have probes; where those are up before the proxy, nobody could answer theirs.
+  const probed = options.sidecar === 'native' ? (pod.spec?.initContainers ?? []) : [];
+  for (const container of [...(pod.spec?.containers ?? []), ...probed]) {
     const replaced = redirectProbes(container, admin);
     if (replaced) undo.probes = { ...undo.probes, [container.name]: replaced };
   }

@@ -138,7 +138,7 @@ export function uninjectPodTemplate<P extends PodLike>(pod: P): P {
   if (spec.containers) spec.containers = spec.containers.filter((each) => !isProxy(each));
   if (spec.initContainers) spec.initContainers = spec.initContainers.filter((each) => !isProxy(each));
   spec.volumes = (spec.volumes ?? []).filter(({ name }) => !VOLUMES.has(name));
-  for (const container of spec.containers ?? []) {
+  for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])]) {
     restoreEnv(container, undo);
     restoreProbes(container, undo.probes?.[container.name] ?? {});
   }
