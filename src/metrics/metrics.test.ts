@@ -142,6 +142,16 @@ describe('a store that scrapes, asked through prometheus-query', () => {
     expect(await query('fine')).toEqual({});
   });
 
+  test('a sample of a time to come is left out: nothing after it would be newer', async () => {
+    const target = await startTarget();
+    target.page.text = `a 1 ${Date.now() + 3_600_000}\nb 1\n`;
+    const { query } = await startStore(configFor(target.port));
+    const of = (name: string) => `${name} instance 127.0.0.1:${target.port} job app`;
+    await eventually(() => query('b'), { [of('b')]: 1 });
+    target.page.text = 'a 2\nb 2\n';
+    await eventually(() => query('{__name__=~"a|b"}'), { [of('a')]: 2, [of('b')]: 2 });
+  });
+
   test('clashing labels are moved aside, or honoured', async () => {
     const target = await startTarget();
     target.page.text = 'a{job="own"} 1\n';

@@ -53,7 +53,7 @@ export function aggregate(
         : groups.flatMap(({ samples }) => extremes(samples, Math.trunc(k), operator === 'topk'));
     }
     case 'count_values':
-      return groups.flatMap((group) => countValues(group, parameter as string));
+      return together(groups.flatMap((group) => countValues(group, parameter as string)));
     default:
       return groups.map(({ labels, samples }) => ({
         labels,
@@ -137,6 +137,16 @@ function countValues({ labels, samples }: Group, label: string): Sample[] {
     counts.set(text, (counts.get(text) ?? 0) + 1);
   }
   return [...counts].map(([text, value]) => ({ labels: withLabel(labels, label, text), value }));
+}
+
+/** The label of the counts may be one that is grouped by: groups that differed in nothing else are one then. */
+function together(counts: Sample[]): Sample[] {
+  const byLabels = new Map<string, Sample>();
+  for (const { labels, value } of counts) {
+    const key = keyOf(labels);
+    byLabels.set(key, { labels, value: value + (byLabels.get(key)?.value ?? 0) });
+  }
+  return [...byLabels.values()];
 }
 
 /** A float as Prometheus writes one: shortest digits, never an exponent, `+Inf`, `-Inf`, `NaN`. */

@@ -207,6 +207,24 @@ export const QUERIES: readonly string[] = [
   '(((temperature)))',
   'sum(nothing)',
   'rate(temperature[1s])',
+  '-temperature offset 1m',
+  '-rate(temperature[1m] offset 1m) + 1',
+  '- -temperature offset 1m',
+  'count_values by (version) ("version", info)',
+  'count_values by (job, zone) ("zone", replicas)',
+  // Regular expressions that JavaScript reads differently.
+  ...[
+    '\\x{77}e\\x62',
+    '[]w]eb',
+    '[^]x]eb',
+    '[a[w]eb',
+    '[[:alpha:]_]+',
+    'web|a\\\\A',
+    '\\Qweb\\E|\\Q[\\E',
+    '\\a*web',
+    '\\p{L}+',
+  ].map((pattern) => `count(response_total{job=~\`${pattern}\`})`),
+  'label_replace(temperature, "x", "$1", "job", `(\\p{L})\\p{L}+`)',
 ];
 
 /** Queries that must be refused, by both. */
@@ -225,6 +243,9 @@ export const REFUSED: readonly string[] = [
   'temperature{job=~"("}',
   '{}',
   '{job=~".*"}',
+  ...['\\y', '\\C+', '\\Z', '\\u0077', '\\x6', '[]', '[^]web', '[[:foo:]]', '\\cA'].map(
+    (pattern) => `{job=~\`${pattern}\`}`,
+  ),
   'temperature offset',
   'temperature + bool 1',
   'rate(temperature[0s])',

@@ -1,5 +1,5 @@
 import { type Labels, labelOf, labelsOf, NAME, withLabel, withoutName } from '../labels.ts';
-import { translateRe2 } from '../regex.ts';
+import { compileAnchored } from '../regex.ts';
 import type { VectorSelector } from './ast.ts';
 import { QueryError } from './errors.ts';
 import { byValue, refuseDuplicates, type Sample } from './values.ts';
@@ -99,8 +99,7 @@ export function labelReplace(
 ): Sample[] {
   let regex: RegExp;
   try {
-    const { source: body, flags } = translateRe2(pattern);
-    regex = new RegExp(`^(?:${body})$`, flags);
+    regex = compileAnchored(pattern);
   } catch {
     throw new QueryError('execution', `invalid regular expression in label_replace(): ${pattern}`);
   }

@@ -253,6 +253,9 @@ class Builder {
         return expression;
       case 'matrix-selector':
         return expression.selector;
+      // A sign binds less tightly, though the grammar puts it inside.
+      case 'unary':
+        return this.#shiftOf(expression.expression, node, what);
       default:
         throw parseError(
           this.#query,

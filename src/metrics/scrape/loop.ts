@@ -11,6 +11,9 @@ import type { Target } from './targets.ts';
 /** Scheduling is never exact; within this many ms a scrape counts as on time, which compresses better. */
 const TOLERANCE = 2;
 
+/** A sample this many ms or more ahead is left out, as in Prometheus: every later one would count as out of order. */
+const TOO_FAR_AHEAD = 600_000;
+
 interface Entry {
   /** undefined: relabelling drops it. */
   series: MemorySeries | undefined;
@@ -136,7 +139,7 @@ export class ScrapeLoop {
       if (timestamp === undefined || !honor_timestamps) {
         entry.round = this.#round;
         entry.series.append(time, value);
-      } else entry.series.append(timestamp, value);
+      } else if (timestamp < time + TOO_FAR_AHEAD) entry.series.append(timestamp, value);
     }
     return lines.length;
   }
