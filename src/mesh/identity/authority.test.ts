@@ -83,6 +83,31 @@ describe('signing', () => {
     await expect(Authority.load(a, { ...options, clock })).rejects.toThrow(/expired/);
   });
 
+  test('refuses what nobody could trust: a certificate that may not sign others, or that hangs on another', async () => {
+    const generated = () =>
+      webcrypto.subtle.generateKey(curve, true, ['sign', 'verify']) as Promise<webcrypto.CryptoKeyPair>;
+    const [above, own] = [await generated(), await generated()];
+    const pem = (der: ArrayBuffer) =>
+      `-----BEGIN PRIVATE KEY-----\n${Buffer.from(der).toString('base64')}\n-----END PRIVATE KEY-----\n`;
+    const key = pem(await webcrypto.subtle.exportKey('pkcs8', own.privateKey));
+    const load = async (issuer: string, signer: webcrypto.CryptoKeyPair, authority: boolean) => {
+      const certificate = await x509.X509CertificateGenerator.create({
+        subject: 'CN=own',
+        issuer,
+        publicKey: own.publicKey,
+        signingKey: signer.privateKey,
+        signingAlgorithm: curve,
+        notAfter: new Date(Date.now() + 3_600_000),
+        extensions: [new x509.BasicConstraintsExtension(authority, undefined, true)],
+      });
+      return Authority.load({ cert: certificate.toString('pem'), key }, { trustDomain: 'weir.local' });
+    };
+    await expect(load('CN=own', own, false)).rejects.toThrow(/may not sign/);
+    await expect(load('CN=above', above, true)).rejects.toThrow(/not a root/);
+    await expect(load('CN=own', above, true)).rejects.toThrow(/not a root/);
+    expect((await load('CN=own', own, true)).bundle).toContain('BEGIN CERTIFICATE');
+  });
+
   test('the certificate comes with names of the token', async () => {
     const ca = await authority();
     const { csr } = await request();

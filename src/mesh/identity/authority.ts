@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { randomBytes, webcrypto } from 'node:crypto';
+import { randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
@@ -87,12 +87,17 @@ export class Authority {
       if (!(await webcrypto.subtle.verify(SIGNING, publicKey, signature, probe)))
         throw new Error('the key does not belong to the certificate');
       if (certificate.notAfter.getTime() <= clock.now()) throw new Error('the certificate has expired');
+      // Its peers would find out one by one: OpenSSL trusts what a root has signed, and no authority beneath one alone.
+      const read = new X509Certificate(pair.cert);
+      if (!read.ca) throw new Error('the certificate may not sign others (basicConstraints CA:TRUE)');
+      if (!read.checkIssued(read) || !read.verify(read.publicKey))
+        throw new Error('the certificate is not a root: it was signed by another');
       return new Authority(certificate, key, options);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new AppError(
         'Invalid',
-        `The identity issuer cannot be used: ${reason}. It must be a P-256 certificate (tls.crt) and its PKCS#8 key (tls.key)`,
+        `The identity issuer cannot be used: ${reason}. It must be a self-signed P-256 certificate (tls.crt) of an authority and its PKCS#8 key (tls.key)`,
         { cause },
       );
     }
