@@ -15,6 +15,8 @@ export interface Service extends KubeObject {
     type?: string;
     clusterIP?: string;
     clusterIPs?: string[];
+    /** `IPv4`, `IPv6`, the one it prefers first. */
+    ipFamilies?: string[];
     externalName?: string;
     selector?: Record<string, string>;
     ports?: ServicePort[];

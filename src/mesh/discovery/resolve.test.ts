@@ -63,6 +63,30 @@ describe('a plain Service', () => {
     });
   });
 
+  test('of two families has a pod once, by its address in the first of them that it has ready pods in', () => {
+    const both = (...ipFamilies: string[]) =>
+      index.set({ kind: 'Service', object: service('web', { ipFamilies }) });
+    const set = (addressType: string, ip: string, ready = true) => {
+      const object = slice('web', [{ ip, pod: 'a', ready, terminating: !ready }]);
+      object.metadata.name = `web-${addressType}`;
+      index.set({ kind: 'EndpointSlice', object: { ...object, addressType } });
+    };
+    const addresses = () => at('web.shop:80').destination!.backends[0]!.endpoints.map((each) => each.address);
+    both('IPv4', 'IPv6');
+    set('IPv6', 'fd00::1');
+    expect(addresses()).toEqual(['[fd00::1]:8080']);
+    set('IPv4', '10.0.0.1');
+    expect(addresses()).toEqual(['10.0.0.1:8080']);
+    both('IPv6', 'IPv4');
+    expect(addresses()).toEqual(['[fd00::1]:8080']);
+    set('IPv6', 'fd00::1', false);
+    expect(addresses()).toEqual(['10.0.0.1:8080']);
+    set('IPv4', '10.0.0.1', false);
+    expect(addresses()).toEqual(['[fd00::1]:8080']);
+    both('IPv4');
+    expect(addresses()).toEqual(['10.0.0.1:8080']);
+  });
+
   test('leaves out what is not ready, and falls back to what still serves while terminating', () => {
     index.set({ kind: 'Service', object: service('web') });
     const endpoints = [

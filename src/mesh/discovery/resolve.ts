@@ -205,8 +205,8 @@ function backendOf(index: ClusterIndex, service: Service, port: ServicePort, wei
 function endpointsOf(index: ClusterIndex, service: Service, port: ServicePort): BackendEndpoint[] {
   if (service.spec?.type === 'ExternalName')
     return service.spec.externalName ? [{ address: `${service.spec.externalName}:${port.port}` }] : [];
-  const ready = new Map<string, BackendEndpoint>();
-  const leaving = new Map<string, BackendEndpoint>();
+  const ready = new Endpoints();
+  const leaving = new Endpoints();
   for (const slice of index.slicesOf(keyOf(service))) {
     const number = slicePort(slice, port);
     if (number === undefined || slice.addressType === 'FQDN') continue;
@@ -215,12 +215,31 @@ function endpointsOf(index: ClusterIndex, service: Service, port: ServicePort): 
       if (!endpoint) continue;
       const { conditions = {} } = each;
       // "ready" unset means ready (EndpointSlice API); serving+terminating serves only when nothing else does (KEP-1669).
-      if (conditions.ready ?? true) ready.set(endpoint.address, endpoint);
-      else if (conditions.terminating && conditions.serving) leaving.set(endpoint.address, endpoint);
+      if (conditions.ready ?? true) ready.add(slice.addressType, endpoint);
+      else if (conditions.terminating && conditions.serving) leaving.add(slice.addressType, endpoint);
     }
   }
-  const chosen = ready.size > 0 ? ready : leaving;
-  return [...chosen.values()].sort((a, b) => byCodeUnits(a.address, b.address));
+  const { ipFamilies } = service.spec ?? {};
+  return ready.of(ipFamilies) ?? leaving.of(ipFamilies) ?? [];
+}
+
+/** By the family of their addresses. */
+class Endpoints {
+  readonly #families = new Map<string | undefined, Map<string, BackendEndpoint>>();
+
+  add(family: string | undefined, endpoint: BackendEndpoint): void {
+    const known = this.#families.get(family) ?? new Map<string, BackendEndpoint>();
+    this.#families.set(family, known.set(endpoint.address, endpoint));
+  }
+
+  /**
+   * Those of the first family that there are any of, in order. In two families a pod would be there twice, and its server may
+   * listen in one alone: its proxy, which takes both, could not tell the caller's in time.
+   */
+  of(families: readonly string[] = [...this.#families.keys()] as string[]): BackendEndpoint[] | undefined {
+    const [first] = families.flatMap((family) => this.#families.get(family) ?? []);
+    return first && [...first.values()].sort((a, b) => byCodeUnits(a.address, b.address));
+  }
 }
 
 function slicePort(slice: EndpointSlice, port: ServicePort): number | undefined {
