@@ -147,6 +147,23 @@ describe('trust', () => {
   });
 });
 
+test('a TrafficSplit that has no effect is told why, in an Event', async () => {
+  await start();
+  const told = () =>
+    [...api.all(`${CORE}/events`)].map(({ reason, message, involvedObject }) => [
+      (involvedObject as { name: string }).name,
+      reason,
+      message,
+    ]);
+  const matches = [{ kind: 'HTTPRouteGroup', name: 'testers' }];
+  const plain = split('0', { 'web-canary': 100 });
+  api.set(SPLITS, { ...plain, spec: { ...plain.spec, matches } } as KubeObject);
+  await until(() => told().length === 1);
+  expect(told()).toEqual([
+    ['web', 'SplitIgnored', expect.stringMatching(/^spec\.matches .* has no effect$/)],
+  ]);
+});
+
 describe('certificates', () => {
   const post = async (plane: ControlPlane, token: string) =>
     (await postJson(

@@ -12,6 +12,7 @@ import { Catalog } from './discovery/catalog.ts';
 import { ClusterIndex } from './discovery/cluster-index.ts';
 import type { EndpointSlice, Pod, Service } from './discovery/objects.ts';
 import { DiscoveryServer } from './discovery/server.ts';
+import { splitProblem } from './discovery/split-problem.ts';
 import type { KeyPair } from './identity/authority.ts';
 import { issueCertificate } from './identity/certificates.ts';
 import { loadOrCreateIssuer } from './identity/issuer.ts';
@@ -125,9 +126,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   follow<EndpointSlice>(kinds.EndpointSlice, ({ type, object }) =>
     catalog[type === 'deleted' ? 'remove' : 'set']({ kind: 'EndpointSlice', object }),
   );
-  follow<TrafficSplit>(kinds.TrafficSplit, ({ type, object }) =>
-    catalog[type === 'deleted' ? 'remove' : 'set']({ kind: 'TrafficSplit', object }),
-  );
+  follow<TrafficSplit>(kinds.TrafficSplit, ({ type, object }) => {
+    catalog[type === 'deleted' ? 'remove' : 'set']({ kind: 'TrafficSplit', object });
+    const problem = type === 'deleted' ? undefined : splitProblem(object);
+    if (problem)
+      events.event(object, 'Warning', 'SplitIgnored', `${problem}: the TrafficSplit has no effect`);
+  });
   const wanted = new Set([namespace]);
   let want = (name: string): void => void wanted.add(name);
   follow<Pod>(kinds.Pod, ({ type, object, previous }) => {

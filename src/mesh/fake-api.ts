@@ -42,6 +42,10 @@ export class FakeApi {
     return this.#objects.get(collection)?.get(key);
   }
 
+  all(collection: string): Iterable<KubeObject> {
+    return this.#objects.get(collection)?.values() ?? [];
+  }
+
   /** Writes as another client would. */
   set(collection: string, object: KubeObject): KubeObject {
     const key = `${object.metadata.namespace ?? ''}/${object.metadata.name}`;

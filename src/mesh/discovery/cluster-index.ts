@@ -7,6 +7,7 @@ import { type ReadPolicy, readPolicy } from '../policy/read.ts';
 import { canonicalIp } from './destination-key.ts';
 import type { EndpointSlice, Pod, Service } from './objects.ts';
 import { type PodInfo, podInfo } from './pod-info.ts';
+import { splitProblem } from './split-problem.ts';
 
 /** What of the cluster discovery looks at, fed object by object. */
 export type ClusterObject =
@@ -133,7 +134,7 @@ export class ClusterIndex {
       }
       case 'TrafficSplit': {
         const before = this.remove(change);
-        if (!isUsable(change.object)) return before;
+        if (splitProblem(change.object)) return before;
         this.#splits.set(key, change.object);
         const root = rootOf(change.object);
         this.#splitsByRoot.add(root, key);
@@ -262,22 +263,6 @@ const targetsOf = (read: ReadPolicy): Set<string> =>
 
 const sameForTargets = (a: TrafficPolicy, b: TrafficPolicy): boolean =>
   a.metadata.creationTimestamp === b.metadata.creationTimestamp && sameJson(a.spec, b.spec);
-
-/**
- * Others bring a TrafficSplit's definition too, and it lets in more than ours: one object must not end the whole mesh's
- * control plane, nor a weight that is no number rule anything.
- */
-function isUsable({ spec }: { spec?: Partial<TrafficSplit['spec']> }): boolean {
-  const { service, backends } = spec ?? {};
-  return (
-    typeof service === 'string' &&
-    Array.isArray(backends) &&
-    backends.length > 0 &&
-    backends.every(
-      (each) => typeof each.service === 'string' && each.weight >= 0 && Number.isFinite(each.weight),
-    )
-  );
-}
 
 /** `namespace/name` of the Service a TrafficSplit splits; SMI allows `name` and `name.namespace…`. */
 export function rootOf(split: TrafficSplit): string {

@@ -256,6 +256,12 @@ describe('a TrafficSplit that no schema of ours let in', () => {
     { service: 'web', backends: [{ service: 'web-stable', weight: '500m' }] },
     { service: 'web', backends: [{ service: 'web-stable' }] },
     { service: 'web', backends: [{ service: 'web-stable', weight: -1 }] },
+    // For some requests only, which nobody tells from the others.
+    {
+      service: 'web',
+      backends: [{ service: 'web-canary', weight: 1 }],
+      matches: [{ kind: 'HTTPRouteGroup', name: 'a' }],
+    },
   ])('%j has no effect, and takes back what it said before', (spec) => {
     shop();
     const object = { ...split('2', {}), spec: spec as never };
