@@ -207,7 +207,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     index,
     leaseSeconds,
     systemNamespace: namespace,
-    clock,
     log,
     certificates: async (body, requestSignal) => {
       try {

@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { AcknowledgementFrame } from '../../api/acknowledgement.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { Authority, createRoot } from '../identity/authority.ts';
@@ -133,6 +133,20 @@ describe('who may do what', () => {
       code: 'Invalid',
     });
   });
+});
+
+test('a node’s clock that is set forward ends no lease: nobody was silent for that long', async () => {
+  await start();
+  const proxy = await clientOf();
+  await proxy.discover('?pod=a');
+  await proxy.post('/v1/acks', { session: proxy.session, acks: [], ping: 1 });
+  const now = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 60_000);
+  try {
+    server.registry.expire();
+  } finally {
+    now.mockRestore();
+  }
+  expect([server.registry.connected, server.registry.size]).toEqual([1, 1]);
 });
 
 describe('a stream', () => {

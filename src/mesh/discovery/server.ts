@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { CONTROLLER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, spiffeId } from '../../api/names.ts';
-import { type Clock, systemClock } from '../../lib/clock.ts';
+import { type Clock, steadyClock, systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import { Acknowledgements } from './acknowledgements.ts';
@@ -36,6 +36,7 @@ export interface DiscoveryServerOptions {
   systemNamespace?: string;
   /** Unsent bytes above which a stream gets no more deltas. */
   streamLimit?: number;
+  /** Of leases and of certificates; without: the steady one and the system's. */
   clock?: Clock;
 }
 
@@ -51,11 +52,11 @@ export class DiscoveryServer {
   #timers: NodeJS.Timeout[] = [];
 
   constructor(options: DiscoveryServerOptions) {
-    const clock = options.clock ?? systemClock;
+    const clock = options.clock ?? steadyClock;
     const leaseSeconds = options.leaseSeconds ?? 15;
     const { catalog, index, trust } = options;
     this.#options = options;
-    this.#clock = clock;
+    this.#clock = options.clock ?? systemClock;
     this.registry = new SessionRegistry({ catalog, leaseSeconds, clock, trust });
     this.acknowledgements = new Acknowledgements({
       catalog,
