@@ -120,6 +120,17 @@ describe('who may do what', () => {
     expect((await proxy.subscribe(...more)).status).toBe(400);
   });
 
+  test('a pod’s session is not taken from it by another ServiceAccount that gives its name', async () => {
+    await start();
+    const proxy = await clientOf();
+    await proxy.discover('?pod=a');
+    await proxy.subscribe('web.shop:80');
+    const other = await clientOf('spiffe://weir.local/ns/shop/sa/other');
+    await other.discover('?pod=a');
+    expect(server.registry.size).toBe(2);
+    expect((await proxy.subscribe('web-stable.shop:80')).status).toBe(204);
+  });
+
   test('malformed requests say what to send', async () => {
     await start();
     const proxy = await clientOf();

@@ -183,7 +183,7 @@ export class DiscoveryServer {
 
   #discover(request: IncomingMessage, response: ServerResponse, url: URL): void {
     const peer = this.#peer(request);
-    const pod = url.searchParams.get('pod');
+    const pod = this.#ownPod(peer, url.searchParams.get('pod'));
     const log = this.#options.log.child({ identity: peer.spiffe, ...(pod ? { pod } : {}) });
     // Assigned before any drain: `open` is synchronous and a response drains in a later turn.
     let session: Session | undefined;
@@ -194,13 +194,23 @@ export class DiscoveryServer {
     });
     session = this.registry.open(
       sink,
-      // The namespace is the certificate's: nobody can speak for another namespace's pods.
-      { identity: peer.spiffe, ...(pod ? { pod: `${peer.namespace}/${pod}` } : {}) },
+      { identity: peer.spiffe, ...(pod ? { pod } : {}) },
       url.searchParams.get('session') ?? undefined,
     );
     const opened = session;
     response.once('close', () => this.registry.closed(opened, sink));
     log.debug({ session: session.id }, 'stream opened');
+  }
+
+  /**
+   * `namespace/name` of the pod that it says it is. The namespace is the certificate's, and a pod that is known has a
+   * ServiceAccount: who speaks for another's pod would end that one's session, and count in its place.
+   */
+  #ownPod(peer: Peer, name: string | null): string | undefined {
+    if (!name) return undefined;
+    const pod = `${peer.namespace}/${name}`;
+    const known = this.#options.index.pod(pod);
+    return !known || known.identity === peer.spiffe ? pod : undefined;
   }
 
   #watchAcknowledgements(request: IncomingMessage, response: ServerResponse): void {
