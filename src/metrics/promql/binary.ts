@@ -126,6 +126,8 @@ export class VectorMatcher {
   }
 
   #compute(left: Sample[], right: Sample[]): Sample[] {
+    // Nothing finds no partner, whatever the other side holds twice.
+    if (left.length === 0 || right.length === 0) return [];
     const { operator, bool, matching } = this.#node;
     const swapped = matching.group === 'right';
     const [many, one] = swapped ? [right, left] : [left, right];
