@@ -130,6 +130,18 @@ describe('trust', () => {
     expect(filled()).toBe(expected);
     api.set(WEBHOOKS, webhook('b3RoZXI='));
     await until(() => filled() === expected);
+
+    // Written by somebody else, and that seen, before our own write is answered.
+    api.replaced = async (collection) => {
+      if (collection !== WEBHOOKS) return;
+      api.replaced = async () => {};
+      api.set(WEBHOOKS, webhook('b3RoZXI='));
+      // The watch has brought what comes after it.
+      api.set(`${CORE}/namespaces`, { metadata: { name: 'next', labels: { 'weir.dev/inject': 'enabled' } } });
+      while (!bundleIn('next')) await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    api.set(WEBHOOKS, webhook());
+    await until(() => bundleIn('next') && filled() === expected);
   });
 
   test('webhooks of others in the same configuration are not touched', () => {

@@ -16,6 +16,8 @@ export class FakeApi {
   readonly #server: Server;
   #version = 100;
   kubeconfig = '';
+  /** Awaited between a replacement and its answer: watches tell of it meanwhile, and of what comes after. */
+  replaced: (collection: string) => Promise<void> = async () => {};
 
   constructor() {
     this.#server = createServer((request, response) => void this.#serve(request, response));
@@ -138,9 +140,8 @@ export class FakeApi {
       if (!current) return fail(404, 'NotFound');
       return send(200, this.set(collection, { ...current, status: body.status }));
     }
-    return send(
-      200,
-      this.set(collection, { ...current, ...body, metadata: { ...body.metadata, namespace } }),
-    );
+    const stored = this.set(collection, { ...current, ...body, metadata: { ...body.metadata, namespace } });
+    await this.replaced(collection);
+    return send(200, stored);
   }
 }

@@ -40,7 +40,9 @@ export class WebhookBundles {
   readonly #log: Logger;
   readonly #signal: AbortSignal;
   readonly #clock: Clock;
-  readonly #pending = new Map<string, Promise<void>>();
+  readonly #pending = new Set<string>();
+  /** Seen without the bundle while it was being put in: perhaps after that. */
+  readonly #again = new Set<string>();
 
   constructor(options: {
     client: KubeClient;
@@ -66,9 +68,17 @@ export class WebhookBundles {
   observed(kind: ResourceKind, configuration: WebhookConfiguration): void {
     if (!withCaBundle(configuration, this.#service, this.#bundle())) return;
     const key = `${kind.plural}/${keyOf(configuration)}`;
-    if (this.#pending.has(key)) return;
-    const running = this.#fill(kind, configuration.metadata.name).finally(() => this.#pending.delete(key));
-    this.#pending.set(key, running);
+    if (this.#pending.has(key)) this.#again.add(key);
+    else void this.#keep(kind, configuration.metadata.name, key);
+  }
+
+  async #keep(kind: ResourceKind, name: string, key: string): Promise<void> {
+    this.#pending.add(key);
+    do {
+      this.#again.delete(key);
+      await this.#fill(kind, name);
+    } while (this.#again.has(key) && !this.#signal.aborted);
+    this.#pending.delete(key);
   }
 
   /** Reads and replaces: the precondition makes a concurrent edit win, and the next round puts the bundle on top. */
