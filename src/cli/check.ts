@@ -8,12 +8,12 @@ import { installationChecks, meshChecks, rolloutChecks } from './check/installat
 import { metricsChecks } from './check/metrics.ts';
 import { failed, type Result } from './check/model.ts';
 import { renderResults, runChecks, succeeded } from './check/run.ts';
+import { type ClusterFlags, contextOption, kubeconfigOption } from './cluster-flags.ts';
 
-interface Flags {
+interface Flags extends ClusterFlags {
   pre: boolean;
   output: 'table' | 'json' | 'short';
   namespace: string;
-  kubeconfig?: string;
   timeout: number;
 }
 
@@ -31,16 +31,17 @@ export function command(): Command {
     )
     .option('-n, --namespace <name>', 'where the control plane lives', SYSTEM_NAMESPACE)
     .option('--timeout <seconds>', 'for all checks together', count, 30)
-    .option('--kubeconfig <file>', 'cluster to look at')
+    .addOption(kubeconfigOption('cluster to look at'))
+    .addOption(contextOption())
     .addHelpText(
       'after',
       '\nExit codes: 0 nothing failed (there may be warnings), 1 a check failed, 2 wrong usage.\n\nExamples:\n  weir check --pre && weir install | kubectl apply --server-side -f -\n  weir check\n  weir check -o short --timeout 60',
     )
-    .action(async ({ pre, output, namespace, kubeconfig, timeout }: Flags) => {
+    .action(async ({ pre, output, namespace, kubeconfig, context, timeout }: Flags) => {
       const signal = AbortSignal.timeout(timeout * 1000);
       let results: Result[];
       try {
-        const client = await connect(kubeconfig ? { kubeconfig } : {});
+        const client = await connect({ kubeconfig, context });
         const groups = pre
           ? [...clusterChecks, rightsChecks]
           : [...clusterChecks, installationChecks, metricsChecks, rolloutChecks, meshChecks];

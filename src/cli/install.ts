@@ -5,11 +5,12 @@ import { SYSTEM_NAMESPACE } from '../api/names.ts';
 import { connect } from '../kube/index.ts';
 import { toAppError } from '../lib/errors.ts';
 import { shareText, urlText } from './arguments.ts';
+import { type ClusterFlags, contextOption, kubeconfigOption } from './cluster-flags.ts';
 import { admissionOf } from './install/discover.ts';
 import { crdManifests, generateManifests } from './install/manifests.ts';
 import { installOptions } from './install/options.ts';
 
-interface Flags {
+interface Flags extends ClusterFlags {
   ha: boolean;
   namespace: string;
   namespaces?: string[];
@@ -20,7 +21,6 @@ interface Flags {
   traceOtlp?: string;
   traceSample?: string;
   crdsOnly: boolean;
-  kubeconfig?: string;
 }
 
 export function command(): Command {
@@ -61,7 +61,8 @@ export function command(): Command {
     )
     .option('--trace-sample <share>', 'of the traces begun by proxies, 0 to 1 (default: 0.01)', shareText)
     .option('--crds-only', 'only the CustomResourceDefinitions', false)
-    .option('--kubeconfig <file>', 'the cluster that auto asks')
+    .addOption(kubeconfigOption('the cluster that auto asks'))
+    .addOption(contextOption())
     .addHelpText(
       'after',
       '\nExamples:\n  weir install | kubectl apply --server-side -f -\n  weir install --ha --prometheus-url http://prometheus.monitoring.svc:9090 > weir.yaml\n  weir install --namespaces shop,payments | kubectl apply --server-side -f -',
@@ -104,17 +105,17 @@ export const toYaml = (objects: KubeObject[]): string =>
     .map((object) => `---\n${stringify(object, { lineWidth: 0, aliasDuplicateObjects: false })}`)
     .join('');
 
-async function chooseAdmission({ admission, kubeconfig }: Flags): Promise<{
+async function chooseAdmission({ admission, kubeconfig, context }: Flags): Promise<{
   admission: 'policies' | 'webhooks';
   why: string;
   guessed?: boolean;
 }> {
   if (admission !== 'auto') return { admission, why: '' };
   try {
-    return await admissionOf(await connect(kubeconfig ? { kubeconfig } : {}));
+    return await admissionOf(await connect({ kubeconfig, context }));
   } catch (thrown) {
     // Asked to ask that one: a guess might install the wrong gate.
-    if (kubeconfig) throw thrown;
+    if (kubeconfig || context) throw thrown;
     const reason = toAppError(thrown).message.replaceAll(/\s+/g, ' ');
     return {
       admission: 'webhooks',

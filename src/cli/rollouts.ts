@@ -4,14 +4,14 @@ import { kinds } from '../api/kinds.ts';
 import type { Rollout } from '../api/rollout.ts';
 import { connect } from '../kube/index.ts';
 import { duration } from './arguments.ts';
+import { type ClusterFlags, contextOption, kubeconfigOption } from './cluster-flags.ts';
 import { act, findRollout, type Verb } from './rollouts/actions.ts';
 import { lintFiles } from './rollouts/lint.ts';
 import { historyTable, rolloutCard, rolloutTable, whyText } from './rollouts/view.ts';
 import { watchRollout } from './rollouts/watch.ts';
 
-interface Options {
+interface Options extends ClusterFlags {
   namespace?: string;
-  kubeconfig?: string;
   output?: string;
 }
 
@@ -24,8 +24,8 @@ function printed(value: unknown, output: string | undefined, table: () => string
 }
 
 /** The cluster, and the namespace that is meant: the flag's, else that of the kubeconfig's context, as with kubectl. */
-async function reached({ kubeconfig, namespace }: Options) {
-  const client = await connect({ kubeconfig });
+async function reached({ kubeconfig, context, namespace }: Options) {
+  const client = await connect({ kubeconfig, context });
   return { client, namespace: namespace ?? client.namespace };
 }
 
@@ -90,7 +90,8 @@ export function command(): Command {
       .command(name)
       .description(description)
       .option('-n, --namespace <namespace>', "of the Rollout; default: that of the kubeconfig's context")
-      .option('--kubeconfig <file>', 'default: $KUBECONFIG, ~/.kube/config, in-cluster');
+      .addOption(kubeconfigOption())
+      .addOption(contextOption());
 
   sub('list', 'every Rollout in one table')
     .option('-A, --all-namespaces', 'all namespaces')

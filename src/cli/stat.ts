@@ -8,6 +8,7 @@ import type { KubeClient } from '../kube/types.ts';
 import { systemClock } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
 import { duration, urlText } from './arguments.ts';
+import { type ClusterFlags, contextOption, kubeconfigOption } from './cluster-flags.ts';
 import {
   buildRows,
   countPods,
@@ -22,7 +23,7 @@ import {
 } from './stat/rows.ts';
 import { statTable } from './stat/view.ts';
 
-interface Flags {
+interface Flags extends ClusterFlags {
   namespace?: string;
   allNamespaces: boolean;
   byRevision: boolean;
@@ -31,7 +32,6 @@ interface Flags {
   watch: boolean;
   output: 'table' | 'json';
   prometheusUrl?: string;
-  kubeconfig?: string;
 }
 
 const KINDS: Record<string, StatKind> = {
@@ -65,7 +65,8 @@ export function command(): Command {
     .option('--watch', 'again every two seconds, until Ctrl-C', false)
     .addOption(new Option('-o, --output <format>', 'output').choices(['table', 'json']).default('table'))
     .option('--prometheus-url <url>', "default: the address of Weir's metrics store", urlText)
-    .option('--kubeconfig <file>', 'default: $KUBECONFIG, ~/.kube/config, in-cluster')
+    .addOption(kubeconfigOption())
+    .addOption(contextOption())
     .addHelpText(
       'after',
       '\nExamples:\n  weir stat deploy -n shop\n  weir stat svc web -n shop --by-revision --watch\n  weir stat pod -A -o json',
@@ -94,7 +95,7 @@ function windowOf(text: string): number {
 }
 
 async function run(subject: Subject, name: string | undefined, flags: Flags): Promise<void> {
-  const client = await connect({ kubeconfig: flags.kubeconfig });
+  const client = await connect({ kubeconfig: flags.kubeconfig, context: flags.context });
   const scope: StatScope = {
     kind: subject.kind,
     name: name ?? subject.name,

@@ -6,12 +6,13 @@ import { AppError } from '../lib/errors.ts';
 import type { AccessRecord } from '../mesh/proxy/access-log/line.ts';
 import { parseFilter } from '../mesh/proxy/tap/filter.ts';
 import { checked, count } from './arguments.ts';
+import { type ClusterFlags, contextOption, kubeconfigOption } from './cluster-flags.ts';
 import { follow } from './tap/follow.ts';
 import { type Reached, reach } from './tap/reach.ts';
 import { parseTarget, type Tapped, type Target } from './tap/target.ts';
 import { header, line, type Seen } from './tap/view.ts';
 
-interface Flags {
+interface Flags extends ClusterFlags {
   namespace?: string;
   to?: string;
   path?: string;
@@ -23,7 +24,6 @@ interface Flags {
   maxRps: string;
   count?: number;
   output: 'table' | 'wide' | 'json';
-  kubeconfig?: string;
 }
 
 export function command(): Command {
@@ -46,7 +46,8 @@ export function command(): Command {
     .addOption(
       new Option('-o, --output <format>', 'output').choices(['table', 'wide', 'json']).default('table'),
     )
-    .option('--kubeconfig <file>', 'default: $KUBECONFIG, ~/.kube/config, in-cluster')
+    .addOption(kubeconfigOption())
+    .addOption(contextOption())
     .addHelpText(
       'after',
       '\nExamples:\n  weir tap deploy/web -n shop\n  weir tap deploy/web -n shop --status 5xx -o wide\n  weir tap deploy/front -n shop --to orders.shop --path /cart -o json',
@@ -71,7 +72,7 @@ export function tapQuery(flags: Omit<Flags, 'namespace' | 'output'>): string {
 }
 
 async function run(target: Target, flags: Flags): Promise<void> {
-  const client = await connect({ kubeconfig: flags.kubeconfig });
+  const client = await connect({ kubeconfig: flags.kubeconfig, context: flags.context });
   const namespace = flags.namespace ?? client.namespace;
   const stopped = new AbortController();
   // Also when told to end: a kubectl port-forward must not outlive who started it.
@@ -108,7 +109,7 @@ interface Watched {
 async function watch(proxy: Tapped, { flags, namespace, signal, show }: Watched): Promise<void> {
   let reached: Reached | undefined;
   try {
-    reached = await reach(proxy, { namespace, kubeconfig: flags.kubeconfig, signal });
+    reached = await reach(proxy, { namespace, flags, signal });
     const response = await fetch(`${reached.url}/tap?${tapQuery(flags)}`, { signal });
     if (!response.ok || !response.body) throw refusal(proxy.pod, response.status, await response.text());
     const stream = Readable.fromWeb(response.body as import('node:stream/web').ReadableStream);

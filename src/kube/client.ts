@@ -4,6 +4,7 @@ import { systemClock } from '../lib/clock.ts';
 import { AppError, isCode, toAppError } from '../lib/errors.ts';
 import { ClusterAccess } from './config.ts';
 import { errorFromStatus } from './errors.ts';
+import type { Chosen } from './kubeconfig.ts';
 import { readBody, readLines, Transport } from './transport.ts';
 import type {
   DeleteOptions,
@@ -16,8 +17,7 @@ import type {
   WriteOptions,
 } from './types.ts';
 
-export interface ConnectOptions {
-  kubeconfig?: string;
+export interface ConnectOptions extends Chosen {
   /** Milliseconds without an answer after which a call fails with Timeout. */
   callTimeoutMs?: number;
   /** Milliseconds without an event or bookmark after which a watch counts as dead. */
@@ -292,7 +292,7 @@ export class Client implements KubeClient {
   }
 }
 
-/** A client for the cluster that the kubeconfig names. */
+/** A client for the cluster that the kubeconfig's context names. */
 export async function connect(options: ConnectOptions = {}): Promise<Client> {
-  return new Client(await ClusterAccess.open(options.kubeconfig), options);
+  return new Client(await ClusterAccess.open(options), options);
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { AppError, toAppError } from '../lib/errors.ts';
-import { type Cluster, type Current, currentContext, type User } from './kubeconfig.ts';
+import { type Chosen, type Cluster, type Current, currentContext, type User } from './kubeconfig.ts';
 import type { Credentials } from './transport.ts';
 
 /** Milliseconds that read credentials stay good, as in client-go: bound tokens rotate under us. */
@@ -19,8 +19,9 @@ async function reading<T>(what: Promise<T>): Promise<T> {
   }
 }
 
-async function load(kubeconfig: string | undefined): Promise<Current> {
-  const current = await reading(currentContext(kubeconfig));
+async function load(chosen: Chosen): Promise<Current> {
+  const { kubeconfig } = chosen;
+  const current = await reading(currentContext(chosen));
   if (current) return current;
   if (kubeconfig)
     throw new AppError(
@@ -36,27 +37,27 @@ async function load(kubeconfig: string | undefined): Promise<Current> {
 /** Where the cluster is and how to speak to it: the flag, else $KUBECONFIG, else ~/.kube/config, else in-cluster. */
 export class ClusterAccess {
   readonly server: string;
-  /** Of the current context. */
+  /** Of the context. */
   readonly namespace: string;
-  readonly #kubeconfig: string | undefined;
+  readonly #chosen: Chosen;
   #loaded: Promise<Current>;
   #cached: { credentials: Promise<Credentials>; at: number } | undefined;
 
-  private constructor(kubeconfig: string | undefined, current: Current) {
+  private constructor(chosen: Chosen, current: Current) {
     this.server = current.cluster.server;
     this.namespace = current.namespace ?? 'default';
-    this.#kubeconfig = kubeconfig;
+    this.#chosen = chosen;
     this.#loaded = Promise.resolve(current);
   }
 
-  static async open(kubeconfig?: string): Promise<ClusterAccess> {
-    return new ClusterAccess(kubeconfig, await load(kubeconfig));
+  static async open(chosen: Chosen = {}): Promise<ClusterAccess> {
+    return new ClusterAccess(chosen, await load(chosen));
   }
 
   credentials(): Promise<Credentials> {
     const now = Date.now();
     if (this.#cached && now - this.#cached.at < FRESH_MS) return this.#cached.credentials;
-    if (this.#cached) this.#loaded = load(this.#kubeconfig);
+    if (this.#cached) this.#loaded = load(this.#chosen);
     const credentials = this.#loaded.then((current) => reading(credentialsOf(current)));
     this.#cached = { credentials, at: now };
     credentials.catch(() => this.forget());

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { ClusterAccess, credentialsOf } from './config.ts';
-import { currentContext, type User } from './kubeconfig.ts';
+import { type Chosen, currentContext, type User } from './kubeconfig.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -30,7 +30,7 @@ function document(user: User, cluster: object = {}): object {
 }
 
 async function credentials(user: User, cluster: object = {}) {
-  const current = await currentContext(write('config', document(user, cluster)));
+  const current = await currentContext({ kubeconfig: write('config', document(user, cluster)) });
   return credentialsOf(current!);
 }
 
@@ -49,7 +49,7 @@ users:
   user: {tokenFile: token, client-key: /absolute/key, client-certificate: cert}
 `,
     );
-    expect(await currentContext(yaml)).toEqual({
+    expect(await currentContext({ kubeconfig: yaml })).toEqual({
       cluster: { server: 'https://k:6443', 'certificate-authority': join(folder, 'pki/ca.crt') },
       user: {
         tokenFile: join(folder, 'token'),
@@ -59,7 +59,7 @@ users:
       namespace: 'shop',
     });
     const json = write('json', document({ token: 't' }));
-    expect(await currentContext(json)).toEqual({
+    expect(await currentContext({ kubeconfig: json })).toEqual({
       cluster: { server: 'https://k:6443' },
       user: { token: 't' },
     });
@@ -77,11 +77,11 @@ users:
       users: [{ name: 'u', user: { token: 'second' } }],
     });
     const KUBECONFIG = [join(folder, 'missing'), first, second].join(delimiter);
-    expect(await currentContext(undefined, { KUBECONFIG })).toEqual({
+    expect(await currentContext({}, { KUBECONFIG })).toEqual({
       cluster: { server: 'https://first' },
       user: { token: 'second' },
     });
-    await expect(currentContext(undefined, { KUBECONFIG: join(folder, 'missing') })).rejects.toThrow(
+    await expect(currentContext({}, { KUBECONFIG: join(folder, 'missing') })).rejects.toThrow(
       'which is not there',
     );
   });
@@ -89,31 +89,53 @@ users:
   test('without $KUBECONFIG: ~/.kube/config, then the ServiceAccount of the pod, then nothing', async () => {
     const account = join(folder, 'account');
     const env = { HOME: folder, KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' };
-    expect(await currentContext(undefined, env, account)).toBeUndefined();
+    expect(await currentContext({}, env, account)).toBeUndefined();
     mkdirSync(account);
     writeFileSync(join(account, 'token'), 'of the pod\n');
-    expect(await currentContext(undefined, env, account)).toEqual({
+    expect(await currentContext({}, env, account)).toEqual({
       cluster: { server: 'https://[fd00::1]:443', 'certificate-authority': join(account, 'ca.crt') },
       user: { tokenFile: join(account, 'token') },
     });
     writeFileSync(join(account, 'namespace'), 'shop\n');
-    expect((await currentContext(undefined, env, account))?.namespace).toBe('shop');
+    expect((await currentContext({}, env, account))?.namespace).toBe('shop');
     mkdirSync(join(folder, '.kube'));
     write('.kube/config', document({ token: 'of the person' }));
-    expect((await currentContext(undefined, env, account))?.user).toEqual({ token: 'of the person' });
+    expect((await currentContext({}, env, account))?.user).toEqual({ token: 'of the person' });
+  });
+
+  test('a context by its name instead of the current one', async () => {
+    const config = document({ token: 'one' }) as { contexts: object[]; users: object[] };
+    const kubeconfig = write('two', {
+      ...config,
+      contexts: [...config.contexts, { name: 'd', context: { cluster: 'k', user: 'v', namespace: 'shop' } }],
+      users: [...config.users, { name: 'v', user: { token: 'two' } }],
+    });
+    const of = async (chosen: Chosen, env = {}) => (await currentContext(chosen, env))?.user.token;
+    expect(await of({ kubeconfig })).toBe('one');
+    expect(await of({ kubeconfig, context: 'd' })).toBe('two');
+    expect(await of({ context: 'd' }, { KUBECONFIG: kubeconfig })).toBe('two');
+    expect((await ClusterAccess.open({ kubeconfig, context: 'd' })).namespace).toBe('shop');
+    await expect(of({ kubeconfig, context: 'e' })).rejects.toThrow(/two has no context "e": it has c, d$/);
+    await expect(of({ context: 'e' }, { HOME: folder })).rejects.toThrow(
+      'there is no kubeconfig to have a context "e"',
+    );
   });
 
   test('a context, a cluster or a file that is missing is named', async () => {
     const config = document({}) as { 'current-context': string; clusters: { name: string }[] };
     const without = write('without', { ...config, clusters: [] });
-    await expect(currentContext(without)).rejects.toThrow('names no server for the cluster "k"');
+    await expect(currentContext({ kubeconfig: without })).rejects.toThrow(
+      'names no server for the cluster "k"',
+    );
     const wrong = write('wrong', { ...config, 'current-context': 'gone' });
-    await expect(currentContext(wrong)).rejects.toThrow('has no context "gone"');
-    expect(await currentContext(write('empty', ''))).toBeUndefined();
-    await expect(ClusterAccess.open(join(folder, 'missing'))).rejects.toThrow(
+    await expect(currentContext({ kubeconfig: wrong })).rejects.toThrow('has no context "gone"');
+    expect(await currentContext({ kubeconfig: write('empty', '') })).toBeUndefined();
+    await expect(ClusterAccess.open({ kubeconfig: join(folder, 'missing') })).rejects.toThrow(
       /cannot read the kubeconfig: .*missing does not exist; check --kubeconfig/,
     );
-    await expect(ClusterAccess.open(write('empty', ''))).rejects.toThrow('names no current context');
+    await expect(ClusterAccess.open({ kubeconfig: write('empty', '') })).rejects.toThrow(
+      'names no current context',
+    );
   });
 
   test('one that is half written is told by what is wrong with it', async () => {
@@ -121,7 +143,8 @@ users:
       'current-context': 'c',
       contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
     };
-    const told = (clusters: unknown) => currentContext(write('half', { ...context, clusters }));
+    const told = (clusters: unknown) =>
+      currentContext({ kubeconfig: write('half', { ...context, clusters }) });
     await expect(told([{ name: 'k' }])).rejects.toThrow('names no server for the cluster "k"');
     await expect(told('k')).rejects.toThrow(/half is no kubeconfig: its clusters must be a list/);
     await expect(told([{ name: 'k', cluster: { server: '127.0.0.1:6443' } }])).rejects.toThrow(
@@ -193,7 +216,7 @@ describe('credentials', () => {
 
   test('a file that cannot be read is an error of the request, and read again by the next', async () => {
     const tokenFile = join(folder, 'late');
-    const access = await ClusterAccess.open(write('config', document({ tokenFile })));
+    const access = await ClusterAccess.open({ kubeconfig: write('config', document({ tokenFile })) });
     expect(access.server).toBe('https://k:6443');
     await expect(access.credentials()).rejects.toThrow(/cannot read the kubeconfig: .*late/);
     writeFileSync(tokenFile, 'now');

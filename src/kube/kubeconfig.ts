@@ -51,20 +51,28 @@ export interface Current {
   namespace?: string;
 }
 
+/** Which cluster is meant, and as whom. */
+export interface Chosen {
+  /** A file; without, those of the environment. */
+  kubeconfig?: string | undefined;
+  /** By name; without, the current one. */
+  context?: string | undefined;
+}
+
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /**
- * The current context of the file that is named, else of those in $KUBECONFIG, else of ~/.kube/config, else of the
+ * The context of the file that is named, else of those in $KUBECONFIG, else of ~/.kube/config, else of the
  * pod's ServiceAccount; undefined where there is none of them.
  */
 export async function currentContext(
-  kubeconfig: string | undefined,
+  { kubeconfig, context }: Chosen,
   env: NodeJS.ProcessEnv = process.env,
   serviceAccount = SERVICE_ACCOUNT,
 ): Promise<Current | undefined> {
   if (kubeconfig) {
     if (!existsSync(kubeconfig)) throw new AppError('NotFound', `kubeconfig ${kubeconfig} does not exist`);
-    return currentOf([await read(kubeconfig)], kubeconfig);
+    return currentOf([await read(kubeconfig)], kubeconfig, context);
   }
   const listed = (env.KUBECONFIG ?? '').split(delimiter).filter((path) => path !== '');
   if (listed.length > 0) {
@@ -72,10 +80,11 @@ export async function currentContext(
     const files = await Promise.all(listed.filter((path) => existsSync(path)).map(read));
     if (files.length === 0)
       throw new AppError('NotFound', `$KUBECONFIG names ${listed.join(', ')}, which is not there`);
-    return currentOf(files, listed.join(delimiter));
+    return currentOf(files, listed.join(delimiter), context);
   }
   const home = join(env.HOME ?? homedir(), '.kube', 'config');
-  if (existsSync(home)) return currentOf([await read(home)], home);
+  if (existsSync(home)) return currentOf([await read(home)], home, context);
+  if (context) throw new AppError('NotFound', `there is no kubeconfig to have a context "${context}"`);
   return inCluster(env, serviceAccount);
 }
 
@@ -115,12 +124,14 @@ function entries<T>(path: string, field: string, value: T[] | null | undefined):
   throw new AppError('Invalid', `${path} is no kubeconfig: its ${field} must be a list`);
 }
 
-function currentOf(files: KubeConfigFile[], where: string): Current | undefined {
-  const named = files.find((file) => file['current-context'])?.['current-context'];
-  const context = files.flatMap(({ contexts }) => contexts ?? []).find(({ name }) => name === named)?.context;
+function currentOf(files: KubeConfigFile[], where: string, chosen: string | undefined): Current | undefined {
+  const named = chosen ?? files.find((file) => file['current-context'])?.['current-context'];
+  const contexts = files.flatMap((file) => file.contexts ?? []);
+  const context = contexts.find(({ name }) => name === named)?.context;
   if (!context) {
     if (!named) return undefined;
-    throw new AppError('Invalid', `${where} has no context "${named}"`);
+    const others = contexts.length > 0 ? `: it has ${contexts.map(({ name }) => name).join(', ')}` : '';
+    throw new AppError('Invalid', `${where} has no context "${named}"${others}`);
   }
   const cluster = files
     .flatMap(({ clusters }) => clusters ?? [])

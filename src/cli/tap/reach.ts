@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { AppError } from '../../lib/errors.ts';
+import type { ClusterFlags } from '../cluster-flags.ts';
 import type { Tapped } from './target.ts';
 
 export interface Reached {
@@ -13,7 +14,7 @@ const isLoopback = (ip: string) => ip.startsWith('127.') || ip === '::1';
 
 export interface ReachOptions {
   namespace: string;
-  kubeconfig?: string | undefined;
+  flags: ClusterFlags;
   /** Ends waiting for it. */
   signal: AbortSignal;
 }
@@ -27,9 +28,12 @@ const PATIENCE = 20_000;
  */
 export async function reach({ pod, ip, adminPort }: Tapped, options: ReachOptions): Promise<Reached> {
   if (isLoopback(ip)) return { url: `http://${ip}:${adminPort}`, close: () => {} };
-  const { namespace, kubeconfig, signal } = options;
+  const { namespace, flags, signal } = options;
+  const { kubeconfig, context } = flags;
   const args = ['port-forward', '--address=127.0.0.1', '-n', namespace, `pod/${pod}`, `:${adminPort}`];
-  const child = spawn('kubectl', [...(kubeconfig ? [`--kubeconfig=${kubeconfig}`] : []), ...args], {
+  if (kubeconfig) args.unshift(`--kubeconfig=${kubeconfig}`);
+  if (context) args.unshift(`--context=${context}`);
+  const child = spawn('kubectl', args, {
     env: process.env,
     stdio: ['ignore', 'pipe', 'pipe'],
   });

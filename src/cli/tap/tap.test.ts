@@ -207,7 +207,10 @@ test('who looks no longer does not wait for a port-forward that never comes, and
   const directory = mkdtempSync(join(tmpdir(), 'weir-tap-'));
   const before = process.env.PATH;
   const pidFile = join(directory, 'pid');
-  writeFileSync(join(directory, 'kubectl'), `#!/bin/sh\necho $$ > ${pidFile}\nexec sleep 30\n`);
+  writeFileSync(
+    join(directory, 'kubectl'),
+    `#!/bin/sh\necho "$@" > ${pidFile}.args\necho $$ > ${pidFile}\nexec sleep 30\n`,
+  );
   chmodSync(join(directory, 'kubectl'), 0o755);
   process.env.PATH = `${directory}${delimiter}${before}`;
   const pid = () => {
@@ -233,10 +236,13 @@ test('who looks no longer does not wait for a port-forward that never comes, and
   try {
     const stop = new AbortController();
     const proxy = { pod: 'web-a', ip: '10.0.0.7', adminPort: 4191 };
-    const reached = reach(proxy, { namespace: 'shop', signal: stop.signal }).catch(
+    const reached = reach(proxy, { namespace: 'shop', flags: { context: 'c' }, signal: stop.signal }).catch(
       (error: Error) => error.message,
     );
     await eventually(() => pid() > 0);
+    expect(readFileSync(`${pidFile}.args`, 'utf8')).toBe(
+      '--context=c port-forward --address=127.0.0.1 -n shop pod/web-a :4191\n',
+    );
     stop.abort();
     expect(await reached).toContain('web-a');
     await eventually(() => !runs());

@@ -16,7 +16,7 @@ const LIFETIME_SECONDS = 24 * 3600;
 const RENEW_AT = 0.8;
 
 export async function readAccess(kubeconfig: string): Promise<ClusterAccess> {
-  const current = await currentContext(kubeconfig);
+  const current = await currentContext({ kubeconfig });
   if (!current)
     throw new AppError('Invalid', `${kubeconfig} names no cluster: write it anew with \`weir local up\``);
   const { tls } = await credentialsOf(current);
