@@ -8,16 +8,9 @@ import { Client, cleanUp, cleanups, destination, outbound, upstream } from './pr
 import { connect, ENDLESS, frame, http1, server } from './proxy/http2-fixtures.ts';
 import { FLAG, FRAME } from './proxy/protocol/http2/frames.ts';
 import type { DataPlane } from './proxy/proxy.ts';
+import { until } from './proxy/until-fixtures.ts';
 
 afterEach(cleanUp);
-
-async function until(condition: () => boolean) {
-  const end = performance.now() + 30_000;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not in time: ${condition}`);
-    await new Promise(setImmediate);
-  }
-}
 
 /** One connection as its server sees it. */
 interface Seen {

@@ -11,16 +11,9 @@ import { hops, inbound } from './hops-fixtures.ts';
 import { cleanUp, cleanups, destination, outbound, upstream } from './proxy/fixtures.ts';
 import { connect, http1, server } from './proxy/http2-fixtures.ts';
 import type { DataPlane } from './proxy/proxy.ts';
+import { until } from './proxy/until-fixtures.ts';
 
 afterEach(cleanUp);
-
-async function until(condition: () => boolean) {
-  const end = performance.now() + 30_000;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not in time: ${condition}`);
-    await new Promise(setImmediate);
-  }
-}
 
 /** A client that knows that it may ask. */
 async function ready(plane: DataPlane): Promise<http2.ClientHttp2Session> {

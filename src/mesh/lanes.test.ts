@@ -9,18 +9,11 @@ import { answer, Client, cleanUp, cleanups, count, upstream } from './proxy/fixt
 import { Http2Upstream } from './proxy/http2/upstream.ts';
 import type { Observers } from './proxy/observers.ts';
 import type { DataPlane } from './proxy/proxy.ts';
+import { until } from './proxy/until-fixtures.ts';
 
 afterEach(cleanUp);
 
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: web\r\n\r\n`;
-
-async function until(condition: () => boolean) {
-  const end = performance.now() + 30_000;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not in time: ${condition}`);
-    await new Promise(setImmediate);
-  }
-}
 
 /** So many requests that nobody answers: what comes with them takes lanes. */
 async function busy({ outbound, inbound }: Record<'outbound' | 'inbound', DataPlane>) {

@@ -6,16 +6,9 @@ import { answer, Client, cleanUp, count, destination, upstream } from './proxy/f
 import { ask, connect, echo, server } from './proxy/http2-fixtures.ts';
 import { forgotten } from './proxy/let-go-fixtures.ts';
 import type { DataPlane } from './proxy/proxy.ts';
+import { until } from './proxy/until-fixtures.ts';
 
 afterEach(cleanUp);
-
-async function until(condition: () => boolean) {
-  const end = performance.now() + 30_000;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not in time: ${condition}`);
-    await new Promise(setImmediate);
-  }
-}
 
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: web\r\n\r\n`;
 

@@ -13,7 +13,7 @@ import {
   upstream,
 } from './proxy/fixtures.ts';
 import { DataPlane } from './proxy/proxy.ts';
-import { until } from './proxy/transport/contract-fixtures.ts';
+import { until } from './proxy/until-fixtures.ts';
 
 afterEach(cleanUp);
 

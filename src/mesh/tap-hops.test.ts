@@ -5,6 +5,7 @@ import type { AccessRecord } from './proxy/access-log/line.ts';
 import { answer, Client, cleanUp, cleanups, count, destination, upstream } from './proxy/fixtures.ts';
 import { ask, connect, echo, grpc, server } from './proxy/http2-fixtures.ts';
 import type { DataPlane } from './proxy/proxy.ts';
+import { until } from './proxy/until-fixtures.ts';
 
 afterEach(cleanUp);
 
@@ -17,14 +18,6 @@ function tapped(plane: DataPlane) {
   })!;
   cleanups.push(() => tap.close());
   return lines;
-}
-
-async function until(condition: () => boolean) {
-  const end = performance.now() + 30_000;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not in time: ${condition}`);
-    await new Promise(setImmediate);
-  }
 }
 
 test('each request once at each end, with who called and that it was encrypted; in lanes too', async () => {

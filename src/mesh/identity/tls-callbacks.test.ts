@@ -1,7 +1,8 @@
 /** Our own functions that OpenSSL calls in the middle of a handshake: one that fails ends that handshake and nothing else. */
 import { expect, test } from '@jest/globals';
-import { cleanups, listening, onBoth, until } from '../proxy/transport/contract-fixtures.ts';
+import { cleanups, listening, onBoth } from '../proxy/transport/contract-fixtures.ts';
 import { reactorMachine } from '../proxy/transport/reactor/reactor.ts';
+import { until } from '../proxy/until-fixtures.ts';
 import { as, echoing, rawTls, someone } from './tls-fixtures.ts';
 
 const machine = reactorMachine();

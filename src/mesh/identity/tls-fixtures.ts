@@ -1,8 +1,9 @@
 /** Credentials of two authorities, and a TLS client of Node's own, for tests of the transports. */
 import tls from 'node:tls';
 import { beforeAll } from '@jest/globals';
-import { cleanups, type Recorder, until } from '../proxy/transport/contract-fixtures.ts';
+import { cleanups, type Recorder } from '../proxy/transport/contract-fixtures.ts';
 import type { CredentialSource, Credentials } from '../proxy/transport/types.ts';
+import { until } from '../proxy/until-fixtures.ts';
 import { Authority, createRoot } from './authority.ts';
 import { createRequest } from './client/csr.ts';
 

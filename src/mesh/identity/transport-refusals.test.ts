@@ -1,15 +1,9 @@
 /** What every transport says of clients whose TLS handshake came to nothing. */
 import { describe, expect, test } from '@jest/globals';
-import {
-  connecting,
-  listening,
-  onBoth,
-  Recorder,
-  rawClient,
-  until,
-} from '../proxy/transport/contract-fixtures.ts';
+import { connecting, listening, onBoth, Recorder, rawClient } from '../proxy/transport/contract-fixtures.ts';
 import type { Refusal } from '../proxy/transport/refusal.ts';
 import type { ListenOptions, Transport } from '../proxy/transport/types.ts';
+import { until } from '../proxy/until-fixtures.ts';
 import { createRequest } from './client/csr.ts';
 import { as, authority, Changing, echoing, foreign, material, rawTls, someone, WEB } from './tls-fixtures.ts';
 

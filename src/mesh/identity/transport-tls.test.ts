@@ -11,8 +11,8 @@ import {
   pour,
   Recorder,
   rawClient,
-  until,
 } from '../proxy/transport/contract-fixtures.ts';
+import { until } from '../proxy/until-fixtures.ts';
 import { createRequest } from './client/csr.ts';
 import {
   as,

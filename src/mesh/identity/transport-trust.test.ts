@@ -9,8 +9,8 @@ import {
   onBoth,
   type Recorder,
   rawClient,
-  until,
 } from '../proxy/transport/contract-fixtures.ts';
+import { until } from '../proxy/until-fixtures.ts';
 import { as, echoing, foreign, material, rawTls, someone, WEB } from './tls-fixtures.ts';
 
 /** A client that offers `session` if there is one, and whether it was taken up again; all the sessions it was given. */

@@ -4,6 +4,7 @@ import net from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
 import { Client, cleanUp, cleanups, count, destination, outbound, upstream } from './fixtures.ts';
 import type { DataPlane } from './proxy.ts';
+import { until } from './until-fixtures.ts';
 
 afterEach(cleanUp);
 
@@ -21,14 +22,6 @@ function bytes(plane: DataPlane, what: 'read' | 'write', peer: 'src' | 'dst'): n
     .split('\n')
     .find((each) => each.startsWith(`tcp_${what}_bytes_total{`) && each.includes(`peer="${peer}"`));
   return Number(line?.split(' ').at(-1));
-}
-
-async function until(condition: () => boolean) {
-  const end = performance.now() + 20_000;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not in time: ${condition}`);
-    await new Promise(setImmediate);
-  }
 }
 
 /** Reads `socket` until so many bytes have come; returns them. */

@@ -1,6 +1,7 @@
 /** The rest of the contract: connecting, listening and turns. */
 import net from 'node:net';
 import { describe, expect, test } from '@jest/globals';
+import { until } from '../until-fixtures.ts';
 import {
   cleanups,
   connecting,
@@ -10,7 +11,6 @@ import {
   type Recorder,
   rawClient,
   rawServer,
-  until,
 } from './contract-fixtures.ts';
 
 onBoth((make) => {

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
+import { until } from '../until-fixtures.ts';
 import { PortableTransport } from './portable/portable.ts';
 import { ReactorTransport, reactorMachine } from './reactor/reactor.ts';
 import type { Connection, ConnectionHandler, CredentialSource, ListenOptions, Transport } from './types.ts';
@@ -39,15 +40,6 @@ export function onBoth(cases: (make: MakeTransport) => void): void {
       expect(machine.loop.counts).toEqual({ sockets: 0, sessions: 0, contexts: 0, pipes: 0 });
     });
   });
-}
-
-/** Looks again and again, without a pause of its own, until it is so. */
-export async function until(condition: () => boolean, seconds = 20): Promise<void> {
-  const deadline = performance.now() + seconds * 1000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`not within ${seconds} s: ${condition}`);
-    await new Promise(setImmediate);
-  }
 }
 
 /** A handler that remembers what it is told, in order. */

@@ -1,7 +1,8 @@
 /** A connection whose bytes are dear leaves the others their turn, on both transports. */
 import { Buffer } from 'node:buffer';
 import { expect, test } from '@jest/globals';
-import { connecting, listening, onBoth, until } from './contract-fixtures.ts';
+import { until } from '../until-fixtures.ts';
+import { connecting, listening, onBoth } from './contract-fixtures.ts';
 import { LEAST, MOST } from './portion.ts';
 
 onBoth((make) => {

@@ -1,7 +1,8 @@
 /** What is written in one turn: whenever it leaves, nobody can tell the order apart from that of the calls. */
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { connecting, listening, onBoth, pair, pattern, rawClient, until } from './contract-fixtures.ts';
+import { until } from '../until-fixtures.ts';
+import { connecting, listening, onBoth, pair, pattern, rawClient } from './contract-fixtures.ts';
 
 /** Bytes and the way in which they are written. */
 const write = fc.record({

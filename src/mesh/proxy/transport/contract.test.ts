@@ -1,6 +1,7 @@
 /** What every transport owes the protocols above it, whatever it is made of: bytes, back-pressure and the end of plain connections. */
 import { once } from 'node:events';
 import { describe, expect, test } from '@jest/globals';
+import { until } from '../until-fixtures.ts';
 import {
   cleanups,
   connecting,
@@ -12,7 +13,6 @@ import {
   Recorder,
   rawClient,
   rawServer,
-  until,
 } from './contract-fixtures.ts';
 
 onBoth((make) => {

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type net from 'node:net';
 import { expect, test } from '@jest/globals';
+import { until } from '../until-fixtures.ts';
 import {
   cleanups,
   connecting,
@@ -11,7 +12,6 @@ import {
   Recorder,
   rawClient,
   rawServer,
-  until,
 } from './contract-fixtures.ts';
 import { ReactorTransport, reactorMachine } from './reactor/reactor.ts';
 import type { Connection, Transport } from './types.ts';

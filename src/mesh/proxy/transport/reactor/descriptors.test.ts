@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import net from 'node:net';
 import { expect, test } from '@jest/globals';
-import { until } from '../contract-fixtures.ts';
+import { until } from '../../until-fixtures.ts';
 import { reactorMachine } from './reactor.ts';
 
 const here = 'reason' in reactorMachine() ? test.skip : test;

@@ -1,6 +1,7 @@
 /** The reactor sleeps when there is nothing to do, whatever state its connections are in, and leaves Node its time when there is. */
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
-import { cleanups, connecting, listening, rawClient, rawServer, until } from '../contract-fixtures.ts';
+import { until } from '../../until-fixtures.ts';
+import { cleanups, connecting, listening, rawClient, rawServer } from '../contract-fixtures.ts';
 import { ReactorTransport, reactorMachine } from './reactor.ts';
 
 const machine = reactorMachine();
