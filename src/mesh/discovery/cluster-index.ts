@@ -19,6 +19,9 @@ export type ClusterObject =
 
 const SERVICE_NAME = 'kubernetes.io/service-name';
 
+/** Deleted pods that are remembered: far more than those that a late EndpointSlice still names. */
+const GONE = 10_000;
+
 /**
  * The cluster as discovery sees it, with the indexes that tell which Services a change can affect. No I/O: informers
  * feed it. `set` and `remove` return what is affected: the keys (`namespace/name`) of Services, roots of splits included,
@@ -39,6 +42,9 @@ export class ClusterIndex {
   readonly #servicesByIp = new MultiMap();
   readonly #podsByIp = new MultiMap();
 
+  /** UIDs of pods that were deleted, the oldest first. */
+  readonly #gone = new Set<string>();
+
   constructor(options: { trustDomain: string }) {
     this.#trustDomain = options.trustDomain;
   }
@@ -53,6 +59,14 @@ export class ClusterIndex {
 
   pod(key: string): PodInfo | undefined {
     return this.#pods.get(key);
+  }
+
+  /**
+   * A pod of this UID was there and was deleted. Its EndpointSlice may say otherwise for as long as the controller that writes it
+   * does not hear of it: ten seconds and more after the API server was away.
+   */
+  gone(uid: string): boolean {
+    return this.#gone.has(uid);
   }
 
   /** The Service with this cluster IP (canonical). */
@@ -176,6 +190,7 @@ export class ClusterIndex {
       case 'Pod': {
         const ips = this.#pods.get(key)?.ips ?? [];
         this.#pods.delete(key);
+        this.#bury(change.object.metadata.uid);
         for (const ip of ips) this.#podsByIp.delete(ip, key);
         return this.#affectedByPod(key, ips);
       }
@@ -228,6 +243,15 @@ export class ClusterIndex {
       for (const { addresses } of slice.endpoints ?? [])
         for (const ip of addresses ?? []) affected.add(addressSubject(canonicalIp(ip) ?? ip));
     return affected;
+  }
+
+  #bury(uid: string | undefined): void {
+    if (uid === undefined) return;
+    this.#gone.add(uid);
+    for (const oldest of this.#gone) {
+      if (this.#gone.size <= GONE) return;
+      this.#gone.delete(oldest);
+    }
   }
 
   #affectedByPod(key: string, ips: string[]): Set<string> {

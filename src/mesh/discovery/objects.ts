@@ -26,7 +26,7 @@ export interface Service extends KubeObject {
 export interface SliceEndpoint {
   addresses?: string[];
   conditions?: { ready?: boolean | null; serving?: boolean | null; terminating?: boolean | null };
-  targetRef?: { kind?: string; namespace?: string; name?: string };
+  targetRef?: { kind?: string; namespace?: string; name?: string; uid?: string };
   zone?: string;
 }
 

@@ -24,6 +24,35 @@ function shop(): void {
   index.set({ kind: 'EndpointSlice', object: slice('web-stable', [{ ip: '10.0.0.1', pod: 'a' }]) });
 }
 
+test('a pod that was deleted is no endpoint, though its EndpointSlice is late to say so', () => {
+  const named = (name: string, uid: string): Pod => {
+    const object = pod(name);
+    return { ...object, metadata: { ...object.metadata, uid } };
+  };
+  const late = slice('web', [
+    { ip: '10.0.0.1', pod: 'a' },
+    { ip: '10.0.0.2', pod: 'b' },
+  ]);
+  for (const [n, each] of late.endpoints!.entries()) each.targetRef!.uid = `uid-${n}`;
+  index.set({ kind: 'Service', object: service('web') });
+  for (const [n, name] of ['a', 'b'].entries()) index.set({ kind: 'Pod', object: named(name, `uid-${n}`) });
+  index.set({ kind: 'EndpointSlice', object: late });
+  const pods = () => at('web.shop:80').destination!.backends[0]!.endpoints.map((each) => each.pod);
+  expect(pods()).toEqual(['a', 'b']);
+  const affected = index.remove({ kind: 'Pod', object: named('a', 'uid-0') });
+  expect([...affected]).toContain('shop/web');
+  expect(pods()).toEqual(['b']);
+  // Written again for another reason, and still late.
+  index.set({ kind: 'EndpointSlice', object: structuredClone(late) });
+  expect(pods()).toEqual(['b']);
+  // One of the same name that takes its place is another pod.
+  index.set({ kind: 'Pod', object: named('a', 'uid-2') });
+  expect(pods()).toEqual(['b']);
+  late.endpoints![0]!.targetRef!.uid = 'uid-2';
+  index.set({ kind: 'EndpointSlice', object: structuredClone(late) });
+  expect(pods()).toEqual(['a', 'b']);
+});
+
 describe('a plain Service', () => {
   test('has one backend of its own name, meshed endpoints with identity, others without', () => {
     index.set({ kind: 'Service', object: service('web') });

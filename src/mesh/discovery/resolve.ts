@@ -257,6 +257,7 @@ function endpointOf(
   if (!ip) return undefined;
   const host = ip.includes(':') ? `[${ip}]` : ip;
   const { targetRef, zone } = endpoint;
+  if (targetRef?.uid !== undefined && index.gone(targetRef.uid)) return undefined;
   const pod =
     targetRef?.kind === 'Pod' && targetRef.name
       ? index.pod(`${targetRef.namespace ?? namespace}/${targetRef.name}`)
