@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { SYSTEM_NAMESPACE } from '../api/names.ts';
-import { connect } from '../kube/index.ts';
+import { type Chosen, connect } from '../kube/index.ts';
 import { toAppError } from '../lib/errors.ts';
 import { count } from './arguments.ts';
 import { clusterChecks, rightsChecks } from './check/cluster.ts';
@@ -8,9 +8,9 @@ import { installationChecks, meshChecks, rolloutChecks } from './check/installat
 import { metricsChecks } from './check/metrics.ts';
 import { failed, type Result } from './check/model.ts';
 import { renderResults, runChecks, succeeded } from './check/run.ts';
-import { type ClusterFlags, contextOption, kubeconfigOption } from './cluster-flags.ts';
+import { contextOption, kubeconfigOption } from './cluster-flags.ts';
 
-interface Flags extends ClusterFlags {
+interface Flags extends Chosen {
   pre: boolean;
   output: 'table' | 'json' | 'short';
   namespace: string;

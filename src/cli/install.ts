@@ -2,15 +2,15 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { stringify } from 'yaml';
 import type { KubeObject } from '../api/meta.ts';
 import { SYSTEM_NAMESPACE } from '../api/names.ts';
-import { connect } from '../kube/index.ts';
+import { type Chosen, connect } from '../kube/index.ts';
 import { toAppError } from '../lib/errors.ts';
 import { shareText, urlText } from './arguments.ts';
-import { type ClusterFlags, contextOption, kubeconfigOption } from './cluster-flags.ts';
+import { contextOption, kubeconfigOption } from './cluster-flags.ts';
 import { admissionOf } from './install/discover.ts';
 import { crdManifests, generateManifests } from './install/manifests.ts';
 import { installOptions } from './install/options.ts';
 
-interface Flags extends ClusterFlags {
+interface Flags extends Chosen {
   ha: boolean;
   namespace: string;
   namespaces?: string[];

@@ -2,15 +2,15 @@ import { Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import { kinds } from '../api/kinds.ts';
 import type { Rollout } from '../api/rollout.ts';
-import { connect } from '../kube/index.ts';
+import { type Chosen, connect } from '../kube/index.ts';
 import { duration } from './arguments.ts';
-import { type ClusterFlags, contextOption, kubeconfigOption } from './cluster-flags.ts';
+import { contextOption, kubeconfigOption } from './cluster-flags.ts';
 import { act, findRollout, type Verb } from './rollouts/actions.ts';
 import { lintFiles } from './rollouts/lint.ts';
 import { historyTable, rolloutCard, rolloutTable, whyText } from './rollouts/view.ts';
 import { watchRollout } from './rollouts/watch.ts';
 
-interface Options extends ClusterFlags {
+interface Options extends Chosen {
   namespace?: string;
   output?: string;
 }

@@ -3,12 +3,12 @@ import { askPrometheus } from '../analysis/index.ts';
 import { kinds } from '../api/kinds.ts';
 import type { KubeObject } from '../api/meta.ts';
 import { METRICS_SERVICE, SYSTEM_NAMESPACE } from '../api/names.ts';
-import { connect } from '../kube/index.ts';
+import { type Chosen, connect } from '../kube/index.ts';
 import type { KubeClient } from '../kube/types.ts';
 import { systemClock } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
 import { duration, urlText } from './arguments.ts';
-import { type ClusterFlags, contextOption, kubeconfigOption } from './cluster-flags.ts';
+import { contextOption, kubeconfigOption } from './cluster-flags.ts';
 import {
   buildRows,
   countPods,
@@ -23,7 +23,7 @@ import {
 } from './stat/rows.ts';
 import { statTable } from './stat/view.ts';
 
-interface Flags extends ClusterFlags {
+interface Flags extends Chosen {
   namespace?: string;
   allNamespaces: boolean;
   byRevision: boolean;

@@ -1,18 +1,18 @@
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { Command, Option } from 'commander';
-import { connect } from '../kube/index.ts';
+import { type Chosen, connect } from '../kube/index.ts';
 import { AppError } from '../lib/errors.ts';
 import type { AccessRecord } from '../mesh/proxy/access-log/line.ts';
 import { parseFilter } from '../mesh/proxy/tap/filter.ts';
 import { checked, count } from './arguments.ts';
-import { type ClusterFlags, contextOption, kubeconfigOption } from './cluster-flags.ts';
+import { contextOption, kubeconfigOption } from './cluster-flags.ts';
 import { follow } from './tap/follow.ts';
 import { type Reached, reach } from './tap/reach.ts';
 import { parseTarget, type Tapped, type Target } from './tap/target.ts';
 import { header, line, type Seen } from './tap/view.ts';
 
-interface Flags extends ClusterFlags {
+interface Flags extends Chosen {
   namespace?: string;
   to?: string;
   path?: string;

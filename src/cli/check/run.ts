@@ -1,5 +1,4 @@
 import { toAppError } from '../../lib/errors.ts';
-
 import { colour } from '../render/colour.ts';
 import { noWayTo } from '../told.ts';
 import { type CheckContext, type CheckGroup, failed, type Result } from './model.ts';

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
+import type { Chosen } from '../../kube/index.ts';
 import { AppError } from '../../lib/errors.ts';
-import type { ClusterFlags } from '../cluster-flags.ts';
 import type { Tapped } from './target.ts';
 
 export interface Reached {
@@ -14,7 +14,7 @@ const isLoopback = (ip: string) => ip.startsWith('127.') || ip === '::1';
 
 export interface ReachOptions {
   namespace: string;
-  flags: ClusterFlags;
+  flags: Chosen;
   /** Ends waiting for it. */
   signal: AbortSignal;
 }

@@ -19,8 +19,19 @@ export function applyDefaults(value: Json, schema: Schema): void {
     for (const item of value) applyDefaults(item, schema.items);
 }
 
+/** How an item of a list is named in a path. */
+export type ItemName = (item: Json, index: number, list: Schema) => string;
+
+const byIndex: ItemName = (_item, index) => `[${index}]`;
+
 /** Removes fields that the schema does not know, in place; returns their paths. */
-export function prune(value: Json, schema: Schema, path = '', found: string[] = []): string[] {
+export function prune(
+  value: Json,
+  schema: Schema,
+  nameOf: ItemName = byIndex,
+  path = '',
+  found: string[] = [],
+): string[] {
   if (isObject(value)) {
     if (schema['x-kubernetes-embedded-resource']) return found;
     const keep = schema['x-kubernetes-preserve-unknown-fields'] === true;
@@ -28,15 +39,16 @@ export function prune(value: Json, schema: Schema, path = '', found: string[] = 
     for (const [name, inner] of Object.entries(value)) {
       const here = path ? `${path}.${name}` : name;
       const field = schema.properties?.[name];
-      if (field) prune(inner, field, here, found);
-      else if (typeof map === 'object') prune(inner, map, here, found);
+      if (field) prune(inner, field, nameOf, here, found);
+      else if (typeof map === 'object') prune(inner, map, nameOf, here, found);
       else if (!keep && map !== true && schema.type === 'object') {
         found.push(here);
         delete value[name];
       }
     }
   } else if (Array.isArray(value) && schema.items) {
-    for (const [index, item] of value.entries()) prune(item, schema.items, `${path}[${index}]`, found);
+    for (const [index, item] of value.entries())
+      prune(item, schema.items, nameOf, path + nameOf(item, index, schema), found);
   }
   return found;
 }
